@@ -1,0 +1,27 @@
+"""DynaTree: lossless tree speculative decoding for Hugging Face causal language models.
+
+Public names load lazily, so importing one module never pulls in the others.
+"""
+
+from importlib import import_module
+
+_HOMES = {
+    "DynatreeError": "dynatree.errors",
+    "Generation": "dynatree.decoding",
+    "ModelPair": "dynatree.models",
+    "TokenTree": "dynatree.tree",
+    "TreeCache": "dynatree.cache",
+    "generate": "dynatree.decoding",
+    "load_pair": "dynatree.models",
+}
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str):
+    if name not in _HOMES:
+        raise AttributeError(f"module 'dynatree' has no attribute '{name}'")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,86 @@
+"""A preallocated key/value cache that keeps an accepted tree path in place.
+
+The cache plugs into any Hugging Face decoder through the ``Cache`` interface. All layers share one buffer, so
+keeping a path costs two tensor operations for the whole model, and no forward pass ever concatenates.
+"""
+
+import torch
+from transformers.cache_utils import Cache, CacheLayerMixin
+
+
+class TreeLayer(CacheLayerMixin):
+    """One layer's view into the buffer of a :class:`TreeCache`."""
+
+    def __init__(self, cache: "TreeCache", index: int):
+        super().__init__()
+        self.cache = cache
+        self.index = index
+        self.length = 0
+
+    def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
+        # key_states: [batch, kv_heads, n, head_dim]
+        self.cache.allocate(key_states)
+        self.keys = self.cache.buffer[2 * self.index]
+        self.values = self.cache.buffer[2 * self.index + 1]
+        self.is_initialized = True
+
+    def update(self, key_states, value_states, *args, **kwargs) -> tuple[torch.Tensor, torch.Tensor]:
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+        end = self.length + key_states.shape[2]
+        self.keys[:, :, self.length : end] = key_states
+        self.values[:, :, self.length : end] = value_states
+        self.length = end
+        return self.keys[:, :, :end], self.values[:, :, :end]
+
+    def get_seq_length(self) -> int:
+        return self.length
+
+    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
+        return self.length + query_length, 0
+
+    def get_max_length(self) -> int:
+        return self.cache.capacity
+
+
+class TreeCache(Cache):
+    """Keys and values of ``num_layers`` layers in one tensor of fixed ``capacity``.
+
+    Args:
+        num_layers: layers of the model.
+        capacity: rows (tokens) the cache can hold; a forward pass beyond it raises ``RuntimeError`` from torch.
+
+    The rows of a verified tree are appended by an ordinary forward pass and then reduced to the accepted path by
+    :meth:`keep`; rotary phases stay right because a path is contiguous in depth.
+    """
+
+    def __init__(self, num_layers: int, capacity: int):
+        self.capacity = capacity
+        self.buffer: torch.Tensor | None = None  # [2 * num_layers, batch, kv_heads, capacity, head_dim]
+        super().__init__(layers=[TreeLayer(self, index) for index in range(num_layers)])
+
+    def allocate(self, like: torch.Tensor) -> None:
+        """Create the buffer for states shaped ``like`` [batch, kv_heads, n, head_dim], once."""
+        if self.buffer is None:
+            batch, heads, _, head_dim = like.shape
+            self.buffer = like.new_empty(2 * len(self.layers), batch, heads, self.capacity, head_dim)
+
+    @property
+    def length(self) -> int:
+        """Rows in use."""
+        return self.layers[0].length
+
+    def rewind(self, length: int) -> None:
+        """Forget all rows from ``length`` on. Costs nothing: the rows are overwritten later."""
+        for layer in self.layers:
+            layer.length = length
+
+    def keep(self, start: int, rows: list[int]) -> None:
+        """Of the rows from ``start`` on keep ``rows`` (absolute, strictly increasing), moved to ``start``, and drop the rest."""
+        moved = [i for i, row in enumerate(rows) if row != start + i]
+        if moved:
+            first = moved[0]  # everything before it already lies in place
+            source = torch.tensor(rows[first:], device=self.buffer.device)
+            end = start + len(rows)
+            self.buffer[..., start + first : end, :] = self.buffer.index_select(3, source)
+        self.rewind(start + len(rows))
