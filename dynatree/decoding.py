@@ -1,0 +1,256 @@
+"""The decoding loop: draft, verify, accept, keep, observe."""
+
+import time
+from collections.abc import Callable, Iterable
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import torch
+
+from dynatree.drafting.model import ModelDrafter
+from dynatree.errors import DynatreeError
+from dynatree.models import CachedModel, ModelPair
+from dynatree.policies import Policy, make_policy
+from dynatree.tree import TokenTree
+
+
+@dataclass
+class Round:
+    """One round: ``nodes`` below the root verified, ``depth`` of the tree, drafted tokens ``accepted``, tokens ``emitted``."""
+
+    nodes: int
+    depth: int
+    accepted: int
+    emitted: int
+
+
+@dataclass
+class Stats:
+    """What a request cost.
+
+    Attributes:
+        draft_forwards: forward passes of the draft, its prefill included.
+        trace: one entry per round.
+        seconds: ``total``, ``ttft`` (until the first token is emitted, both prefills included), ``prefill``,
+            ``draft`` and ``verify`` (forward passes up to the ids on the host), and ``other``, the rest.
+    """
+
+    draft_forwards: int = 0
+    trace: list[Round] = field(default_factory=list)
+    seconds: dict[str, float] = field(
+        default_factory=lambda: dict.fromkeys(("total", "ttft", "prefill", "draft", "verify", "other"), 0.0)
+    )
+
+    @property
+    def rounds(self) -> int:
+        """Target forwards after prefill."""
+        return len(self.trace)
+
+    @property
+    def drafted(self) -> int:
+        """Nodes the draft proposed."""
+        return self.verified
+
+    @property
+    def verified(self) -> int:
+        """Nodes below the root that the target verified."""
+        return sum(entry.nodes for entry in self.trace)
+
+    @property
+    def accepted(self) -> int:
+        """Drafted tokens that were emitted."""
+        return sum(entry.accepted for entry in self.trace)
+
+    @property
+    def drafted_depth(self) -> int:
+        """Depth of the drafted tree, summed over rounds."""
+        return sum(entry.depth for entry in self.trace)
+
+    @contextmanager
+    def timed(self, part: str):
+        """Add the time spent inside to ``seconds[part]``."""
+        start = time.perf_counter()
+        yield
+        self.seconds[part] += time.perf_counter() - start
+
+
+@dataclass
+class Generation:
+    """The new ``tokens`` of a request, their ``text`` (None without a tokenizer) and its ``stats``."""
+
+    tokens: list[int]
+    text: str | None
+    stats: Stats
+
+
+@torch.inference_mode()
+def generate(
+    pair: ModelPair,
+    prompt: str | list[int] | torch.LongTensor,
+    method: str | Policy = "dynatree",
+    max_new_tokens: int = 128,
+    eos_token_id: str | int | Iterable[int] | None = "auto",
+    on_tokens: Callable[[list[int], int], None] | None = None,
+    **options,
+) -> Generation:
+    """Decode greedily; in float32 token for token what ``pair.target.generate(do_sample=False)`` returns.
+
+    Args:
+        pair: target and draft.
+        prompt: text, token ids, or a tensor of ids [n] or [1, n].
+        method: "autoregressive", "linear", "fixed_tree" or "dynatree"; or a policy object, which keeps what it
+            learnt for the next request.
+        max_new_tokens: tokens to emit unless an end-of-sequence token comes first.
+        eos_token_id: "auto" for the target's own, None to never stop early, an id, or several.
+        on_tokens: called with each round's tokens and the number of those that were drafted, as they are emitted.
+        **options: options of the method, see :mod:`dynatree.policies`.
+
+    Returns:
+        The new tokens, a closing end-of-sequence token included, their text, and the statistics.
+
+    Raises:
+        DynatreeError: an argument is wrong, the text does not fit the positions of a model, or a model returns
+            logits that are not finite.
+    """
+    start = time.perf_counter()
+    policy = _policy(method, options)
+    tokens = _encode(pair, prompt)
+    _check_lengths(pair, policy, tokens, max_new_tokens)
+    request = _Request(pair, policy, tokens, max_new_tokens, _stop_tokens(pair, eos_token_id), on_tokens, start)
+    emitted = request.run()
+    text = None if pair.tokenizer is None else pair.tokenizer.decode(emitted, skip_special_tokens=True)
+    return Generation(emitted, text, request.stats)
+
+
+class _Request:
+    """State of one request. Between rounds the target's cache holds all emitted tokens but the last one."""
+
+    def __init__(self, pair, policy, prompt, max_new_tokens, stop_tokens, on_tokens, start):
+        capacity = len(prompt) + max_new_tokens + policy.node_budget + 1
+        self.policy = policy
+        self.prompt = prompt
+        self.max_new_tokens = max_new_tokens
+        self.stop_tokens = stop_tokens
+        self.on_tokens = on_tokens
+        self.start = start
+        self.stats = Stats()
+        self.emitted: list[int] = []
+        self.target = CachedModel(pair.target, "target", capacity)
+        self.drafter = None
+        if policy.most_children and max_new_tokens > 1:
+            self.drafter = ModelDrafter(CachedModel(pair.draft, "draft", capacity, pair.target.config.vocab_size))
+
+    def run(self) -> list[int]:
+        if self.max_new_tokens > 0:
+            self._emit([self._prefill()], accepted=0)
+            self.stats.seconds["ttft"] = time.perf_counter() - self.start
+        while not self._finished():
+            self._round()
+        self.policy.finish(len(self.emitted), self.stats.rounds)
+        self._close_accounts()
+        return self.emitted
+
+    def _prefill(self) -> int:
+        with self.stats.timed("prefill"):
+            logits = self.target.forward(self.prompt, range(len(self.prompt)), last_only=True)
+            first = self.target.predict(logits)[0]
+            if self.drafter:
+                self.drafter.prefill(self.prompt)
+        return first
+
+    def _finished(self) -> bool:
+        return len(self.emitted) >= self.max_new_tokens or bool(self.emitted and self.emitted[-1] in self.stop_tokens)
+
+    def _round(self) -> None:
+        tree = TokenTree(self.emitted[-1], self.policy.node_budget)
+        if self.drafter:
+            with self.stats.timed("draft"):
+                left = self.max_new_tokens - len(self.emitted)
+                self.drafter.draft(tree, self.policy, left - 1, self.stop_tokens)
+        with self.stats.timed("verify"):
+            root_row = self.target.length
+            positions = [root_row + depth for depth in tree.depths]
+            visible = tree.ancestors if len(tree) > 1 else None
+            predictions = self.target.predict(self.target.forward(tree.tokens, positions, visible))
+        path = tree.accepted_path(predictions)
+        self.target.cache.keep(root_row + 1, [root_row + node for node in path])
+        if self.drafter:
+            self.drafter.keep(tree, path)
+        bonus = predictions[path[-1] if path else 0]
+        emitted = self._emit([tree.tokens[node] for node in path] + [bonus], accepted=len(path))
+        accepted = min(len(path), emitted)
+        self.stats.trace.append(Round(len(tree) - 1, tree.depth, accepted, emitted))
+        self.policy.observe(tree.depth, accepted)
+
+    def _emit(self, tokens: list[int], accepted: int) -> int:
+        """Emit ``tokens`` up to the first end-of-sequence id or the limit; returns how many were."""
+        tokens = tokens[: self.max_new_tokens - len(self.emitted)]
+        stops = [i for i, token in enumerate(tokens) if token in self.stop_tokens]
+        if stops:
+            tokens = tokens[: stops[0] + 1]
+        self.emitted += tokens
+        if self.on_tokens:
+            self.on_tokens(tokens, min(accepted, len(tokens)))
+        return len(tokens)
+
+    def _close_accounts(self) -> None:
+        seconds = self.stats.seconds
+        seconds["total"] = time.perf_counter() - self.start
+        seconds["other"] = seconds["total"] - seconds["prefill"] - seconds["draft"] - seconds["verify"]
+        self.stats.draft_forwards = self.drafter.model.forwards if self.drafter else 0
+
+
+def _policy(method: str | Policy, options: dict) -> Policy:
+    if isinstance(method, str):
+        return make_policy(method, **options)
+    if options:
+        raise DynatreeError(f"options ({', '.join(options)}) go into the policy object, not beside it")
+    return method
+
+
+def _encode(pair: ModelPair, prompt) -> list[int]:
+    if isinstance(prompt, str):
+        if pair.tokenizer is None:
+            raise DynatreeError("a text prompt needs a tokenizer; give the pair one or pass token ids")
+        prompt = pair.tokenizer(prompt).input_ids
+    if isinstance(prompt, torch.Tensor):
+        if prompt.ndim == 2 and len(prompt) != 1:
+            raise DynatreeError(f"one prompt at a time, not a batch of {len(prompt)}")
+        prompt = prompt.flatten().tolist()
+    tokens = [int(token) for token in prompt]
+    if not tokens:
+        raise DynatreeError("the prompt is empty; it needs at least one token")
+    vocabulary = pair.target.config.vocab_size
+    foreign = [token for token in tokens if not 0 <= token < vocabulary]
+    if foreign:
+        raise DynatreeError(f"the prompt contains token {foreign[0]}, but the target has tokens 0 to {vocabulary - 1}")
+    return tokens
+
+
+def _check_lengths(pair: ModelPair, policy: Policy, prompt: list[int], max_new_tokens: int) -> None:
+    if not isinstance(max_new_tokens, int) or max_new_tokens < 0:
+        raise DynatreeError(f"max_new_tokens must be a whole number of at least 0, not {max_new_tokens!r}")
+    needed = len(prompt) + max_new_tokens
+    models = {"target": pair.target}
+    if policy.most_children:
+        if pair.draft is None:
+            raise DynatreeError("this method needs a draft model, but the pair has none; only 'autoregressive' works")
+        models["draft"] = pair.draft
+    for role, model in models.items():
+        positions = model.config.max_position_embeddings
+        if needed > positions:
+            raise DynatreeError(
+                f"the prompt ({len(prompt)} tokens) and {max_new_tokens} new tokens need {needed} positions, "
+                f"but the {role} has {positions}; shorten the prompt or lower max_new_tokens"
+            )
+
+
+def _stop_tokens(pair: ModelPair, eos_token_id) -> frozenset[int]:
+    if eos_token_id == "auto":
+        eos_token_id = pair.target.generation_config.eos_token_id
+    if eos_token_id is None:
+        return frozenset()
+    if isinstance(eos_token_id, str):
+        raise DynatreeError(f"eos_token_id must be 'auto', None, an id or several ids, not {eos_token_id!r}")
+    ids = [eos_token_id] if isinstance(eos_token_id, int) else eos_token_id
+    return frozenset(int(token) for token in ids)

@@ -1,0 +1,1 @@
+"""How the embedded draft is made from its target."""

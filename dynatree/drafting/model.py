@@ -1,0 +1,89 @@
+"""A tree drafted by a small model, one forward pass per level."""
+
+import heapq
+import math
+
+import torch
+
+from dynatree.models import CachedModel
+from dynatree.policies.base import Policy
+from dynatree.tree import TokenTree
+
+
+class ModelDrafter:
+    """Drafts trees for one request with a draft model and its own cache.
+
+    The cache holds the emitted tokens except the newest ones (``pending``), and during a round also the tree nodes
+    that were expanded. Accepted nodes that were expanded stay; nothing is computed twice.
+    """
+
+    def __init__(self, model: CachedModel):
+        self.model = model
+        self.pending: list[int] = []
+        self.rows: dict[int, int] = {}  # tree node -> its row in the cache
+
+    def prefill(self, prompt: list[int]) -> None:
+        """Read the prompt, whose successor becomes the first root."""
+        self.model.forward(prompt, range(len(prompt)), last_only=True)
+
+    def draft(self, tree: TokenTree, policy: Policy, most_depth: int, stop_tokens: frozenset[int]) -> None:
+        """Grow ``tree`` level by level.
+
+        Args:
+            tree: a tree with nothing but its root, the newest emitted token.
+            policy: says which nodes get how many children.
+            most_depth: deepest level allowed.
+            stop_tokens: end-of-sequence ids; nodes that carry one get no children.
+        """
+        self.pending.append(tree.tokens[0])
+        self.rows.clear()
+        level = [0]
+        while tree.room and tree.depth < most_depth:
+            parents = [n for n in level if tree.tokens[n] not in stop_tokens and policy.expands(tree, n)]
+            if not parents:
+                break
+            tokens, log_probs = self.model.rank(self._forward(tree, parents), policy.most_children)
+            children = [
+                (tree.log_probs[parent] + log_prob, parent, token)
+                for parent, row_tokens, row_log_probs in zip(parents, tokens, log_probs, strict=True)
+                for token, log_prob in _best(policy, parent, row_tokens, row_log_probs)
+            ]
+            if len(children) > tree.room:
+                children = heapq.nlargest(tree.room, children, key=lambda child: child[0])
+            if not children:
+                break
+            path_log_probs, parents, tokens = zip(*children, strict=True)
+            level = tree.add_level(parents, tokens, path_log_probs)
+
+    def _forward(self, tree: TokenTree, nodes: list[int]) -> torch.Tensor:
+        """Logits [len(nodes), vocabulary] at nodes of one level, whose rows the cache then holds."""
+        if nodes == [0]:
+            first = self.model.length
+            positions = range(first, first + len(self.pending))
+            logits = self.model.forward(self.pending, positions, last_only=True)
+            self.pending = []
+            self.rows[0] = self.model.length - 1
+            return logits
+        seen = [*self.rows, *nodes]
+        position = self.rows[0] + tree.depths[nodes[0]]
+        visible = tree.ancestors[nodes][:, seen]  # [len(nodes), rows since the root]
+        for node in nodes:
+            self.rows[node] = self.rows[0] + len(self.rows)
+        return self.model.forward([tree.tokens[n] for n in nodes], [position] * len(nodes), visible)
+
+    def keep(self, tree: TokenTree, path: list[int]) -> None:
+        """Reduce the cache to the emitted tokens, of which ``path`` are the accepted nodes of ``tree``."""
+        if not self.rows:  # nothing was drafted this round; the root stays pending
+            return
+        known = [node for node in path if node in self.rows]
+        root = self.rows[0]
+        self.model.cache.keep(root + 1, [self.rows[node] for node in known])
+        self.pending = [tree.tokens[node] for node in path[len(known) :]]
+
+
+def _best(policy: Policy, node: int, tokens: list[int], log_probs: list[float]) -> list[tuple[int, float]]:
+    """The children ``policy`` grants ``node``, of those the draft can propose at all."""
+    breadth = policy.breadth(node, math.exp(log_probs[0]))
+    granted = list(zip(tokens, log_probs, strict=True))[:breadth]
+    return [(token, log_prob) for token, log_prob in granted if log_prob > float("-inf")]
+

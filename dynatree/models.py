@@ -1,0 +1,224 @@
+"""A target and its draft, and the forward pass of either over a tree. Only this file and the cache know transformers."""
+
+import math
+from collections.abc import Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
+from transformers.masking_utils import sdpa_mask
+
+from dynatree.cache import TreeCache
+from dynatree.errors import DynatreeError
+from dynatree.trimming import TrimmedHead
+
+ARCHITECTURES = ("gpt_neox", "llama")
+GROUPED = "dynatree_grouped"
+
+
+def grouped_attention(module, query, key, value, attention_mask, scaling=None, dropout=0.0, **kwargs):
+    """Scaled dot-product attention that never copies grouped keys and values.
+
+    The query heads that share a key/value head are laid out as further query rows of that head, so one stock kernel
+    call serves all of them.
+    """
+    # query: [1, heads, n, head_dim]; key, value: [1, kv_heads, length, head_dim]; mask: [1, 1, n, length] or None
+    batch, heads, n, head_dim = query.shape
+    kv_heads = key.shape[1]
+    causal = attention_mask is None and n > 1
+    if causal:
+        output = torch.nn.functional.scaled_dot_product_attention(
+            query, key, value, is_causal=True, scale=scaling, enable_gqa=heads != kv_heads
+        )
+    else:
+        groups = heads // kv_heads
+        rows = query.reshape(batch, kv_heads, groups * n, head_dim)
+        mask = attention_mask if attention_mask is None else attention_mask.repeat(1, 1, groups, 1)
+        output = torch.nn.functional.scaled_dot_product_attention(rows, key, value, attn_mask=mask, scale=scaling)
+        output = output.reshape(batch, heads, n, head_dim)
+    return output.transpose(1, 2).contiguous(), None
+
+
+AttentionInterface.register(GROUPED, grouped_attention)
+AttentionMaskInterface.register(GROUPED, sdpa_mask)
+
+
+@dataclass
+class ModelPair:
+    """A target model and the draft that proposes for it.
+
+    Args:
+        target: Hugging Face causal language model, GPT-NeoX or Llama architecture.
+        draft: a smaller one over the same tokens, possibly on another device or in another dtype; None if only
+            autoregressive decoding is wanted.
+        tokenizer: turns prompts into token ids and back; without one, prompts must be token ids.
+
+    Raises:
+        DynatreeError: an architecture is not supported or the vocabularies do not fit.
+    """
+
+    target: PreTrainedModel
+    draft: PreTrainedModel | None = None
+    tokenizer: Any = None
+
+    def __post_init__(self):
+        check_architecture(self.target, "target")
+        self.target.eval()
+        if self.draft is not None:
+            check_architecture(self.draft, "draft")
+            check_vocabularies(self.target, self.draft, self.tokenizer)
+            self.draft.eval()
+
+    @property
+    def device(self) -> torch.device:
+        """Device of the target."""
+        return self.target.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Number format of the target."""
+        return self.target.dtype
+
+
+def check_architecture(model: PreTrainedModel, role: str) -> None:
+    """Raise unless the model's architecture is one whose tree forward pass is exact."""
+    kind = model.config.model_type
+    if kind not in ARCHITECTURES:
+        raise DynatreeError(f"the {role} is a {kind!r} model; supported are {', '.join(ARCHITECTURES)}")
+
+
+def check_vocabularies(target: PreTrainedModel, draft: PreTrainedModel, tokenizer=None) -> None:
+    """Raise unless the draft can read every token the target may emit.
+
+    Rows beyond the tokenizer's own tokens are padding and may differ in number.
+    """
+    needed = min(target.config.vocab_size, len(tokenizer)) if tokenizer is not None else target.config.vocab_size
+    if draft.config.vocab_size < needed:
+        raise DynatreeError(
+            f"the draft knows {draft.config.vocab_size} tokens, but the target may emit any of {needed}; "
+            "choose a draft with the target's tokenizer"
+        )
+
+
+class CachedModel:
+    """A model with its key/value cache for one request.
+
+    Args:
+        model: the Hugging Face model.
+        role: "target" or "draft", for messages.
+        capacity: rows of the cache.
+        proposals: number of token ids that may be proposed or emitted; rows of the head beyond it are ignored.
+    """
+
+    def __init__(self, model: PreTrainedModel, role: str, capacity: int, proposals: int | None = None):
+        self.model = model
+        self.role = role
+        self.cache = TreeCache(model.config.num_hidden_layers, capacity)
+        self.head = model.get_output_embeddings()
+        self.proposals = proposals
+        self.forwards = 0
+
+    @property
+    def length(self) -> int:
+        """Rows in the cache."""
+        return self.cache.length
+
+    def forward(
+        self, tokens: Sequence[int], positions: Sequence[int], visible: torch.Tensor | None = None, last_only=False
+    ) -> torch.Tensor:
+        """Run the model over new tokens and append their keys and values to the cache.
+
+        Args:
+            tokens: ids of the new tokens; an id beyond this model's embeddings (padding of the other model's
+                vocabulary) is read as token 0.
+            positions: position of each new token.
+            visible: boolean [n, rows]: which of the last ``rows`` cache rows, the new ones included, each new token
+                attends to; all rows before them are visible. None for a chain.
+            last_only: return the logits of the last new token only.
+
+        Returns:
+            Logits [n or 1, vocabulary of the head].
+        """
+        device = self.model.device
+        vocabulary = self.model.config.vocab_size
+        ids = torch.tensor([[token if token < vocabulary else 0 for token in tokens]], device=device)
+        with _grouped(self.model):
+            hidden = self.model.base_model(
+                input_ids=ids,
+                position_ids=torch.tensor([positions], device=device),
+                attention_mask=self._mask(len(tokens), visible),
+                past_key_values=self.cache,
+                use_cache=True,
+            ).last_hidden_state[0]  # [n, hidden]
+        self.forwards += 1
+        hidden = hidden[-1:] if last_only else hidden
+        return self.head.trimmed(hidden) if isinstance(self.head, TrimmedHead) else self.head(hidden)
+
+    def _mask(self, n: int, visible: torch.Tensor | None) -> torch.Tensor | None:
+        """The mask [1, 1, n, length + n] that transformers passes through unchanged; None where causal is right."""
+        if visible is None:
+            if n == 1 or self.length == 0:
+                return None
+            visible = torch.ones(n, n, dtype=torch.bool).tril()
+        mask = torch.ones(1, 1, n, self.length + n, dtype=torch.bool)
+        mask[0, 0, :, self.length + n - visible.shape[1] :] = visible
+        return mask.to(self.model.device)
+
+    def predict(self, logits: torch.Tensor) -> list[int]:
+        """The most likely token of each row of ``logits`` [n, vocabulary]; the first one of several equal.
+
+        Raises:
+            DynatreeError: a logit is not a number.
+        """
+        values, ids = logits.max(dim=-1)
+        rows = torch.stack((values.double(), ids.double())).tolist()
+        if not all(map(math.isfinite, rows[0])):
+            raise DynatreeError(_not_finite(self.role, self.model))
+        return [int(token) for token in rows[1]]
+
+    def rank(self, logits: torch.Tensor, most: int) -> tuple[list[list[int]], list[list[float]]]:
+        """The ``most`` likely tokens of each row of ``logits`` and their log-probabilities, best first.
+
+        Probabilities are those over all rows of the head. Ids the other model does not have are never returned.
+
+        Raises:
+            DynatreeError: a logit is not a number.
+        """
+        logits = logits.float()
+        normaliser = logits.logsumexp(-1, keepdim=True)  # [n, 1]
+        if isinstance(self.head, TrimmedHead):
+            foreign = self._foreign_rows()
+            logits = logits if foreign is None else logits.masked_fill(foreign, -torch.inf)
+        elif self.proposals is not None:
+            logits = logits[:, : self.proposals]
+        scores, ids = logits.topk(min(most, logits.shape[-1]))
+        if isinstance(self.head, TrimmedHead):
+            ids = self.head.token_map[ids]
+        rows = torch.stack(((scores - normaliser).double(), ids.double())).tolist()
+        if any(math.isnan(score) for row in rows[0] for score in row):
+            raise DynatreeError(_not_finite(self.role, self.model))
+        return [[int(token) for token in row] for row in rows[1]], rows[0]
+
+    def _foreign_rows(self) -> torch.Tensor | None:
+        """Boolean [tokens]: rows of a trimmed head that stand for ids the other model does not have."""
+        if self.proposals is None or self.proposals >= self.head.vocabulary:
+            return None
+        return self.head.token_map >= self.proposals
+
+
+@contextmanager
+def _grouped(model: PreTrainedModel):
+    """Let ``model`` attend without copying grouped keys; its own setting is restored afterwards."""
+    before = model.config._attn_implementation
+    model.config._attn_implementation = GROUPED
+    try:
+        yield
+    finally:
+        model.config._attn_implementation = before
+
+
+def _not_finite(role: str, model: PreTrainedModel) -> str:
+    name = model.config._name_or_path or type(model).__name__
+    return f"the {role} model {name} returned logits that are not finite; check its weights and number format ({model.dtype})"

@@ -1,0 +1,99 @@
+"""The drafted token tree of one round, as flat arrays."""
+
+from collections.abc import Sequence
+
+import torch
+
+
+class TokenTree:
+    """A tree of drafted tokens below a root, which is the last emitted token.
+
+    Nodes are numbered in the order they were added, level by level; the root is node 0 at depth 0, so ``depth`` is
+    the offset of a node's position from the root's.
+
+    Args:
+        root: token id of the last emitted token.
+        node_budget: most nodes that may ever be added below the root.
+
+    Attributes:
+        tokens: token id of each node.
+        parents: index of each node's parent, -1 for the root.
+        depths: number of drafted tokens from the root down to each node.
+        log_probs: the draft's log-probability of the whole path from the root to each node; 0 for the root.
+    """
+
+    def __init__(self, root: int, node_budget: int = 0):
+        self.node_budget = node_budget
+        self.tokens = [root]
+        self.parents = [-1]
+        self.depths = [0]
+        self.log_probs = [0.0]
+        self._children: dict[tuple[int, int], int] = {}
+        self._ancestors = torch.zeros(node_budget + 1, node_budget + 1, dtype=torch.bool)
+        self._ancestors[0, 0] = True
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    @property
+    def depth(self) -> int:
+        """Depth of the deepest node."""
+        return self.depths[-1]
+
+    @property
+    def room(self) -> int:
+        """Nodes that may still be added."""
+        return self.node_budget + 1 - len(self)
+
+    @property
+    def ancestors(self) -> torch.Tensor:
+        """Boolean [nodes, nodes]: row ``i`` marks the nodes on the path from the root to ``i``, ``i`` included."""
+        return self._ancestors[: len(self), : len(self)]
+
+    def add_level(self, parents: Sequence[int], tokens: Sequence[int], log_probs: Sequence[float]) -> list[int]:
+        """Add one node for each entry, all children of the deepest level.
+
+        Args:
+            parents: index of the parent of each new node, all of the same depth.
+            tokens: token id of each new node; siblings must differ.
+            log_probs: log-probability of the whole path to each new node.
+
+        Returns:
+            The indices of the new nodes.
+
+        Raises:
+            ValueError: the nodes exceed the budget, lie on different levels, or repeat a sibling.
+        """
+        first = len(self)
+        added = list(range(first, first + len(parents)))
+        keys = list(zip(parents, tokens, strict=True))
+        if len(added) > self.room:
+            raise ValueError(f"{len(added)} nodes do not fit into a tree with room for {self.room}")
+        if any(self.depths[parent] != self.depth for parent in parents):
+            raise ValueError("children can only be added to the deepest level")
+        if len(set(keys)) != len(keys):
+            raise ValueError("siblings must carry different tokens")
+        self._children.update(zip(keys, added, strict=True))
+        self._ancestors[first : first + len(added)] = self._ancestors[list(parents)]
+        self._ancestors[added, added] = True
+        depth = self.depth + 1
+        self.tokens += tokens
+        self.parents += parents
+        self.depths += [depth] * len(added)
+        self.log_probs += log_probs
+        return added
+
+    def accepted_path(self, predictions: Sequence[int]) -> list[int]:
+        """Walk from the root while a child carries the token that the target predicts.
+
+        Args:
+            predictions: the target's most likely successor of each node.
+
+        Returns:
+            Indices of the accepted nodes below the root, in order of depth; possibly empty.
+        """
+        path, node = [], 0
+        while (child := self._children.get((node, predictions[node]))) is not None:
+            path.append(child)
+            node = child
+        return path

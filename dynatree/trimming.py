@@ -1,0 +1,65 @@
+"""Drafts with a trimmed output vocabulary.
+
+The output head is most of a small draft's cost, and rare tokens are hardly ever accepted. A trimmed head scores only
+the tokens of a map; nothing but the proposals changes, so the output stays lossless. The idea is FR-Spec's
+(Zhao et al., 2025).
+"""
+
+import torch
+from torch import nn
+from transformers import PreTrainedModel
+
+from dynatree.errors import DynatreeError
+
+
+class TrimmedHead(nn.Module):
+    """An output head over some tokens of the vocabulary.
+
+    ``forward`` returns logits over the whole vocabulary, minus infinity where the head has no row, so the model
+    remains an ordinary causal language model. :meth:`trimmed` returns only the rows the head has.
+
+    Args:
+        weight: [tokens, hidden], one row for each entry of ``token_map``.
+        token_map: [tokens], token id of each row.
+        vocabulary: size of the whole vocabulary.
+    """
+
+    def __init__(self, weight: torch.Tensor, token_map: torch.Tensor, vocabulary: int):
+        super().__init__()
+        self.weight = nn.Parameter(weight)
+        self.register_buffer("token_map", token_map)
+        self.vocabulary = vocabulary
+
+    def trimmed(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Logits [..., tokens] of the head's own rows, in the order of ``token_map``."""
+        return nn.functional.linear(hidden, self.weight)
+
+    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+        logits = hidden.new_full((*hidden.shape[:-1], self.vocabulary), -torch.inf)
+        logits[..., self.token_map] = self.trimmed(hidden)
+        return logits
+
+
+def trim_vocabulary(model: PreTrainedModel, token_ids) -> PreTrainedModel:
+    """Let ``model`` propose only the tokens in ``token_ids``, in place.
+
+    Args:
+        model: any Hugging Face causal language model with a bias-free output head.
+        token_ids: distinct ids below the model's vocabulary size, for example the most frequent of a corpus.
+
+    Raises:
+        DynatreeError: an id is repeated or not in the vocabulary, there are none, or the head has a bias.
+    """
+    head = model.get_output_embeddings()
+    token_map = torch.as_tensor(token_ids, dtype=torch.int64)
+    vocabulary = model.config.vocab_size
+    if getattr(head, "bias", None) is not None:
+        raise DynatreeError("the output head has a bias, which a trimmed head does not support")
+    if token_map.ndim != 1 or len(token_map) == 0 or len(token_map.unique()) != len(token_map):
+        raise DynatreeError("the tokens of a trimmed vocabulary must be a non-empty list without repetition")
+    if token_map.min() < 0 or token_map.max() >= vocabulary:
+        raise DynatreeError(f"a trimmed vocabulary names token {token_map.max()}, but the model has {vocabulary}")
+    weight = head.weight.detach()[token_map.to(head.weight.device)].clone()
+    model.config.tie_word_embeddings = False
+    model.set_output_embeddings(TrimmedHead(weight, token_map.to(weight.device), vocabulary))
+    return model
