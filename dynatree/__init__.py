@@ -12,7 +12,7 @@ _HOMES = {
     "TokenTree": "dynatree.tree",
     "TreeCache": "dynatree.cache",
     "generate": "dynatree.decoding",
-    "load_pair": "dynatree.models",
+    "load_pair": "dynatree.loading",
 }
 __all__ = sorted(_HOMES)
 

@@ -1,0 +1,183 @@
+"""Distil a small draft from a target: its own outer layers, trained on what it says next."""
+
+import copy
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from tqdm import tqdm
+
+from dynatree.errors import DynatreeError
+from dynatree.trimming import TrimmedHead, trim_vocabulary
+
+CHECKPOINT_EVERY = 100  # steps
+
+
+@dataclass
+class Recipe:
+    """Hyper-parameters of a distillation.
+
+    Attributes:
+        layers: layers of the draft, taken from both ends of the target.
+        vocabulary: tokens of the trimmed head, the most frequent labels.
+        steps: optimiser steps.
+        batch: sequences in a step.
+        rate, head_rate: peak learning rates of the layers and of the head.
+        soft: weight of the target's own distribution over its most likely tokens in the loss; the rest is
+            cross-entropy with its argmax.
+        seed: order of the batches.
+    """
+
+    layers: int = 2
+    vocabulary: int = 8192
+    steps: int = 1000
+    batch: int = 16
+    rate: float = 1e-3
+    head_rate: float = 3e-4
+    soft: float = 0.5
+    seed: int = 1
+
+
+def load_samples(folder: Path) -> dict[str, torch.Tensor]:
+    """All shards of sampled text in ``folder``, concatenated."""
+    paths = sorted(folder.glob("*.safetensors"))
+    if len(paths) < 2:
+        raise DynatreeError(f"{folder} holds {len(paths)} shards of sampled text; at least 2 are needed")
+    shards = [load_file(path) for path in paths]
+    return {name: torch.cat([shard[name] for shard in shards]) for name in shards[0]}
+
+
+def frequent_tokens(labels: torch.Tensor, count: int, vocabulary: int) -> torch.Tensor:
+    """The ``count`` most frequent ids in ``labels`` of any shape, in ascending order."""
+    counts = torch.bincount(labels.flatten().long(), minlength=vocabulary)
+    return counts.argsort(descending=True, stable=True)[:count].sort().values
+
+
+def make_student(target, layers: int, token_map: torch.Tensor):
+    """An untrained draft with the target's first and last layers, its frozen embeddings, norm and some rows of its head."""
+    total = target.config.num_hidden_layers
+    first = math.ceil(layers / 2)
+    chosen = [*range(first), *range(total - (layers - first), total)]
+    config = copy.deepcopy(target.config)
+    config.num_hidden_layers = layers
+    student = copy.deepcopy(target)
+    student.config = student.model.config = config
+    student.model.layers = torch.nn.ModuleList(student.model.layers[index] for index in chosen)
+    for index, layer in enumerate(student.model.layers):
+        layer.self_attn.layer_idx = index
+    trim_vocabulary(student, token_map)
+    student.set_input_embeddings(target.get_input_embeddings())
+    student.get_input_embeddings().requires_grad_(False)
+    return student
+
+
+def distil(target, samples: dict[str, torch.Tensor], recipe: Recipe, checkpoint: Path):
+    """Train a draft; an interrupted run continues from ``checkpoint``.
+
+    Args:
+        target: the model whose layers the draft starts from.
+        samples: what :func:`load_samples` returns.
+        recipe: hyper-parameters.
+        checkpoint: safetensors file, written every ``CHECKPOINT_EVERY`` steps.
+
+    Returns:
+        The trained draft.
+    """
+    token_map = frequent_tokens(samples["labels"][..., 0], recipe.vocabulary, target.config.vocab_size)
+    student = make_student(target, recipe.layers, token_map).train()
+    row_of = torch.full((target.config.vocab_size,), -1)  # row of the head for each token, -1 for none
+    row_of[token_map] = torch.arange(len(token_map))
+    head = student.get_output_embeddings()
+    body = [p for n, p in student.named_parameters() if p.requires_grad and p is not head.weight]
+    optimiser = torch.optim.AdamW(
+        [{"params": body, "lr": recipe.rate}, {"params": [head.weight], "lr": recipe.head_rate}], betas=(0.9, 0.98)
+    )
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _cosine(step, recipe.steps))
+    batches = _batches(len(samples["tokens"]), recipe)
+    start = _resume(checkpoint, student, optimiser, schedule)
+    progress = tqdm(range(start, recipe.steps), initial=start, total=recipe.steps, desc="distilling", unit="step")
+    for step in progress:
+        rows = batches[step]
+        loss = _loss(student, head, {name: tensor[rows] for name, tensor in samples.items()}, row_of, recipe.soft)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(body, 1.0)
+        optimiser.step()
+        schedule.step()
+        progress.set_postfix(loss=f"{loss.item():.3f}")
+        if (step + 1) % CHECKPOINT_EVERY == 0:
+            _save(checkpoint, step + 1, student, optimiser)
+    return student.eval()
+
+
+def _loss(student, head: TrimmedHead, batch: dict[str, torch.Tensor], row_of: torch.Tensor, soft: float):
+    """Mean loss over the positions whose argmax the head can express."""
+    with torch.autocast("cpu", torch.bfloat16):
+        hidden = student.base_model(input_ids=batch["tokens"].long(), use_cache=False).last_hidden_state
+        labels = row_of[batch["labels"].long()]  # [sequences, length, LABELS]
+        known = labels[..., 0] >= 0
+        logits = head.trimmed(hidden[known])  # [positions, head rows]
+    log_probs = logits.float().log_softmax(-1)
+    labels = labels[known]
+    hard = -log_probs.gather(1, labels[:, :1]).mean()
+    weights = batch["logprobs"][known].float().exp() * (labels >= 0)
+    weights = weights / weights.sum(1, keepdim=True)
+    softened = -(log_probs.gather(1, labels.clamp(min=0)) * weights).sum(1).mean()
+    return (1 - soft) * hard + soft * softened
+
+
+def _cosine(step: int, steps: int) -> float:
+    warm_up = max(1, steps // 25)
+    if step < warm_up:
+        return (step + 1) / warm_up
+    return 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * (step - warm_up) / max(1, steps - warm_up)))
+
+
+def _batches(sequences: int, recipe: Recipe) -> list[torch.Tensor]:
+    """Row indices of every step: epochs in an order fixed by the seed."""
+    generator = torch.Generator().manual_seed(recipe.seed)
+    batches: list[torch.Tensor] = []
+    while len(batches) < recipe.steps:
+        batches += torch.randperm(sequences, generator=generator).split(recipe.batch)
+    return batches
+
+
+def _trainable(student) -> list[torch.nn.Parameter]:
+    return [p for p in student.parameters() if p.requires_grad]
+
+
+def _save(path: Path, step: int, student, optimiser) -> None:
+    tensors = {"step": torch.tensor(step)}
+    for index, parameter in enumerate(_trainable(student)):
+        state = optimiser.state[parameter]
+        tensors |= {
+            f"{index}.value": parameter.detach(),
+            f"{index}.exp_avg": state["exp_avg"],
+            f"{index}.exp_avg_sq": state["exp_avg_sq"],
+        }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    save_file(tensors, partial)
+    partial.replace(path)
+
+
+def _resume(path: Path, student, optimiser, schedule) -> int:
+    """Restore the latest checkpoint, if there is one; returns the step to go on with."""
+    if not path.exists():
+        return 0
+    tensors = load_file(path)
+    step = int(tensors["step"])
+    for index, parameter in enumerate(_trainable(student)):
+        with torch.no_grad():
+            parameter.copy_(tensors[f"{index}.value"])
+        optimiser.state[parameter] = {
+            "step": torch.tensor(float(step)),
+            "exp_avg": tensors[f"{index}.exp_avg"],
+            "exp_avg_sq": tensors[f"{index}.exp_avg_sq"],
+        }
+    schedule.last_epoch = step - 1
+    optimiser._step_count = 1
+    schedule.step()
+    return step
