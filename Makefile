@@ -1,0 +1,45 @@
+# Every target sets up what it needs; a second call spends seconds on that.
+PYTHON ?= python3
+CORES ?= all
+RUN := .venv/bin/
+
+.PHONY: help setup latex demo test lint format distill lock clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: .venv/installed  ## the virtual environment with the pinned dependencies
+
+.venv/installed: envs/requirements.lock pyproject.toml envs/python.sh
+	@PYTHON=$(PYTHON) envs/python.sh
+
+latex:  ## the LaTeX programs that the paper needs
+	@envs/latex.sh
+
+demo: setup latex  ## from nothing to paper/demo/dynatree.pdf on the embedded model pair
+	$(RUN)snakemake --cores $(CORES) --configfile config/demo.yaml
+	@$(RUN)python scripts/show_results.py --summary results/demo/summary/main.csv
+	@echo "The paper: paper/demo/dynatree.pdf"
+
+test: setup latex  ## all tests
+	$(RUN)python -m pytest
+
+lint: setup  ## style and workflow checks
+	$(RUN)ruff check .
+	$(RUN)ruff format --check .
+	$(RUN)snakefmt --check Snakefile workflow
+	$(RUN)snakemake --lint
+
+format: setup  ## rewrite the sources in the project's style
+	$(RUN)ruff check --fix .
+	$(RUN)ruff format .
+	$(RUN)snakefmt Snakefile workflow
+
+distill: setup  ## make the embedded draft again (hours)
+	$(RUN)snakemake --cores $(CORES) --configfile config/demo.yaml distill
+
+lock:  ## pin the newest versions that pyproject.toml admits
+	@PYTHON=$(PYTHON) envs/lock.sh
+
+clean:  ## remove everything that a run or a test made, but not the fetched models
+	rm -rf results/demo results/ci figures/demo figures/ci paper/demo paper/ci .snakemake .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,86 @@
+"""Files that are whole or absent: atomic writes, hashes and manifests."""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from dynatree.errors import DynatreeError
+
+MANIFEST = "MANIFEST.sha256"
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write a file so that it is either the old one or the whole new one, whatever interrupts."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "w") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.chmod(partial, 0o644)
+        os.replace(partial, path)
+    except BaseException:
+        os.unlink(partial)
+        raise
+
+
+def write_json(path: str | Path, value) -> None:
+    """Write ``value`` as JSON, atomically."""
+    write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+
+
+def read_json(path: str | Path, remedy: str):
+    """Read JSON; a missing or damaged file raises a DynatreeError that ends in ``remedy``."""
+    try:
+        return json.loads(Path(path).read_text())
+    except FileNotFoundError as error:
+        raise DynatreeError(f"{path} is missing; {remedy}") from error
+    except (OSError, ValueError) as error:
+        raise DynatreeError(f"{path} is damaged ({error}); {remedy}") from error
+
+
+@contextmanager
+def new_folder(path: str | Path) -> Iterator[Path]:
+    """A temporary folder beside ``path`` that takes its place when the block succeeds and vanishes when it fails."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+    try:
+        yield partial
+        partial.chmod(0o755)
+        shutil.rmtree(path, ignore_errors=True)
+        partial.rename(path)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def sha256(path: str | Path) -> str:
+    """Hexadecimal SHA-256 of a file."""
+    with Path(path).open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def check_sha256(path: str | Path, expected: str, remedy: str) -> None:
+    """Raise unless a file has the expected hash."""
+    actual = sha256(path)
+    if actual != expected:
+        raise DynatreeError(f"{path} has SHA-256 {actual}, but {expected} is pinned; {remedy}")
+
+
+def write_manifest(folder: Path) -> None:
+    """Write the hashes of all files of a folder to its MANIFEST.sha256, in the format of sha256sum."""
+    files = sorted(p for p in folder.rglob("*") if p.is_file() and p.name != MANIFEST)
+    write_text(folder / MANIFEST, "".join(f"{sha256(p)}  {p.relative_to(folder).as_posix()}\n" for p in files))
+
+
+def read_manifest(folder: Path) -> dict[str, str]:
+    """File name -> SHA-256 of a folder's manifest."""
+    lines = (folder / MANIFEST).read_text().splitlines()
+    return {name: digest for digest, _, name in (line.partition("  ") for line in lines if line)}

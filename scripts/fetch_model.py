@@ -1,0 +1,15 @@
+"""Fetch a model into a folder, as the configuration says."""
+
+import argparse
+import json
+from pathlib import Path
+
+from dynatree.fetch import fetch
+from dynatree.scripting import run
+
+parser = argparse.ArgumentParser(description=__doc__)
+parser.add_argument("--source", type=json.loads, required=True, help="the model's source, as JSON")
+parser.add_argument("--output", type=Path, required=True, help="folder of the checkpoint")
+options = parser.parse_args()
+
+run(lambda: fetch(options.source, options.output))
