@@ -1,0 +1,88 @@
+"""Definitions of all reported quantities, and the intervals around them."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from scipy import stats
+
+RESAMPLES = 10_000
+CONFIDENCE = 0.95
+SEED = 20_250_101
+
+
+def interval(values: Sequence[float], statistic: Callable = np.mean) -> tuple[float, float, float]:
+    """``statistic`` of ``values`` and its percentile bootstrap 95 % interval.
+
+    Args:
+        values: one value per prompt; prompts are what is resampled.
+        statistic: takes an array and an ``axis``.
+
+    Returns:
+        The statistic, and the lower and upper bound; both bounds equal it where nothing varies or n is 1.
+    """
+    values = np.asarray(values, dtype=float)
+    centre = float(statistic(values, axis=0))
+    if len(values) < 2 or np.ptp(values) == 0:
+        return centre, centre, centre
+    found = stats.bootstrap(
+        (values,),
+        statistic,
+        n_resamples=RESAMPLES,
+        confidence_level=CONFIDENCE,
+        method="percentile",
+        vectorized=True,
+        rng=np.random.default_rng(SEED),
+    ).confidence_interval
+    return centre, float(found.low), float(found.high)
+
+
+def geometric_mean(values: np.ndarray, axis: int = 0) -> np.ndarray:
+    """Geometric mean, the fair average of ratios."""
+    return np.exp(np.mean(np.log(values), axis=axis))
+
+
+def time_per_token(total: float, ttft: float, tokens: int) -> float:
+    """Seconds per token after the first."""
+    return (total - ttft) / (tokens - 1) if tokens > 1 else float("nan")
+
+
+def published_acceptance(method: dict, tokens: int, rounds: int) -> float:
+    """The acceptance rate as the original code computes it, which can exceed 1; NaN for other methods.
+
+    For a chain, tokens / (K * rounds). For trees, tokens / (rounds * (D0 + 2)), where the published depth D0 of a
+    fixed tree is one less than ours, because its root is a drafted token.
+    """
+    options = method["options"]
+    if method["method"] == "linear":
+        most = options["length"]
+    elif method["method"] == "fixed_tree":
+        most = options["depth"] + 1
+    elif method["method"] == "dynatree":
+        most = options["base_depth"] + 2
+    else:
+        return float("nan")
+    return tokens / (rounds * most)
+
+
+def looping_share(tokens: Sequence[int], longest: int = 64) -> float:
+    """Share of the tokens that continue a loop: a block of up to ``longest`` tokens said again immediately.
+
+    A token counts when it, and at least as many tokens before it as the block is long (four at the least), equal
+    those one block earlier.
+    """
+    tokens = np.asarray(tokens)
+    looping = np.zeros(len(tokens), dtype=bool)
+    for period in range(1, min(longest, len(tokens) - 1) + 1):
+        same = np.concatenate((np.zeros(period, dtype=bool), tokens[period:] == tokens[:-period]))
+        run = 0
+        for index, repeated in enumerate(same):
+            run = run + 1 if repeated else 0
+            looping[index] |= run >= max(period, 4)
+    return float(looping.mean()) if len(tokens) else 0.0
+
+
+def distinct_ngrams(tokens: Sequence[int], n: int = 4) -> float:
+    """Number of different n-grams over the number of all; 1 where there are none."""
+    grams = Counter(zip(*(tokens[i:] for i in range(n)), strict=False))
+    return len(grams) / grams.total() if grams else 1.0

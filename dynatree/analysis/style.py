@@ -1,0 +1,48 @@
+"""One look for all figures: Okabe and Ito's colour-blind-safe palette, one colour per method everywhere."""
+
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
+
+COLORS = {
+    "autoregressive": "#999999",
+    "hf_generate": "#BBBBBB",
+    "hf_assisted": "#F0E442",
+    "hf_assisted_fixed": "#E69F00",
+    "linear": "#56B4E9",
+    "fixed_tree": "#009E73",
+    "dynatree_static": "#CC79A7",
+    "dynatree": "#D55E00",
+}
+OTHER = "#0072B2"
+
+plt.rcParams.update(
+    {
+        "font.size": 9,
+        "font.family": "DejaVu Sans",
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.axisbelow": True,
+        "axes.grid": True,
+        "axes.grid.axis": "y",
+        "grid.color": "#DDDDDD",
+        "grid.linewidth": 0.6,
+        "legend.frameon": False,
+        "pdf.fonttype": 42,
+        "savefig.dpi": 200,
+    }
+)
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Save as PDF or PNG by the suffix, with the same bytes for the same picture."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    metadata = {"CreationDate": None} if path.suffix == ".pdf" else {"Software": None}
+    partial = path.with_name(f".{path.name}")
+    figure.savefig(partial, format=path.suffix[1:], metadata=metadata)
+    partial.replace(path)

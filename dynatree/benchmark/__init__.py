@@ -1,0 +1,1 @@
+"""Honest measurement: interleaved runs, raw records, the machine they came from."""
