@@ -2,6 +2,7 @@
 PYTHON ?= python3
 CORES ?= all
 RUN := .venv/bin/
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .PHONY: help setup latex demo test lint format distill lock clean
 
@@ -18,7 +19,7 @@ latex:  ## the LaTeX programs that the paper needs
 
 demo: setup latex  ## from nothing to paper/demo/dynatree.pdf on the embedded model pair
 	$(RUN)snakemake --cores $(CORES) --configfile config/demo.yaml
-	@$(RUN)python scripts/show_results.py --summary results/demo/summary/main.csv
+	@$(RUN)python scripts/show_results.py --table results/demo/tables/main.csv
 	@echo "The paper: paper/demo/dynatree.pdf"
 
 test: setup latex  ## all tests

@@ -1,11 +1,11 @@
 #!/bin/sh
 # Install latexmk and a small TeX Live where they are missing and we may.
 set -eu
-PACKAGES="latexmk texlive-latex-base texlive-latex-recommended texlive-latex-extra texlive-fonts-recommended"
+PACKAGES="latexmk texlive-latex-base texlive-latex-recommended texlive-latex-extra texlive-fonts-recommended texlive-science lmodern"
 
 complete() {
     command -v latexmk >/dev/null && command -v pdflatex >/dev/null && command -v bibtex >/dev/null &&
-        kpsewhich algpseudocode.sty microtype.sty booktabs.sty >/dev/null
+        kpsewhich algpseudocode.sty microtype.sty booktabs.sty lmodern.sty >/dev/null
 }
 
 complete && exit 0

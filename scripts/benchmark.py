@@ -49,6 +49,7 @@ def main(options: argparse.Namespace) -> None:
     meta = {
         "config": config,
         "code": options.code,
+        "dataset_label": prompts["label"],
         "prompts_sha256": sha256(options.prompts),
         "models": {"target": describe(options.target, pair.target), "draft": describe(options.draft, pair.draft)},
         "environment": environment(pair.device),

@@ -108,7 +108,7 @@ def summarise(meta: dict, requests: pd.DataFrame) -> pd.DataFrame:
         values = per_prompt.loc[method]
         row = {
             "dataset": meta["config"]["dataset"],
-            "dataset_label": meta["config"]["dataset_label"],
+            "dataset_label": meta["dataset_label"],
             "method": method,
             "label": settings["label"],
             "prompts": len(values),

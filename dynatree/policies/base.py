@@ -1,9 +1,11 @@
 """What a policy decides, and the checks that all policies share."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from dynatree.errors import DynatreeError
-from dynatree.tree import TokenTree
+if TYPE_CHECKING:
+    from dynatree.tree import TokenTree
 
 
 @dataclass
@@ -28,7 +30,7 @@ class Policy:
         """Most children :meth:`breadth` ever grants."""
         raise NotImplementedError
 
-    def expands(self, tree: TokenTree, node: int) -> bool:
+    def expands(self, tree: "TokenTree", node: int) -> bool:
         """Whether ``node`` gets children."""
         raise NotImplementedError
 

@@ -2,11 +2,13 @@
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from dynatree.errors import DynatreeError
 from dynatree.policies.base import Policy, at_least, ordered, probability
 from dynatree.policies.history import RULES, Adjustable
-from dynatree.tree import TokenTree
+if TYPE_CHECKING:
+    from dynatree.tree import TokenTree
 
 
 @dataclass
@@ -83,7 +85,7 @@ class DynaTree(Policy):
     def most_children(self) -> int:
         return max(self.max_branch if self.adapt_breadth else self.mid_branch, self.root_branch or 0)
 
-    def expands(self, tree: TokenTree, node: int) -> bool:
+    def expands(self, tree: "TokenTree", node: int) -> bool:
         depth, path_probability = tree.depths[node], math.exp(tree.log_probs[node])
         if path_probability < self.prune_probability:
             return False

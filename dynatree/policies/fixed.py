@@ -2,9 +2,11 @@
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from dynatree.policies.base import Policy, at_least, probability
-from dynatree.tree import TokenTree
+if TYPE_CHECKING:
+    from dynatree.tree import TokenTree
 
 
 @dataclass
@@ -20,7 +22,7 @@ class Autoregressive(Policy):
     def most_children(self) -> int:
         return 0
 
-    def expands(self, tree: TokenTree, node: int) -> bool:
+    def expands(self, tree: "TokenTree", node: int) -> bool:
         return False
 
 
@@ -51,7 +53,7 @@ class FixedTree(Policy):
     def most_children(self) -> int:
         return max(self.branch, self.root_branch or 0)
 
-    def expands(self, tree: TokenTree, node: int) -> bool:
+    def expands(self, tree: "TokenTree", node: int) -> bool:
         return tree.depths[node] < self.depth and math.exp(tree.log_probs[node]) >= self.prune_probability
 
     def breadth(self, node: int, confidence: float) -> int:

@@ -1,0 +1,44 @@
+"""Compile LaTeX and judge its log."""
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+from dynatree.errors import DynatreeError
+
+WIDEST_EXCESS = 5.0  # points by which a line may stick out
+EPOCH = "1735689600"  # the PDF's dates, fixed so that equal sources give equal bytes
+
+
+def compile_latex(folder: Path, name: str, bibliography: Path) -> Path:
+    """Run latexmk in ``folder`` on ``name``.tex.
+
+    Raises:
+        DynatreeError: latexmk is missing, compilation fails, a reference or citation is undefined, or a line is
+            more than 5 pt too wide.
+    """
+    if not shutil.which("latexmk"):
+        raise DynatreeError("latexmk is missing; `make latex` installs it, or says what to install")
+    shutil.copyfile(bibliography, folder / bibliography.name)
+    environment = os.environ | {"SOURCE_DATE_EPOCH": EPOCH, "FORCE_SOURCE_DATE": "1"}
+    command = ["latexmk", "-g", "-pdf", "-interaction=nonstopmode", "-halt-on-error", "-silent", f"{name}.tex"]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    log = (folder / f"{name}.log").read_text(errors="replace") if (folder / f"{name}.log").exists() else done.stderr
+    found = complaints(log)
+    if done.returncode:
+        found = re.findall(r"^! .*$", log, re.MULTILINE) + found or [f"latexmk ended with status {done.returncode}"]
+    if found:
+        raise DynatreeError(f"{folder / name}.tex: {'; '.join(found[:5])}; see {folder / name}.log")
+    return folder / f"{name}.pdf"
+
+
+def complaints(log: str) -> list[str]:
+    """What in a LaTeX log a reader would notice: undefined references and citations, missing glyphs, lines too wide."""
+    found = re.findall(r"(?:Reference|Citation) `[^']+'[^.]*undefined", log.replace("\n", ""))
+    found += re.findall(r"Missing character: .*", log)
+    for excess, place in re.findall(r"Overfull \\hbox \(([\d.]+)pt too wide\)(.*)", log):
+        if float(excess) > WIDEST_EXCESS:
+            found.append(f"a line is {excess} pt too wide{place}")
+    return found

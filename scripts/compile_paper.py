@@ -1,0 +1,14 @@
+"""Compile the paper and fail on anything a reader would stumble over."""
+
+import argparse
+from pathlib import Path
+
+from dynatree.analysis.compilation import compile_latex
+from dynatree.scripting import run
+
+parser = argparse.ArgumentParser(description=__doc__)
+parser.add_argument("--folder", type=Path, required=True, help="folder that holds dynatree.tex")
+parser.add_argument("--bibliography", type=Path, required=True)
+options = parser.parse_args()
+
+run(lambda: compile_latex(options.folder, "dynatree", options.bibliography))

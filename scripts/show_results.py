@@ -1,0 +1,21 @@
+"""Print the main comparison on the terminal."""
+
+import argparse
+from pathlib import Path
+
+import pandas as pd
+
+parser = argparse.ArgumentParser(description=__doc__)
+parser.add_argument("--table", type=Path, required=True)
+options = parser.parse_args()
+
+table = pd.read_csv(options.table)
+for dataset, rows in table.groupby("dataset_label", sort=False):
+    print(f"\n{dataset} ({rows['prompts'].iloc[0]} prompts, {rows['new_tokens'].iloc[0]} new tokens each)")
+    print(f"{'':20} {'tokens/s':>22} {'speed-up':>20} {'tokens/round':>13} {'acceptance':>11}")
+    for _, row in rows.iterrows():
+        speed = f"{row['throughput']:6.1f} [{row['throughput_low']:.1f}, {row['throughput_high']:.1f}]"
+        gain = f"{row['speedup']:.2f} [{row['speedup_low']:.2f}, {row['speedup_high']:.2f}]"
+        acceptance = "" if pd.isna(row["acceptance_rate"]) else f"{row['acceptance_rate']:.2f}"
+        print(f"{row['label']:20} {speed:>22} {gain:>20} {row['tokens_per_round']:13.2f} {acceptance:>11}")
+print("\nIn brackets: 95 % intervals over prompts. Every output was compared with autoregressive decoding, token for token.")

@@ -1,0 +1,22 @@
+rule measure_main:
+    input:
+        prompts=f"results/{RUN}/prompts/{{dataset}}.json",
+        target=f"{model_folder('target')}/MANIFEST.sha256",
+        draft=f"{model_folder('draft')}/MANIFEST.sha256",
+    output:
+        f"results/{RUN}/records/main/{{dataset}}.json",
+    log:
+        f"results/{RUN}/logs/measure_main/{{dataset}}.log",
+    threads: config["threads"]
+    resources:
+        slots=100,
+        gpu=1 if config["device"] != "cpu" else 0,
+        mem_mb=4000,
+    params:
+        slice=main_slice,
+        target=model_folder("target"),
+        draft=model_folder("draft"),
+        code=code_hash("scripts/benchmark.py"),
+    shell:
+        "python scripts/benchmark.py --config {params.slice:q} --target {params.target:q} --draft {params.draft:q}"
+        " --prompts {input.prompts:q} --output {output:q} --code {params.code} --threads {threads} 2>&1 | tee {log}"

@@ -1,0 +1,49 @@
+# Makes the shipped draft again, from nothing but the target; not part of `all`.
+RECIPE = config["distillation"]
+
+
+rule sample_text:
+    input:
+        f"{model_folder('target')}/MANIFEST.sha256",
+    output:
+        touch(f"results/{RUN}/distillation/samples/complete"),
+    log:
+        f"results/{RUN}/logs/sample_text.log",
+    threads: config["threads"]
+    resources:
+        slots=100,
+    params:
+        recipe=f"--shards {RECIPE['shards']} --sequences {RECIPE['sequences']} --length {RECIPE['length']} --seed {RECIPE['seed']}",
+        target=model_folder("target"),
+        folder=subpath(output[0], parent=True),
+        code=code_hash("scripts/sample_text.py"),
+    shell:
+        "python scripts/sample_text.py --target {params.target:q} --output {params.folder:q} {params.recipe}"
+        " --threads {threads} 2>&1 | tee {log}"
+
+
+rule distill_draft:
+    input:
+        f"results/{RUN}/distillation/samples/complete",
+    output:
+        f"results/{RUN}/distillation/draft/model.safetensors",
+    log:
+        f"results/{RUN}/logs/distill_draft.log",
+    threads: config["threads"]
+    resources:
+        slots=100,
+    params:
+        recipe=f"--layers {RECIPE['layers']} --vocabulary {RECIPE['vocabulary']} --steps {RECIPE['steps']} --seed {RECIPE['seed']}",
+        target=model_folder("target"),
+        samples=subpath(input[0], parent=True),
+        folder=subpath(output[0], parent=True),
+        code=code_hash("scripts/distill_draft.py"),
+    shell:
+        "python scripts/distill_draft.py --target {params.target:q} --samples {params.samples:q}"
+        " --output {params.folder:q} {params.recipe} --threads {threads} 2>&1 | tee {log}"
+
+
+rule distill:
+    input:
+        f"results/{RUN}/distillation/draft/model.safetensors",
+    localrule: True

@@ -1,0 +1,12 @@
+rule fetch_model:
+    output:
+        manifest="resources/models/{model}/MANIFEST.sha256",
+    log:
+        "results/logs/fetch_model/{model}.log",
+    retries: 2
+    params:
+        source=model_source,
+        folder=subpath(output.manifest, parent=True),
+        code=code_hash("scripts/fetch_model.py"),
+    shell:
+        "python scripts/fetch_model.py --source {params.source:q} --output {params.folder:q} >{log} 2>&1"

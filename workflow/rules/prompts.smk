@@ -1,0 +1,15 @@
+rule prepare_prompts:
+    input:
+        prompts=lookup("prompts/{dataset}/file", within=config),
+        target=f"{model_folder('target')}/MANIFEST.sha256",
+    output:
+        f"results/{RUN}/prompts/{{dataset}}.json",
+    log:
+        f"results/{RUN}/logs/prepare_prompts/{{dataset}}.log",
+    params:
+        limits=prompt_limits,
+        tokenizer=model_folder("target"),
+        code=code_hash("scripts/prepare_prompts.py"),
+    shell:
+        "python scripts/prepare_prompts.py --prompts {input.prompts:q} --tokenizer {params.tokenizer:q}"
+        " --limits {params.limits:q} --output {output:q} >{log} 2>&1"
