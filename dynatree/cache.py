@@ -76,7 +76,7 @@ class TreeCache(Cache):
             layer.length = length
 
     def keep(self, start: int, rows: list[int]) -> None:
-        """Of the rows from ``start`` on keep ``rows`` (absolute, strictly increasing), moved to ``start``, and drop the rest."""
+        """Of the rows from ``start`` on keep ``rows`` (absolute, increasing), moved to ``start``; drop the others."""
         moved = [i for i, row in enumerate(rows) if row != start + i]
         if moved:
             first = moved[0]  # everything before it already lies in place

@@ -56,7 +56,9 @@ def _check_files(role: str, folder: Path) -> Iterator[Finding]:
     weights = sorted(folder.glob("*.safetensors"))
     missing = [name for name in ("config.json",) if not (folder / name).is_file()]
     missing += [] if weights else ["*.safetensors"]
-    yield Finding(f"{role} files", not missing, f"{folder}: {'missing ' + ', '.join(missing) if missing else 'complete'}")
+    yield Finding(
+        f"{role} files", not missing, f"{folder}: {'missing ' + ', '.join(missing) if missing else 'complete'}"
+    )
     for path in weights:
         try:
             with safe_open(path, "pt") as tensors:
@@ -106,14 +108,18 @@ def _compare(target: dict, draft: dict) -> Iterator[Finding]:
 
 
 def _check_number_format(dtype: str) -> Finding:
-    return Finding("number format", dtype in BYTES, dtype if dtype in BYTES else f"{dtype} is not one of {', '.join(BYTES)}")
+    return Finding(
+        "number format", dtype in BYTES, dtype if dtype in BYTES else f"{dtype} is not one of {', '.join(BYTES)}"
+    )
 
 
 def _check_memory(folders, dtype: str, device: str) -> Finding:
     needed = sum(_parameters(folder) for folder in folders) * BYTES.get(dtype, 4)
     free = _free_memory(device)
     detail = f"weights need {needed / 2**30:.2f} GiB of {free / 2**30:.2f} GiB free on {device}"
-    return Finding("memory", needed < free, detail if needed < free else f"{detail}; free some or choose a smaller dtype")
+    return Finding(
+        "memory", needed < free, detail if needed < free else f"{detail}; free some or choose a smaller dtype"
+    )
 
 
 def _parameters(folder: Path) -> int:

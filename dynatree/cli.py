@@ -45,7 +45,9 @@ def _add_generate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--max-new-tokens", type=int, default=128, help="default: %(default)s")
     parser.add_argument("--ignore-eos", action="store_true", help="do not stop at an end-of-sequence token")
     parser.add_argument("--draft-tokens", type=Path, help="JSON list of the only token ids the draft may propose")
-    parser.add_argument("--json", action="store_true", help="print tokens, text and statistics as JSON instead of streaming")
+    parser.add_argument(
+        "--json", action="store_true", help="print tokens, text and statistics as JSON instead of streaming"
+    )
     parser.add_argument("--color", action="store_true", help="mark accepted draft tokens green, the target's own plain")
     parser.add_argument("prompt")
     group = parser.add_argument_group("options of the methods")

@@ -16,7 +16,7 @@ from dynatree.tree import TokenTree
 
 @dataclass
 class Round:
-    """One round: ``nodes`` below the root verified, ``depth`` of the tree, drafted tokens ``accepted``, tokens ``emitted``."""
+    """One round: ``nodes`` below the root, ``depth`` of the tree, drafted tokens ``accepted``, all ``emitted``."""
 
     nodes: int
     depth: int

@@ -31,7 +31,7 @@ def fetch(source: dict, folder: Path) -> None:
         for name, expected in pins.items():
             if actual.get(name) != expected:
                 raise DynatreeError(
-                    f"{name} of {folder.name} has SHA-256 {actual.get(name)}, but {expected} is pinned in the configuration"
+                    f"{name} of {folder.name} has SHA-256 {actual.get(name)}, but the configuration pins {expected}"
                 )
 
 

@@ -53,7 +53,9 @@ def load_model(name: str | Path, role: str, device: torch.device, dtype: torch.d
             name, dtype=dtype, use_safetensors=True, trust_remote_code=False, low_cpu_mem_usage=True
         )
     except (OSError, ValueError, SafetensorError) as error:
-        raise DynatreeError(f"cannot load the {role} {name}: {_first_line(error)}; is it a complete checkpoint?") from error
+        raise DynatreeError(
+            f"cannot load the {role} {name}: {_first_line(error)}; is it a complete checkpoint?"
+        ) from error
     return model.to(device).eval()
 
 
@@ -65,9 +67,7 @@ def load_tokenizer(name: str | Path):
         raise DynatreeError(f"cannot load the tokenizer of {name}: {_first_line(error)}") from error
 
 
-def load_draft(
-    name: str | Path, target: PreTrainedModel, device: torch.device, dtype: torch.dtype
-) -> PreTrainedModel:
+def load_draft(name: str | Path, target: PreTrainedModel, device: torch.device, dtype: torch.dtype) -> PreTrainedModel:
     """Load a draft: any causal language model, or one saved by :func:`save_borrowing_draft`."""
     config = Path(name) / "config.json"
     if not (config.is_file() and BORROWED in _read_json(config)):
@@ -76,7 +76,7 @@ def load_draft(
 
 
 def save_borrowing_draft(draft: PreTrainedModel, folder: Path) -> None:
-    """Save a draft with a trimmed head that reads the target's embeddings: layers, norm, head and token map, in float16.
+    """Save a draft with a trimmed head that reads the target's embeddings: layers, norm, head and map, in float16.
 
     The embeddings are not stored; :func:`load_draft` takes them from the target.
     """

@@ -1,4 +1,7 @@
-"""A target and its draft, and the forward pass of either over a tree. Only this file and the cache know transformers."""
+"""A target and its draft, and the forward pass of either over a tree.
+
+Only this file and the cache know the internals of transformers.
+"""
 
 import math
 from collections.abc import Sequence
@@ -221,4 +224,6 @@ def _grouped(model: PreTrainedModel):
 
 def _not_finite(role: str, model: PreTrainedModel) -> str:
     name = model.config._name_or_path or type(model).__name__
-    return f"the {role} model {name} returned logits that are not finite; check its weights and number format ({model.dtype})"
+    return (
+        f"the {role} model {name} returned logits that are not finite; check its weights and its dtype ({model.dtype})"
+    )

@@ -34,7 +34,7 @@ def prepare(path: Path, model: Path, count: int, least: int, most: int, new_toke
             raise DynatreeError(f"{path}: prompt {prompt['id']!r} has {length} tokens, outside {least} to {most}")
         if length + new_tokens > positions:
             raise DynatreeError(
-                f"{path}: prompt {prompt['id']!r} ({length} tokens) and {new_tokens} new ones exceed {positions} positions"
+                f"{path}: prompt {prompt['id']!r} ({length} tokens) and {new_tokens} more exceed {positions} positions"
             )
     return {"label": data["label"], "source": data["source"], "prompts": prepared}
 

@@ -43,19 +43,23 @@ def main() -> None:
     minutes = (time.perf_counter() - start) / 60
     save_borrowing_draft(draft, options.output)
     shares = agreement(ModelPair(pair.target, draft, pair.tokenizer), HELD_OUT, NEW_TOKENS)
-    report = vars(recipe) | {
-        "target": options.target.name,
-        "target_layers": pair.target.config.num_hidden_layers,
-        "tokens": samples["tokens"].numel(),
-        "sequences": len(samples["tokens"]),
-        "minutes": minutes,
-        "threads": options.threads,
-        "hard": 1 - recipe.soft,
-        "megabytes": (options.output / "model.safetensors").stat().st_size / 1e6,
-        "new_tokens": NEW_TOKENS,
-        "prompts": len(HELD_OUT),
-        "command": shlex.join(["python", *sys.argv]),
-    } | {f"top{rank}": share for rank, share in shares.items()}
+    report = (
+        vars(recipe)
+        | {
+            "target": options.target.name,
+            "target_layers": pair.target.config.num_hidden_layers,
+            "tokens": samples["tokens"].numel(),
+            "sequences": len(samples["tokens"]),
+            "minutes": minutes,
+            "threads": options.threads,
+            "hard": 1 - recipe.soft,
+            "megabytes": (options.output / "model.safetensors").stat().st_size / 1e6,
+            "new_tokens": NEW_TOKENS,
+            "prompts": len(HELD_OUT),
+            "command": shlex.join(["python", *sys.argv]),
+        }
+        | {f"top{rank}": share for rank, share in shares.items()}
+    )
     (options.output / "README.md").write_text(model_card(**report))
     (options.output / "report.json").write_text(json.dumps(report, indent=2) + "\n")
     print(json.dumps({name: report[name] for name in ("layers", "steps", "minutes", "top1", "top2", "top4")}))

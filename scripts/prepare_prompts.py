@@ -4,8 +4,8 @@ import argparse
 import json
 from pathlib import Path
 
-from dynatree.prompts import prepare
 from dynatree.files import write_json
+from dynatree.prompts import prepare
 from dynatree.scripting import run
 
 parser = argparse.ArgumentParser(description=__doc__)

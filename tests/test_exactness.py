@@ -86,7 +86,9 @@ def test_output_equals_hugging_face(kind, seed, noise, method, prompt, length, e
 
 def check_accounts(out, node_budget: int) -> None:
     stats = out.stats
-    assert stats.rounds + stats.accepted == max(0, len(out.tokens) - 1) + sum(r.accepted == r.emitted for r in stats.trace)
+    assert stats.rounds + stats.accepted == max(0, len(out.tokens) - 1) + sum(
+        r.accepted == r.emitted for r in stats.trace
+    )
     assert 0 <= stats.accepted <= stats.drafted_depth <= stats.verified
     assert all(entry.nodes <= node_budget for entry in stats.trace)
     assert sum(entry.emitted for entry in stats.trace) == max(0, len(out.tokens) - 1)

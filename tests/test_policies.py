@@ -30,7 +30,9 @@ def test_breadth_can_be_switched_off_and_the_root_fixed():
 
 
 def test_depth_gates():
-    policy = make_policy("dynatree", base_depth=2, max_depth=4, stop_probability=0.1, deep_probability=0.5, history=False)
+    policy = make_policy(
+        "dynatree", base_depth=2, max_depth=4, stop_probability=0.1, deep_probability=0.5, history=False
+    )
     likely, doubtful, hopeless = chain(0.9, 0.8, 0.7, 0.6), chain(0.9, 0.4), chain(0.09)
     assert [policy.expands(likely, node) for node in range(5)] == [True, True, True, True, False]
     assert [policy.expands(doubtful, node) for node in range(3)] == [True, True, False]

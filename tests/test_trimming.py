@@ -29,7 +29,8 @@ def test_generation_stays_exact_and_proposes_only_kept_tokens(kept):
 
 
 @pytest.mark.parametrize(
-    ("tokens", "message"), [([], "non-empty"), ([1, 1], "without repetition"), ([VOCABULARY], f"names token {VOCABULARY}")]
+    ("tokens", "message"),
+    [([], "non-empty"), ([1, 1], "without repetition"), ([VOCABULARY], f"names token {VOCABULARY}")],
 )
 def test_impossible_maps_are_refused(tokens, message):
     with pytest.raises(DynatreeError, match=message):

@@ -56,6 +56,8 @@ def _bars(axes: Axes, summary: pd.DataFrame, quantity: str, form: str) -> None:
 def _legend(summary: pd.DataFrame) -> list:
     labels = list(dict.fromkeys(summary["dataset_label"]))
     return [
-        plt.Rectangle((0, 0), 1, 1, facecolor="#777777", edgecolor="white", hatch=HATCHES[i % len(HATCHES)], label=label)
+        plt.Rectangle(
+            (0, 0), 1, 1, facecolor="#777777", edgecolor="white", hatch=HATCHES[i % len(HATCHES)], label=label
+        )
         for i, label in enumerate(labels)
     ]

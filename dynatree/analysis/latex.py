@@ -21,4 +21,6 @@ SPECIAL = {
 
 def escape(text: object) -> str:
     """``text`` as LaTeX source that prints it literally; characters pdflatex cannot print become question marks."""
-    return "".join(SPECIAL.get(c, c if c.isascii() and c.isprintable() or c in "äöüéèàçñß–—’“”" else "?") for c in str(text))
+    return "".join(
+        SPECIAL.get(c, c if (c.isascii() and c.isprintable()) or c in "äöüéèàçñß" else "?") for c in str(text)
+    )

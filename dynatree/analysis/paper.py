@@ -60,7 +60,13 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"tex": escape, "number": number, "interval": interval, "percent": percent, "join_and": join_and}
+    environment.filters |= {
+        "tex": escape,
+        "number": number,
+        "interval": interval,
+        "percent": percent,
+        "join_and": join_and,
+    }
     environment.globals["verdict"] = verdict
     return environment
 
@@ -74,7 +80,9 @@ def _datasets(summary: pd.DataFrame) -> dict[str, dict[str, SimpleNamespace]]:
 
 def _published(table: pd.DataFrame) -> dict[str, dict[str, dict[str, float]]]:
     return {
-        dataset: {method: dict(zip(part["metric"], part["value"], strict=True)) for method, part in rows.groupby("method")}
+        dataset: {
+            method: dict(zip(part["metric"], part["value"], strict=True)) for method, part in rows.groupby("method")
+        }
         for dataset, rows in table.groupby("dataset", sort=False)
     }
 

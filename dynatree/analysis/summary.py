@@ -35,7 +35,9 @@ def read_all(paths: list[Path]) -> list[tuple[dict, pd.DataFrame]]:
     for path, meta, records in files:
         wrong = next((r for r in records if r.divergence is not None), None)
         if wrong and meta["config"]["dtype"] == "float32":
-            raise DynatreeError(f"{path}: {wrong.method} differs from the baseline on prompt {wrong.prompt!r}; it is not lossless")
+            raise DynatreeError(
+                f"{path}: {wrong.method} differs from the baseline on prompt {wrong.prompt!r}; it is not lossless"
+            )
     return [(meta, frame(meta, records)) for _, meta, records in files]
 
 

@@ -22,7 +22,8 @@ the Roman aqueducts|volcanic islands|the water cycle|photosynthesis|the printing
 |the 1964 film|the railway station|the river valley|the parish church|the light cruiser|the species|the album|the hurricane season|the battle|the village
 """.replace("\n", "").split("|")
 
-ENCYCLOPAEDIC = """
+ENCYCLOPAEDIC = (
+    """
 {Subject} is|{Subject} are|{Subject} was first|The history of {subject}|The origins of {subject} lie in|In the study of {subject},|Most accounts of {subject} begin
 |The importance of {subject}|Early descriptions of {subject}|Scientists who study {subject}|One common misconception about {subject}|The structure of {subject}
 |During the nineteenth century, {subject}|The main characteristics of {subject}|There are several kinds of|{Subject}, also known as|The economic role of {subject}
@@ -31,7 +32,10 @@ ENCYCLOPAEDIC = """
 |The climate of the region|Its population was|The first edition of the book on {subject}|A typical example of {subject}|The decline of {subject}|Question: What is {subject}?
 |Here is a short explanation of {subject}:|An introduction to {subject}\n\n|= {Subject} =\n\n|Chapter 1: {Subject}\n\n|Critics praised|The song was written by
 |The following year, the team|In the final match of the season,|The species was described in|The ship was launched on|The game was released in|As a result of the war,
-""".replace("\n", "").replace("\\n", "\n").split("|")
+""".replace("\n", "")
+    .replace("\\n", "\n")
+    .split("|")
+)
 
 PEOPLE = """
 Anna|the old fisherman|Thomas|the captain|Maria|my grandmother|the young doctor|Mr. Harding|the stranger|Elena|the shepherd|Captain Ross|the widow|Samuel
@@ -44,7 +48,8 @@ the harbour|the empty house|the mountain village|the garden|the railway station|
 |the city|the old mill|the attic|the ship|the castle|the meadow|the inn|the school|the island|the desert|the road to the north|the bridge|the hospital|the cellar
 """.replace("\n", "").split("|")
 
-NARRATIVE = """
+NARRATIVE = (
+    """
 Once upon a time, {person}|{Person} walked slowly towards {place}|It was late when {person}|"I have never seen {place}," said {person}|When {person} came to {place},
 |The rain had not stopped for three days, and {person}|Nobody in {place} remembered|{Person} opened the letter and|Years later, {person} would|The door of {place} was open
 |On the morning of the third day, {person}|There was a light in {place}|"Where are you going?" asked {person}.|{Person} had always wanted|At the edge of {place} stood
@@ -52,7 +57,10 @@ Once upon a time, {person}|{Person} walked slowly towards {place}|It was late wh
 |He put down the lamp and|The first time {person} saw {place},|A long silence followed.|{Person} did not answer.|After the war, {person} returned to {place}
 |Chapter One\n\n{Person}|My father often spoke of {place}|They reached {place} before dark|"You must promise me," {person} said|The child stood in|It is a truth
 |Dear Sir,\n\n|I was born in|The old woman who lived near {place}|For a moment {person}|All that summer {person}|Nothing in {place} had changed|Far away, beyond {place},
-""".replace("\n", "").replace("\\n", "\n").split("|")
+""".replace("\n", "")
+    .replace("\\n", "\n")
+    .split("|")
+)
 
 WORDS = """
 The|A|In|However|He|She|They|When|Although|It|We|I|There|This|After|Before|With|To|If|One|Many|Because|While|On|At|For|But|And|As|From|During|Every|No|My|Our|His|Her

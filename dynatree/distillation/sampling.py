@@ -67,9 +67,7 @@ def sample_shard(target, tokenizer, sequences: int, length: int, seed: int) -> d
     return {"tokens": tokens.int(), "labels": labels, "logprobs": logprobs}
 
 
-def sample_text(
-    target, tokenizer, folder: Path, shards: int, sequences: int, length: int, seed: int
-) -> None:
+def sample_text(target, tokenizer, folder: Path, shards: int, sequences: int, length: int, seed: int) -> None:
     """Write ``shards`` files of sampled text to ``folder``; files that exist already are kept, so a run resumes."""
     folder.mkdir(parents=True, exist_ok=True)
     for index in tqdm(range(shards), desc="sampling", unit="shard"):

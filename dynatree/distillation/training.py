@@ -56,7 +56,7 @@ def frequent_tokens(labels: torch.Tensor, count: int, vocabulary: int) -> torch.
 
 
 def make_student(target, layers: int, token_map: torch.Tensor):
-    """An untrained draft with the target's first and last layers, its frozen embeddings, norm and some rows of its head."""
+    """An untrained draft: the target's first and last layers, frozen embeddings, norm and some rows of its head."""
     total = target.config.num_hidden_layers
     first = math.ceil(layers / 2)
     chosen = [*range(first), *range(total - (layers - first), total)]

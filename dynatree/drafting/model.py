@@ -86,4 +86,3 @@ def _best(policy: Policy, node: int, tokens: list[int], log_probs: list[float]) 
     breadth = policy.breadth(node, math.exp(log_probs[0]))
     granted = list(zip(tokens, log_probs, strict=True))[:breadth]
     return [(token, log_prob) for token, log_prob in granted if log_prob > float("-inf")]
-

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dynatree.errors import DynatreeError
+
 if TYPE_CHECKING:
     from dynatree.tree import TokenTree
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dynatree.policies.base import Policy, at_least, probability
+
 if TYPE_CHECKING:
     from dynatree.tree import TokenTree
 

@@ -7,6 +7,8 @@ rule measure_main:
         f"results/{RUN}/records/main/{{dataset}}.json",
     log:
         f"results/{RUN}/logs/measure_main/{{dataset}}.log",
+    conda:
+        "../../envs/conda.yaml"
     threads: config["threads"]
     resources:
         slots=100,
@@ -14,8 +16,8 @@ rule measure_main:
         mem_mb=4000,
     params:
         slice=main_slice,
-        target=model_folder("target"),
-        draft=model_folder("draft"),
+        target=subpath(input.target, parent=True),
+        draft=subpath(input.draft, parent=True),
         code=code_hash("scripts/benchmark.py"),
     shell:
         "python scripts/benchmark.py --config {params.slice:q} --target {params.target:q} --draft {params.draft:q}"

@@ -33,17 +33,25 @@ def model_source(wildcards):
 
 
 def prompt_limits(wildcards):
-    longest = max(experiment["new_tokens"] for experiment in config["experiments"].values())
+    longest = max(
+        experiment["new_tokens"] for experiment in config["experiments"].values()
+    )
     return json.dumps(
         config["prompt_tokens"]
-        | {"count": config["prompts"][wildcards.dataset]["count"], "new_tokens": longest}
+        | {
+            "count": config["prompts"][wildcards.dataset]["count"],
+            "new_tokens": longest,
+        }
     )
 
 
 def main_slice(wildcards):
     """What a measurement depends on, as JSON."""
     keys = ("run", "device", "dtype", "methods")
-    experiment = {k: config["experiments"]["main"][k] for k in ("new_tokens", "repetitions", "warmup")}
+    experiment = {
+        k: config["experiments"]["main"][k]
+        for k in ("new_tokens", "repetitions", "warmup")
+    }
     return json.dumps(
         {key: config[key] for key in keys}
         | {"experiment": "main", "dataset": wildcards.dataset}
@@ -53,5 +61,14 @@ def main_slice(wildcards):
 
 def paper_slice(wildcards):
     """What the paper says about the configuration, as JSON."""
-    keys = ("run", "device", "dtype", "threads", "models", "prompts", "experiments", "methods")
+    keys = (
+        "run",
+        "device",
+        "dtype",
+        "threads",
+        "models",
+        "prompts",
+        "experiments",
+        "methods",
+    )
     return json.dumps({key: config[key] for key in keys})

@@ -4,17 +4,19 @@ RECIPE = config["distillation"]
 
 rule sample_text:
     input:
-        f"{model_folder('target')}/MANIFEST.sha256",
+        target=f"{model_folder('target')}/MANIFEST.sha256",
     output:
         touch(f"results/{RUN}/distillation/samples/complete"),
     log:
         f"results/{RUN}/logs/sample_text.log",
+    conda:
+        "../../envs/conda.yaml"
     threads: config["threads"]
     resources:
         slots=100,
     params:
         recipe=f"--shards {RECIPE['shards']} --sequences {RECIPE['sequences']} --length {RECIPE['length']} --seed {RECIPE['seed']}",
-        target=model_folder("target"),
+        target=subpath(input.target, parent=True),
         folder=subpath(output[0], parent=True),
         code=code_hash("scripts/sample_text.py"),
     shell:
@@ -24,18 +26,21 @@ rule sample_text:
 
 rule distill_draft:
     input:
-        f"results/{RUN}/distillation/samples/complete",
+        target=f"{model_folder('target')}/MANIFEST.sha256",
+        samples=f"results/{RUN}/distillation/samples/complete",
     output:
         f"results/{RUN}/distillation/draft/model.safetensors",
     log:
         f"results/{RUN}/logs/distill_draft.log",
+    conda:
+        "../../envs/conda.yaml"
     threads: config["threads"]
     resources:
         slots=100,
     params:
         recipe=f"--layers {RECIPE['layers']} --vocabulary {RECIPE['vocabulary']} --steps {RECIPE['steps']} --seed {RECIPE['seed']}",
-        target=model_folder("target"),
-        samples=subpath(input[0], parent=True),
+        target=subpath(input.target, parent=True),
+        samples=subpath(input.samples, parent=True),
         folder=subpath(output[0], parent=True),
         code=code_hash("scripts/distill_draft.py"),
     shell:

@@ -13,6 +13,8 @@ rule render_paper:
         f"paper/{RUN}/dynatree.tex",
     log:
         f"results/{RUN}/logs/render_paper.log",
+    conda:
+        "../../envs/conda.yaml"
     params:
         slice=paper_slice,
         code=code_hash("scripts/render_paper.py"),
@@ -31,6 +33,8 @@ rule compile_paper:
         f"paper/{RUN}/dynatree.pdf",
     log:
         f"results/{RUN}/logs/compile_paper.log",
+    conda:
+        "../../envs/conda.yaml"
     params:
         folder=subpath(input.tex, parent=True),
         code=code_hash("scripts/compile_paper.py"),

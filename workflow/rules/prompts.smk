@@ -6,9 +6,11 @@ rule prepare_prompts:
         f"results/{RUN}/prompts/{{dataset}}.json",
     log:
         f"results/{RUN}/logs/prepare_prompts/{{dataset}}.log",
+    conda:
+        "../../envs/conda.yaml"
     params:
         limits=prompt_limits,
-        tokenizer=model_folder("target"),
+        tokenizer=subpath(input.target, parent=True),
         code=code_hash("scripts/prepare_prompts.py"),
     shell:
         "python scripts/prepare_prompts.py --prompts {input.prompts:q} --tokenizer {params.tokenizer:q}"

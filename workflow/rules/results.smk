@@ -6,6 +6,8 @@ rule summarise_main:
         facts=f"results/{RUN}/summary/facts.json",
     log:
         f"results/{RUN}/logs/summarise_main.log",
+    conda:
+        "../../envs/conda.yaml"
     params:
         code=code_hash("scripts/summarise.py"),
     shell:
@@ -21,6 +23,8 @@ rule table_main:
         tex=f"results/{RUN}/tables/main.tex",
     log:
         f"results/{RUN}/logs/table_main.log",
+    conda:
+        "../../envs/conda.yaml"
     params:
         code=code_hash("scripts/tables.py"),
     shell:
@@ -35,6 +39,8 @@ rule figure_main:
         png=f"figures/{RUN}/main.png",
     log:
         f"results/{RUN}/logs/figure_main.log",
+    conda:
+        "../../envs/conda.yaml"
     params:
         code=code_hash("scripts/figures.py"),
     shell:
