@@ -16,7 +16,7 @@ target predicts most often. It was distilled from the target alone, on text the 
 |---|---|
 | training text | {tokens} tokens sampled by the target, {sequences} sequences |
 | training | {steps} steps of {batch} sequences, {minutes:.0f} minutes on {threads} threads |
-| loss | {hard:.0%} cross-entropy with the target's argmax, {soft:.0%} with its distribution over its 8 most likely tokens |
+| loss | cross-entropy with the target's argmax |
 | agreement, top 1 | {top1:.3f} |
 | agreement, top 2 | {top2:.3f} |
 | agreement, top 4 | {top4:.3f} |

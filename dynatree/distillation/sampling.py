@@ -1,6 +1,6 @@
 """Text sampled by the target itself, labelled with the target's own predictions.
 
-Labels cost nothing extra: the logits that choose the next token also name the target's most likely ones.
+Labels cost nothing extra: the logits from which the next token is drawn also name the most likely one.
 """
 
 import random
@@ -14,7 +14,6 @@ from dynatree.cache import TreeCache
 from dynatree.distillation.openings import sample_openings
 
 CANDIDATES = 64  # a token is sampled among the target's most likely ones
-LABELS = 8  # of which these are stored, with their log-probabilities
 OPENING_LIMIT = 24  # tokens
 EXPLORING = 24  # upper bound of the tokens after the opening sampled at temperature 1, for variety
 
@@ -27,8 +26,8 @@ def sample_shard(target, tokenizer, sequences: int, length: int, seed: int) -> d
     temperature of its own between 0.1 and 1. Special tokens are never sampled, but they may be labels.
 
     Returns:
-        ``tokens`` [sequences, length] int32, and for each position the target's ``LABELS`` most likely successors:
-        ``labels`` [sequences, length, LABELS] int32 and ``logprobs`` of the same shape, float16.
+        ``tokens`` and ``labels``, both [sequences, length] int32: the text, and at each position the target's most
+        likely next token.
     """
     rng = random.Random(seed)
     generator = torch.Generator().manual_seed(seed)
@@ -45,26 +44,22 @@ def sample_shard(target, tokenizer, sequences: int, length: int, seed: int) -> d
         forced[row, : len(ids)] = True
 
     cache = TreeCache(target.config.num_hidden_layers, length)
-    labels = torch.empty(sequences, length, LABELS, dtype=torch.int32)
-    logprobs = torch.empty(sequences, length, LABELS, dtype=torch.float16)
+    labels = torch.empty(sequences, length, dtype=torch.int32)
     for position in range(length):
         step = target(
             input_ids=tokens[:, position : position + 1],
             position_ids=torch.tensor([[position]]),
             past_key_values=cache,
         )
-        logits = step.logits[:, -1]  # [sequences, vocabulary]
-        scores, candidates = logits.topk(CANDIDATES)  # [sequences, CANDIDATES]
-        normaliser = logits.logsumexp(-1, keepdim=True)
-        labels[:, position] = candidates[:, :LABELS]
-        logprobs[:, position] = scores[:, :LABELS] - normaliser
+        scores, candidates = step.logits[:, -1].topk(CANDIDATES)  # [sequences, CANDIDATES]
+        labels[:, position] = candidates[:, 0]
         if position + 1 < length:
             temperature = torch.where(torch.tensor(position + 1) < calm_from, 1.0, calm)[:, None]
             scores = scores.masked_fill(torch.isin(candidates, specials), -torch.inf)
             drawn = torch.multinomial((scores / temperature).softmax(-1), 1, generator=generator)
             chosen = candidates.gather(1, drawn)[:, 0]
             tokens[:, position + 1] = torch.where(forced[:, position + 1], tokens[:, position + 1], chosen)
-    return {"tokens": tokens.int(), "labels": labels, "logprobs": logprobs}
+    return {"tokens": tokens.int(), "labels": labels}
 
 
 def sample_text(target, tokenizer, folder: Path, shards: int, sequences: int, length: int, seed: int) -> None:

@@ -1,0 +1,156 @@
+"""Interleaving, comparison, resumption and the outside references."""
+
+import json
+
+import pytest
+from tiny import EOS, disturbed, reference, tiny_model
+
+from dynatree import DynatreeError, ModelPair
+from dynatree.benchmark import protocol
+from dynatree.benchmark.protocol import first_difference, measure
+from dynatree.benchmark.records import Journal, Record, read_records, requests, write_records
+from dynatree.benchmark.references import reference as huggingface
+
+PROMPTS = [{"id": "a", "tokens": [4, 5, 6]}, {"id": "b", "tokens": [7]}]
+METHODS = {
+    "autoregressive": {"label": "AR", "engine": "dynatree", "method": "autoregressive", "options": {}},
+    "assisted": {"label": "HF", "engine": "huggingface", "method": "assisted", "options": {"num_assistant_tokens": 2}},
+    "dynatree": {"label": "D", "engine": "dynatree", "method": "dynatree", "options": {"node_budget": 8}},
+}
+PROTOCOL = {"new_tokens": 12, "repetitions": 2, "warmup": 1}
+
+
+@pytest.fixture(scope="module")
+def pair():
+    target = tiny_model()
+    return ModelPair(target, disturbed(target))
+
+
+def test_methods_take_turns_and_none_is_always_first():
+    order = list(requests(PROMPTS, METHODS, repetitions=2))
+    assert len(order) == len(set((r, p["id"], m) for r, p, m in order)) == 12
+    assert [m for _, _, m in order[0::3]] == ["autoregressive", "assisted", "assisted", "dynatree"]
+    assert all(len({p["id"] for _, p, _ in order[i : i + 3]}) == 1 for i in range(0, 12, 3))
+
+
+def test_records_say_what_happened(pair, tmp_path):
+    records = measure(pair, PROMPTS, METHODS, PROTOCOL, Journal(tmp_path / "j", {}))
+    assert [record.order for record in records] == list(range(12))
+    for record in records:
+        tokens = next(p["tokens"] for p in PROMPTS if p["id"] == record.prompt)
+        assert record.tokens == reference(pair.target, tokens, 12, None)
+        assert record.divergence is None
+        assert 0 < record.seconds["ttft"] <= record.seconds["total"]
+        assert record.rounds <= 11
+    ours = next(record for record in records if record.method == "dynatree")
+    assert ours.accepted <= ours.drafted_depth <= ours.verified
+    assert sum(ours.seconds[part] for part in ("prefill", "draft", "verify", "other")) == pytest.approx(ours.seconds["total"])
+
+
+def test_a_method_that_is_not_lossless_stops_the_job_and_is_named(pair, tmp_path, monkeypatch):
+    honest = protocol._request
+
+    def forged(pair, prompt, method, new_tokens):
+        out = honest(pair, prompt, method, new_tokens)
+        if method["label"] == "D" and prompt == [7] and new_tokens == 12:
+            out["tokens"][5] += 1
+        return out
+
+    monkeypatch.setattr(protocol, "_request", forged)
+    with pytest.raises(DynatreeError, match=r"dynatree is not lossless: on prompt 'b' new token 5 is \d+, but .* emits \d+"):
+        measure(pair, PROMPTS, METHODS, PROTOCOL, Journal(tmp_path / "j", {}))
+
+
+def test_in_half_precision_a_difference_is_recorded(pair, tmp_path, monkeypatch):
+    monkeypatch.setattr(protocol, "first_difference", lambda tokens, expected: 3)
+    monkeypatch.setattr(ModelPair, "dtype", "bfloat16")
+    records = measure(pair, PROMPTS[:1], METHODS, PROTOCOL | {"repetitions": 1}, Journal(tmp_path / "j", {}))
+    assert {record.divergence for record in records} == {3}
+
+
+def test_an_interrupted_job_goes_on_after_its_last_whole_record(pair, tmp_path, monkeypatch, capsys):
+    path, honest, calls = tmp_path / "j", protocol._request, []
+
+    def dying(*arguments):
+        calls.append(arguments)
+        if len(calls) == 10:
+            raise KeyboardInterrupt
+        return honest(*arguments)
+
+    monkeypatch.setattr(protocol, "_request", dying)
+    with pytest.raises(KeyboardInterrupt):
+        measure(pair, PROMPTS, METHODS, PROTOCOL, Journal(path, {"code": 1}))
+    finished = path.read_text().count("\n") - 1
+    assert finished == 6  # ten requests, three of which warmed up and one was interrupted
+    with path.open("a") as stream:
+        stream.write('{"prompt": "b", "prom')
+    monkeypatch.setattr(protocol, "_request", honest)
+    journal = Journal(path, {"code": 1})
+    assert len(journal.records) == finished
+    before = [record.seconds for record in journal.records]
+    records = measure(pair, PROMPTS, METHODS, PROTOCOL, journal)
+    assert len(records) == 12
+    assert [record.seconds for record in records[:finished]] == before
+    assert len(path.read_text().splitlines()) == 13
+
+
+def test_a_journal_of_other_code_is_set_aside(tmp_path, capsys):
+    path = tmp_path / "x.journal"
+    Journal(path, {"code": 1}).add(a_record())
+    assert Journal(path, {"code": 2}).records == []
+    assert (tmp_path / "x.superseded").exists()
+    assert "another measurement" in capsys.readouterr().err
+
+
+def a_record() -> Record:
+    return Record("a", 3, "m", 0, 0, [1, 2], None, {"total": 1.0, "ttft": 0.1}, 1, 2, 3, 1, 2, 0.0)
+
+
+def test_records_survive_their_file_and_damage_is_named(tmp_path):
+    path = tmp_path / "r.json"
+    write_records(path, {"code": "x"}, [a_record()])
+    assert read_records(path) == ({"code": "x"}, [a_record()])
+    content = path.read_text()
+    path.write_text(content[:-20])
+    with pytest.raises(DynatreeError, match=r"r.json is damaged .*; delete it and run the pipeline again"):
+        read_records(path)
+    path.write_text(json.dumps({"meta": {}, "records": [{"prompt": "a"}]}))
+    with pytest.raises(DynatreeError, match="is not a file of records"):
+        read_records(path)
+
+
+@pytest.mark.parametrize(
+    ("tokens", "expected", "index"), [([1, 2], [1, 2], None), ([1, 3], [1, 2], 1), ([1], [1, 2], 1), ([], [], None)]
+)
+def test_first_difference(tokens, expected, index):
+    assert first_difference(tokens, expected) == index
+
+
+@pytest.mark.parametrize(("method", "length"), [("generate", None), ("assisted", None), ("assisted", 3)])
+def test_references_never_stop_early_and_leave_no_trace(method, length):
+    """A target that emits its end-of-sequence token at once still emits as many tokens as asked."""
+    target = tiny_model(seed=1)
+    prompt = [4, 5, 6]
+    target.generation_config.eos_token_id = reference(target, prompt, 3, None)[2]
+    pair = ModelPair(target, disturbed(target))
+    configs = [vars(model.generation_config).copy() for model in (pair.target, pair.draft)]
+    for _ in range(2):
+        out = huggingface(pair, prompt, method, 30, length)
+        assert out.tokens == reference(target, prompt, 30, None)
+        assert out.rounds == 29 or method == "assisted"
+        assert out.rounds <= 29
+        assert (out.draft_forwards > 0) == (method == "assisted")
+        assert 0 < out.seconds["ttft"] < out.seconds["total"]
+    assert configs == [vars(model.generation_config) for model in (pair.target, pair.draft)]
+    assert EOS != target.generation_config.eos_token_id
+
+
+def test_a_constant_length_drafts_that_many_tokens_each_round():
+    target = tiny_model(seed=1)
+    out = huggingface(ModelPair(target, disturbed(target, noise=0.0)), [4, 5, 6], "assisted", 4 * 8, 3)
+    assert out.rounds + 1 == 8  # the pass over the prompt verifies three drafted tokens as well
+
+
+def test_unknown_references_are_refused(pair):
+    with pytest.raises(DynatreeError, match="unknown Hugging Face method 'beam'"):
+        huggingface(pair, [1], "beam", 4)
