@@ -37,7 +37,7 @@ format: setup  ## rewrite the sources in the project's style
 	$(RUN)snakefmt Snakefile workflow
 
 distill: setup  ## make the embedded draft again (hours)
-	$(RUN)snakemake --cores $(CORES) --configfile config/demo.yaml distill
+	$(RUN)snakemake distill --cores $(CORES) --configfile config/demo.yaml
 
 lock:  ## pin the newest versions that pyproject.toml admits
 	@PYTHON=$(PYTHON) envs/lock.sh

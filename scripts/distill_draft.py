@@ -52,7 +52,7 @@ def main() -> None:
             "sequences": len(samples["tokens"]),
             "minutes": minutes,
             "threads": options.threads,
-                "megabytes": (options.output / "model.safetensors").stat().st_size / 1e6,
+            "megabytes": (options.output / "model.safetensors").stat().st_size / 1e6,
             "new_tokens": NEW_TOKENS,
             "prompts": len(HELD_OUT),
             "command": shlex.join(["python", *sys.argv]),

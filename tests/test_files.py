@@ -18,13 +18,18 @@ def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path, monkeypatch)
     assert list(tmp_path.iterdir()) == [path]
 
 
+def interrupted_writing(folder):
+    with new_folder(folder) as partial:
+        (partial / "weights").write_text("half")
+        raise KeyboardInterrupt
+
+
 def test_a_failed_folder_leaves_the_old_one(tmp_path):
     folder = tmp_path / "model"
     with new_folder(folder) as partial:
         (partial / "weights").write_text("old")
-    with pytest.raises(KeyboardInterrupt), new_folder(folder) as partial:
-        (partial / "weights").write_text("half")
-        raise KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt):
+        interrupted_writing(folder)
     assert (folder / "weights").read_text() == "old"
     assert list(tmp_path.iterdir()) == [folder]
 
@@ -35,7 +40,11 @@ def test_manifest_names_every_file(tmp_path):
     write_manifest(tmp_path)
     assert list(read_manifest(tmp_path)) == ["a", "b"]
     assert read_manifest(tmp_path)["b"] == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
-    assert (tmp_path / MANIFEST).read_text().startswith("982d9e3eb996f559e633f4d194def3761d909f5a3b647d1a851fead67c32c9d1  a\n")
+    assert (
+        (tmp_path / MANIFEST)
+        .read_text()
+        .startswith("982d9e3eb996f559e633f4d194def3761d909f5a3b647d1a851fead67c32c9d1  a\n")
+    )
 
 
 def test_wrong_hashes_and_damaged_json_are_named(tmp_path):
@@ -43,7 +52,7 @@ def test_wrong_hashes_and_damaged_json_are_named(tmp_path):
     with pytest.raises(DynatreeError, match="is missing; do this"):
         read_json(path, "do this")
     path.write_text('{"half": ')
-    with pytest.raises(DynatreeError, match="is damaged .*; do this"):
+    with pytest.raises(DynatreeError, match=r"is damaged .*; do this"):
         read_json(path, "do this")
     with pytest.raises(DynatreeError, match=r"has SHA-256 .* but 00 is pinned; fetch"):
         check_sha256(path, "00", "fetch")

@@ -51,7 +51,9 @@ def test_every_imported_function_counts(copy, module, old, new):
     assert fingerprint(copy) != before
 
 
-@pytest.mark.parametrize("module", ["dynatree/analysis/figures.py", "dynatree/cli.py", "dynatree/distillation/training.py"])
+@pytest.mark.parametrize(
+    "module", ["dynatree/analysis/figures.py", "dynatree/cli.py", "dynatree/distillation/training.py"]
+)
 def test_code_that_a_measurement_does_not_use_does_not_count(copy, module):
     before = fingerprint(copy)
     (copy / module).write_text("nothing = 1\n")

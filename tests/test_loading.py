@@ -97,7 +97,9 @@ def test_a_borrowing_draft_survives_its_file(tmp_path):
             parameter.copy_(parameter.half())
         student.lm_head.weight.copy_(student.lm_head.weight.half())
     save_borrowing_draft(student, tmp_path)
-    assert not any("embed" in line for line in (tmp_path / "model.safetensors").read_bytes()[:2000].decode("latin1").split('"'))
+    assert not any(
+        "embed" in line for line in (tmp_path / "model.safetensors").read_bytes()[:2000].decode("latin1").split('"')
+    )
     loaded = load_draft(tmp_path, target, torch.device("cpu"), torch.float32)
     ids = torch.tensor([[4, 5, 6]])
     torch.testing.assert_close(loaded(ids).logits, student.eval()(ids).logits)

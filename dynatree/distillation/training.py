@@ -88,21 +88,19 @@ def distil(target, samples: dict[str, torch.Tensor], recipe: Recipe, checkpoint:
     row_of[token_map] = torch.arange(len(token_map))
     head = student.get_output_embeddings()
     body = [p for n, p in student.named_parameters() if p.requires_grad and p is not head.weight]
-    optimiser = torch.optim.AdamW(
-        [{"params": body, "lr": recipe.rate}, {"params": [head.weight], "lr": recipe.head_rate}], betas=(0.9, 0.98)
-    )
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _cosine(step, recipe.steps))
+    optimiser = torch.optim.AdamW([{"params": body}, {"params": [head.weight]}], betas=(0.9, 0.98))
     batches = _batches(len(samples["tokens"]), recipe)
-    start = _resume(checkpoint, student, optimiser, schedule)
+    start = _resume(checkpoint, student, optimiser)
     progress = tqdm(range(start, recipe.steps), initial=start, total=recipe.steps, desc="distilling", unit="step")
     for step in progress:
+        for group, peak in zip(optimiser.param_groups, (recipe.rate, recipe.head_rate), strict=True):
+            group["lr"] = peak * _cosine(step, recipe.steps)
         rows = batches[step]
         loss = _loss(student, head, {name: tensor[rows] for name, tensor in samples.items()}, row_of)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(body, 1.0)
         optimiser.step()
-        schedule.step()
         progress.set_postfix(loss=f"{loss.item():.3f}")
         if (step + 1) % CHECKPOINT_EVERY == 0:
             _save(checkpoint, step + 1, student, optimiser)
@@ -120,6 +118,7 @@ def _loss(student, head: TrimmedHead, batch: dict[str, torch.Tensor], row_of: to
 
 
 def _cosine(step: int, steps: int) -> float:
+    """Share of the peak rate at a step: linear warm-up, then a cosine down to 2 %."""
     warm_up = max(1, steps // 25)
     if step < warm_up:
         return (step + 1) / warm_up
@@ -154,7 +153,7 @@ def _save(path: Path, step: int, student, optimiser) -> None:
     partial.replace(path)
 
 
-def _resume(path: Path, student, optimiser, schedule) -> int:
+def _resume(path: Path, student, optimiser) -> int:
     """Restore the latest checkpoint, if there is one; returns the step to go on with."""
     if not path.exists():
         return 0
@@ -168,7 +167,4 @@ def _resume(path: Path, student, optimiser, schedule) -> int:
             "exp_avg": tensors[f"{index}.exp_avg"],
             "exp_avg_sq": tensors[f"{index}.exp_avg_sq"],
         }
-    schedule.last_epoch = step - 1
-    optimiser._step_count = 1
-    schedule.step()
     return step

@@ -28,7 +28,7 @@ def pair():
 
 def test_methods_take_turns_and_none_is_always_first():
     order = list(requests(PROMPTS, METHODS, repetitions=2))
-    assert len(order) == len(set((r, p["id"], m) for r, p, m in order)) == 12
+    assert len(order) == len({(r, p["id"], m) for r, p, m in order}) == 12
     assert [m for _, _, m in order[0::3]] == ["autoregressive", "assisted", "assisted", "dynatree"]
     assert all(len({p["id"] for _, p, _ in order[i : i + 3]}) == 1 for i in range(0, 12, 3))
 
@@ -44,7 +44,9 @@ def test_records_say_what_happened(pair, tmp_path):
         assert record.rounds <= 11
     ours = next(record for record in records if record.method == "dynatree")
     assert ours.accepted <= ours.drafted_depth <= ours.verified
-    assert sum(ours.seconds[part] for part in ("prefill", "draft", "verify", "other")) == pytest.approx(ours.seconds["total"])
+    assert sum(ours.seconds[part] for part in ("prefill", "draft", "verify", "other")) == pytest.approx(
+        ours.seconds["total"]
+    )
 
 
 def test_a_method_that_is_not_lossless_stops_the_job_and_is_named(pair, tmp_path, monkeypatch):
@@ -57,7 +59,9 @@ def test_a_method_that_is_not_lossless_stops_the_job_and_is_named(pair, tmp_path
         return out
 
     monkeypatch.setattr(protocol, "_request", forged)
-    with pytest.raises(DynatreeError, match=r"dynatree is not lossless: on prompt 'b' new token 5 is \d+, but .* emits \d+"):
+    with pytest.raises(
+        DynatreeError, match=r"dynatree is not lossless: on prompt 'b' new token 5 is \d+, but .* emits \d+"
+    ):
         measure(pair, PROMPTS, METHODS, PROTOCOL, Journal(tmp_path / "j", {}))
 
 
@@ -142,13 +146,15 @@ def test_references_never_stop_early_and_leave_no_trace(method, length):
         assert (out.draft_forwards > 0) == (method == "assisted")
         assert 0 < out.seconds["ttft"] < out.seconds["total"]
     assert configs == [vars(model.generation_config) for model in (pair.target, pair.draft)]
-    assert EOS != target.generation_config.eos_token_id
+    assert target.generation_config.eos_token_id != EOS
 
 
 def test_a_constant_length_drafts_that_many_tokens_each_round():
-    target = tiny_model(seed=1)
+    target = tiny_model(seed=4)
     out = huggingface(ModelPair(target, disturbed(target, noise=0.0)), [4, 5, 6], "assisted", 4 * 8, 3)
-    assert out.rounds + 1 == 8  # the pass over the prompt verifies three drafted tokens as well
+    assert (
+        out.rounds + 1 == 8
+    )  # the pass over the prompt verifies three drafted tokens too; text without padding tokens
 
 
 def test_unknown_references_are_refused(pair):

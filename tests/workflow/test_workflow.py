@@ -32,7 +32,7 @@ def copy_repository(folder: Path) -> Path:
 def snakemake(folder: Path, *arguments: str, config: str = "config/ci.yaml") -> subprocess.CompletedProcess:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = os.environ | {"PATH": path, "PYTHONPATH": str(folder)}
-    command = [sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", config, *arguments]
+    command = [sys.executable, "-m", "snakemake", *arguments, "--cores", "2", "--configfile", config]
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=600)
 
 
@@ -81,7 +81,12 @@ def test_a_second_run_finds_nothing_to_do(finished):
 @pytest.mark.parametrize(
     ("name", "old", "new", "expected"),
     [
-        ("dynatree/analysis/figures.py", "height * 0.9", "height * 0.8", {"figure_main", "render_paper", "compile_paper", "all"}),
+        (
+            "dynatree/analysis/figures.py",
+            "height * 0.9",
+            "height * 0.8",
+            {"figure_main", "render_paper", "compile_paper", "all"},
+        ),
         ("dynatree/analysis/figures.py", "figsize=(7.2, 3.9)", "figsize=(7.2, 3.9)  # inches", set()),
         ("paper/limitations.tex.j2", "One pair", "A single pair", {"render_paper", "compile_paper", "all"}),
         (
