@@ -4,7 +4,7 @@ CORES ?= all
 RUN := .venv/bin/
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: help setup latex demo test lint format distill lock clean
+.PHONY: help setup latex demo test lint format distill snapshot lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -38,6 +38,9 @@ format: setup  ## rewrite the sources in the project's style
 
 distill: setup  ## make the embedded draft again (hours)
 	$(RUN)snakemake distill --cores $(CORES) --configfile config/demo.yaml
+
+snapshot: setup  ## show the last demo in the README
+	$(RUN)python scripts/snapshot.py
 
 lock:  ## pin the newest versions that pyproject.toml admits
 	@PYTHON=$(PYTHON) envs/lock.sh

@@ -1,6 +1,5 @@
 """Whether a target and a draft can work together here: files, hashes, tokens, positions, number format, memory."""
 
-import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,10 +9,10 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from dynatree.errors import DynatreeError
+from dynatree.files import MANIFEST, sha256
 from dynatree.loading import BORROWED, check_tokenizers, load_tokenizer
 from dynatree.models import ARCHITECTURES
 
-MANIFEST = "MANIFEST.sha256"
 BYTES = {"float16": 2, "bfloat16": 2, "float32": 4, "float64": 8}
 
 
@@ -76,14 +75,9 @@ def _check_hashes(role: str, folder: Path) -> Finding:
     for digest, name in lines:
         if not (folder / name).is_file():
             return Finding(f"{role} hashes", False, f"{name} is missing; fetch the model again")
-        if _sha256(folder / name) != digest:
+        if sha256(folder / name) != digest:
             return Finding(f"{role} hashes", False, f"{name} differs from the manifest; fetch the model again")
     return Finding(f"{role} hashes", True, f"{len(lines)} files as in {MANIFEST}")
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _check_tokens(target: Path, draft: Path) -> Finding:

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Iterable
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import torch
@@ -31,8 +30,9 @@ class Stats:
     Attributes:
         draft_forwards: forward passes of the draft, its prefill included.
         trace: one entry per round.
-        seconds: ``total``, ``ttft`` (until the first token is emitted, both prefills included), ``prefill``,
-            ``draft`` and ``verify`` (forward passes up to the ids on the host), and ``other``, the rest.
+        seconds: ``total``, ``ttft`` (until the first token is emitted, both prefills included), and what ``total``
+            consists of: ``prefill`` (forward passes of both models over the prompt), ``draft`` and ``verify``
+            (forward passes of the rounds, up to the ids on the host), and ``other``, the rest.
     """
 
     draft_forwards: int = 0
@@ -65,13 +65,6 @@ class Stats:
     def drafted_depth(self) -> int:
         """Depth of the drafted tree, summed over rounds."""
         return sum(entry.depth for entry in self.trace)
-
-    @contextmanager
-    def timed(self, part: str):
-        """Add the time spent inside to ``seconds[part]``."""
-        start = time.perf_counter()
-        yield
-        self.seconds[part] += time.perf_counter() - start
 
 
 @dataclass
@@ -151,11 +144,12 @@ class _Request:
         return self.emitted
 
     def _prefill(self) -> int:
-        with self.stats.timed("prefill"):
-            logits = self.target.forward(self.prompt, range(len(self.prompt)), last_only=True)
-            first = self.target.predict(logits)[0]
-            if self.drafter:
-                self.drafter.prefill(self.prompt)
+        logits = self.target.forward(self.prompt, range(len(self.prompt)), last_only=True)
+        first = self.target.predict(logits)[0]
+        self.stats.seconds["prefill"] = self.target.take_seconds()
+        if self.drafter:
+            self.drafter.prefill(self.prompt)
+            self.stats.seconds["prefill"] += self.drafter.model.take_seconds()
         return first
 
     def _finished(self) -> bool:
@@ -164,14 +158,12 @@ class _Request:
     def _round(self) -> None:
         tree = TokenTree(self.emitted[-1], self.policy.node_budget)
         if self.drafter:
-            with self.stats.timed("draft"):
-                left = self.max_new_tokens - len(self.emitted)
-                self.drafter.draft(tree, self.policy, left - 1, self.stop_tokens)
-        with self.stats.timed("verify"):
-            root_row = self.target.length
-            positions = [root_row + depth for depth in tree.depths]
-            visible = tree.ancestors if len(tree) > 1 else None
-            predictions = self.target.predict(self.target.forward(tree.tokens, positions, visible))
+            left = self.max_new_tokens - len(self.emitted)
+            self.drafter.draft(tree, self.policy, left - 1, self.stop_tokens)
+        root_row = self.target.length
+        positions = [root_row + depth for depth in tree.depths]
+        visible = tree.ancestors if len(tree) > 1 else None
+        predictions = self.target.predict(self.target.forward(tree.tokens, positions, visible))
         path = tree.accepted_path(predictions)
         self.target.cache.keep(root_row + 1, [root_row + node for node in path])
         if self.drafter:
@@ -196,8 +188,11 @@ class _Request:
     def _close_accounts(self) -> None:
         seconds = self.stats.seconds
         seconds["total"] = time.perf_counter() - self.start
+        seconds["verify"] = self.target.take_seconds()
+        if self.drafter:
+            seconds["draft"] = self.drafter.model.take_seconds()
+            self.stats.draft_forwards = self.drafter.model.forwards
         seconds["other"] = seconds["total"] - seconds["prefill"] - seconds["draft"] - seconds["verify"]
-        self.stats.draft_forwards = self.drafter.model.forwards if self.drafter else 0
 
 
 def _policy(method: str | Policy, options: dict) -> Policy:

@@ -3,7 +3,9 @@
 Only this file and the cache know the internals of transformers.
 """
 
+import functools
 import math
+import time
 from collections.abc import Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -105,6 +107,19 @@ def check_vocabularies(target: PreTrainedModel, draft: PreTrainedModel, tokenize
         )
 
 
+def _clocked(method):
+    """Add the time that ``method`` of a :class:`CachedModel` takes to the model's clock."""
+
+    @functools.wraps(method)
+    def clocked(self, *arguments, **options):
+        start = time.perf_counter()
+        result = method(self, *arguments, **options)
+        self._seconds += time.perf_counter() - start
+        return result
+
+    return clocked
+
+
 class CachedModel:
     """A model with its key/value cache for one request.
 
@@ -122,12 +137,19 @@ class CachedModel:
         self.head = model.get_output_embeddings()
         self.proposals = proposals
         self.forwards = 0
+        self._seconds = 0.0
+
+    def take_seconds(self) -> float:
+        """Time spent in this model since the last call, from its inputs to ids on the host."""
+        seconds, self._seconds = self._seconds, 0.0
+        return seconds
 
     @property
     def length(self) -> int:
         """Rows in the cache."""
         return self.cache.length
 
+    @_clocked
     def forward(
         self, tokens: Sequence[int], positions: Sequence[int], visible: torch.Tensor | None = None, last_only=False
     ) -> torch.Tensor:
@@ -169,6 +191,7 @@ class CachedModel:
         mask[0, 0, :, self.length + n - visible.shape[1] :] = visible
         return mask.to(self.model.device)
 
+    @_clocked
     def predict(self, logits: torch.Tensor) -> list[int]:
         """The most likely token of each row of ``logits`` [n, vocabulary]; the first one of several equal.
 
@@ -181,6 +204,7 @@ class CachedModel:
             raise DynatreeError(_not_finite(self.role, self.model))
         return [int(token) for token in rows[1]]
 
+    @_clocked
     def rank(self, logits: torch.Tensor, most: int) -> tuple[list[list[int]], list[list[float]]]:
         """The ``most`` likely tokens of each row of ``logits`` and their log-probabilities, best first.
 

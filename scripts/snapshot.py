@@ -1,0 +1,19 @@
+"""Copy the table and the figure of a finished run to results/snapshots/ and put the table into the README."""
+
+import argparse
+import shutil
+from pathlib import Path
+
+from dynatree.analysis.snapshot import insert, markdown
+from dynatree.files import write_text
+
+parser = argparse.ArgumentParser(description=__doc__)
+parser.add_argument("--run", default="demo", help="name of the run (default: %(default)s)")
+options = parser.parse_args()
+
+folder = Path("results/snapshots") / options.run
+folder.mkdir(parents=True, exist_ok=True)
+shutil.copyfile(f"results/{options.run}/tables/main.csv", folder / "main.csv")
+shutil.copyfile(f"figures/{options.run}/main.png", folder / "main.png")
+readme = Path("README.md")
+write_text(readme, insert(readme.read_text(), markdown(folder / "main.csv")))

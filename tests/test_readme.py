@@ -1,0 +1,26 @@
+"""The README says what is there."""
+
+import re
+from pathlib import Path
+
+from dynatree.analysis.snapshot import insert, markdown
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text()
+
+
+def test_the_table_is_the_snapshot():
+    table = markdown(ROOT / "results/snapshots/demo/main.csv")
+    assert table.count("DynaTree") == 4
+    assert insert(README, table) == README
+
+
+def test_links_lead_somewhere():
+    links = [link for link in re.findall(r"\]\(([^)]+)\)", README) if "://" not in link]
+    assert len(links) > 10
+    assert not [link for link in links if not (ROOT / link).exists()]
+
+
+def test_the_commands_exist():
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
+    assert set(re.findall(r"\bmake ([a-z-]+)", README)) <= targets
