@@ -120,7 +120,7 @@ def check_tokenizers(tokenizer, target: str | Path, draft: str | Path) -> None:
         return
     ours, theirs = tokenizer.get_vocab(), load_tokenizer(draft).get_vocab()
     if ours != theirs:
-        token = min(set(ours.items()) ^ set(theirs.items()), key=lambda item: item[1])[0]
+        token = min(set(ours.items()) ^ set(theirs.items()), key=lambda item: (item[1], item[0]))[0]
         raise DynatreeError(
             f"the tokenizers of {target} and {draft} differ: {token!r} is {ours.get(token)} in one and "
             f"{theirs.get(token)} in the other; choose a draft of the same family"
