@@ -31,7 +31,8 @@ def fetch(source: dict, folder: Path) -> None:
         for name, expected in pins.items():
             if actual.get(name) != expected:
                 raise DynatreeError(
-                    f"{name} of {folder.name} has SHA-256 {actual.get(name)}, but the configuration pins {expected}"
+                    f"{name} of {folder.name} has SHA-256 {actual.get(name)}, but the configuration pins {expected}; "
+                    "restore the file, or correct the pin if you changed the model"
                 )
 
 
