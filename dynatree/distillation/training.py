@@ -111,10 +111,9 @@ def _loss(student, head: TrimmedHead, batch: dict[str, torch.Tensor], row_of: to
     """Cross-entropy with the target's argmax, over the positions where the head can express it."""
     labels = row_of[batch["labels"].long()]  # [sequences, length]
     known = labels >= 0
-    with torch.autocast("cpu", torch.bfloat16):
-        hidden = student.base_model(input_ids=batch["tokens"].long(), use_cache=False).last_hidden_state
-        logits = head.trimmed(hidden[known])  # [positions, head rows]
-    return torch.nn.functional.cross_entropy(logits.float(), labels[known])
+    hidden = student.base_model(input_ids=batch["tokens"].long(), use_cache=False).last_hidden_state
+    logits = head.trimmed(hidden[known])  # [positions, head rows]
+    return torch.nn.functional.cross_entropy(logits, labels[known])
 
 
 def _cosine(step: int, steps: int) -> float:
