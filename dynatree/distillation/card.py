@@ -29,6 +29,7 @@ Load it together with its target:
 
 ```python
 from dynatree import load_pair
+
 pair = load_pair(target="path/to/{target}", draft="path/to/this/folder")
 ```
 
