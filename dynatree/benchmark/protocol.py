@@ -42,28 +42,33 @@ def measure(pair: ModelPair, prompts: list[dict], methods: dict, protocol: dict,
     ]
     if todo:
         _warm_up(pair, prompts, methods, protocol)
-    baselines = {record.prompt: record.tokens for record in journal.records if record.method == BASELINE}
     for order, repetition, prompt, method in tqdm(todo, desc="measuring", unit="request", file=sys.stderr):
-        if prompt["id"] not in baselines:
-            baselines[prompt["id"]] = generate(pair, prompt["tokens"], BASELINE, new_tokens, None).tokens
         before = load()
         with _quiet(pair.device):
             measured = _request(pair, prompt["tokens"], methods[method], new_tokens)
-        divergence = first_difference(measured["tokens"], baselines[prompt["id"]])
         record = Record(
             prompt=prompt["id"],
             prompt_tokens=len(prompt["tokens"]),
             method=method,
             repetition=repetition,
             order=order,
-            divergence=divergence,
+            divergence=None,
             load=before,
             **measured,
         )
-        if divergence is not None and pair.dtype == torch.float32:
-            raise DynatreeError(_mismatch(record, baselines[prompt["id"]]))
         journal.add(record)
+        _compare(journal.records, exact=pair.dtype == torch.float32)
     return sorted(journal.records, key=lambda record: record.order)
+
+
+def _compare(records: list[Record], exact: bool) -> None:
+    """Note where each record differs from the baseline on its prompt, once that has run; raise if it must not."""
+    baselines = {record.prompt: record.tokens for record in records if record.method == BASELINE}
+    for record in records:
+        if record.prompt in baselines:
+            record.divergence = first_difference(record.tokens, baselines[record.prompt])
+            if exact and record.divergence is not None:
+                raise DynatreeError(_mismatch(record, baselines[record.prompt]))
 
 
 def first_difference(tokens: list[int], expected: list[int]) -> int | None:

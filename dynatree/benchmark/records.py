@@ -22,7 +22,8 @@ class Record:
         repetition: 0, 1, ...
         order: number of the request in the job, in the order they ran.
         tokens: the emitted ids.
-        divergence: index of the first token that differs from autoregressive decoding; None if none does.
+        divergence: index of the first token that differs from autoregressive decoding; None if none does. A journal
+            may hold None because the baseline had yet to run.
         seconds: "total" and "ttft"; for methods of this package also "prefill", "draft", "verify" and "other".
         rounds: target forwards after prefill.
         draft_forwards, verified, accepted, drafted_depth: see :class:`dynatree.decoding.Stats`; None where a
