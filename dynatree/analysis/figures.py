@@ -16,7 +16,7 @@ def main_figure(summary: pd.DataFrame) -> Figure:
     _bars(left, summary, "throughput", "{:.1f}")
     _bars(right, summary, "speedup", "{:.2f}")
     left.set_xlabel("throughput (tokens/s)")
-    right.set_xlabel("speed-up over autoregressive decoding (paired)")
+    right.set_xlabel("paired speed-up over autoregressive")
     right.axvline(1, color="black", linewidth=0.8)
     figure.legend(handles=_legend(summary), loc="outside upper center", ncols=4)
     return figure
