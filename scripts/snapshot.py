@@ -1,4 +1,4 @@
-"""Copy the table and the figure of a finished run to results/snapshots/ and put the table into the README."""
+"""Copy table, figure and facts of a finished run to results/snapshots/ and put the table into the README."""
 
 import argparse
 import shutil
@@ -14,6 +14,7 @@ options = parser.parse_args()
 folder = Path("results/snapshots") / options.run
 folder.mkdir(parents=True, exist_ok=True)
 shutil.copyfile(f"results/{options.run}/tables/main.csv", folder / "main.csv")
+shutil.copyfile(f"results/{options.run}/summary/facts.json", folder / "facts.json")
 shutil.copyfile(f"figures/{options.run}/main.png", folder / "main.png")
 readme = Path("README.md")
-write_text(readme, insert(readme.read_text(), markdown(folder / "main.csv")))
+write_text(readme, insert(readme.read_text(), markdown(folder)))

@@ -1,5 +1,6 @@
 """The README's table of a real run."""
 
+import json
 from pathlib import Path
 
 import pandas as pd
@@ -11,10 +12,10 @@ BEGIN, END = "<!-- snapshot -->\n", "<!-- end of snapshot -->"
 HEADER = ("Method", "Tokens/s", "Speed-up", "Tokens/round", "Acceptance", "TTFT (ms)", "TPOT (ms)")
 
 
-def markdown(path: Path) -> str:
-    """The main comparison in ``path`` (what :func:`tables.main_table` makes) as Markdown, a table per data set."""
-    tables = []
-    for label, rows in pd.read_csv(path).groupby("dataset_label", sort=False):
+def markdown(folder: Path) -> str:
+    """The main comparison of a snapshot as Markdown: where it was measured, and a table per data set."""
+    tables = [_machine(json.loads((folder / "facts.json").read_text())["environment"])]
+    for label, rows in pd.read_csv(folder / "main.csv").groupby("dataset_label", sort=False):
         prompts, new_tokens = rows[["prompts", "new_tokens"]].iloc[0]
         lines = [
             f"{label}: {prompts} prompts, {new_tokens} new tokens each",
@@ -25,6 +26,15 @@ def markdown(path: Path) -> str:
         ]
         tables.append("\n".join(lines))
     return "\n\n".join(tables) + "\n"
+
+
+def _machine(environment: dict) -> str:
+    cores, processor, threads = (environment[key] for key in ("cores", "processor", "threads"))
+    versions = " and ".join(f"{name} {environment['versions'][name]}" for name in ("torch", "transformers"))
+    return (
+        f"Measured on {environment['device']} with {threads} threads ({processor}, {cores} cores), {versions}, "
+        f"commit {environment['commit'][:7]}."
+    )
 
 
 def _row(row: pd.Series) -> str:
