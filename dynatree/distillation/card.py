@@ -33,7 +33,7 @@ from dynatree import load_pair
 pair = load_pair(target="path/to/{target}", draft="path/to/this/folder")
 ```
 
-Made by:
+Made by the following, after `scripts/sample_text.py` has written the samples; `make distill` runs both:
 
 ```
 {command}
