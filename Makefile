@@ -4,7 +4,7 @@ CORES ?= all
 RUN := .venv/bin/
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: help setup latex demo test lint format distill snapshot lock clean
+.PHONY: help setup latex demo test lint format distill snapshot plan lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -19,7 +19,7 @@ latex:  ## the LaTeX programs that the paper needs
 
 demo: setup latex  ## from nothing to paper/demo/dynatree.pdf on the embedded model pair
 	$(RUN)snakemake --cores $(CORES) --configfile config/demo.yaml
-	@$(RUN)python scripts/show_results.py --table results/demo/tables/main.csv
+	@$(RUN)python scripts/show_results.py --table results/demo/tables/main.csv --claims results/demo/claims.csv
 	@echo "The paper: paper/demo/dynatree.pdf"
 
 test: setup latex  ## all tests
@@ -41,6 +41,9 @@ distill: setup  ## make the embedded draft again (hours)
 
 snapshot: setup  ## show the last demo in the README
 	$(RUN)python scripts/snapshot.py
+
+plan: setup  ## write what each configuration measures into docs/experiments.md
+	$(RUN)python scripts/plan.py
 
 lock:  ## pin the newest versions that pyproject.toml admits
 	@PYTHON=$(PYTHON) envs/lock.sh

@@ -15,7 +15,11 @@ include: "workflow/rules/prompts.smk"
 include: "workflow/rules/benchmarks.smk"
 include: "workflow/rules/results.smk"
 include: "workflow/rules/paper.smk"
-include: "workflow/rules/distillation.smk"
+
+
+if "distillation" in config:
+
+    include: "workflow/rules/distillation.smk"
 
 
 localrules:
@@ -26,5 +30,6 @@ rule all:
     default_target: True
     input:
         f"paper/{RUN}/dynatree.pdf",
-        f"results/{RUN}/tables/main.csv",
-        f"figures/{RUN}/main.png",
+        f"results/{RUN}/claims.csv",
+        expand(f"results/{RUN}/tables/{{name}}.csv", name=TABLES),
+        expand(f"figures/{RUN}/{{name}}.png", name=FIGURES),

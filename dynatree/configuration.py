@@ -6,8 +6,10 @@ import jsonschema
 import yaml
 
 from dynatree.errors import DynatreeError
+from dynatree.experiments import jobs
 
 SCHEMA = Path(__file__).resolve().parent.parent / "config" / "schema.yaml"
+TUNED = {"chain": "linear", "tree": "fixed_tree"}
 HUGGINGFACE_OPTIONS = {"generate": set(), "assisted": {"num_assistant_tokens"}}
 
 
@@ -17,9 +19,18 @@ def check(config: dict) -> None:
     mistakes = sorted(validator.iter_errors(config), key=lambda error: (len(error.absolute_path), error.message))
     if mistakes:
         raise DynatreeError(_explain(jsonschema.exceptions.best_match(mistakes)))
-    _check_references(config)
+    names = [model["name"] for model in config["models"].values()]
+    if len(set(names)) < len(names):
+        raise DynatreeError("config: models/target/name and models/draft/name must differ")
+    if config["prompt_tokens"]["least"] > config["prompt_tokens"]["most"]:
+        raise DynatreeError("config: prompt_tokens/least exceeds prompt_tokens/most")
+    for key, dataset in config["prompts"].items():
+        _check_dataset(key, dataset)
     for key, method in config["methods"].items():
-        _check_method(key, method)
+        _check_case(f"methods/{key}", method)
+    for name, experiment in config["experiments"].items():
+        _check_references(name, experiment, config)
+    _check_grids(config)
 
 
 def _explain(mistake: jsonschema.ValidationError) -> str:
@@ -28,33 +39,73 @@ def _explain(mistake: jsonschema.ValidationError) -> str:
         known = set(mistake.schema.get("properties", {}))
         unknown = sorted(set(mistake.instance) - known)
         return f"config: {key} has the unknown key {unknown[0]!r}; known are {', '.join(sorted(known))}"
+    if mistake.validator == "oneOf":
+        choices = " or ".join(" and ".join(choice["required"]) for choice in mistake.validator_value)
+        return f"config: {key} needs either {choices}, and not both"
     return f"config: {key}: {mistake.message}"
 
 
-def _check_references(config: dict) -> None:
-    for name, experiment in config["experiments"].items():
-        for dataset in experiment["prompts"]:
-            if dataset not in config["prompts"]:
-                raise DynatreeError(
-                    f"config: experiments/{name}/prompts names {dataset!r}; known are {', '.join(config['prompts'])}"
-                )
-    names = [model["name"] for model in config["models"].values()]
-    if len(set(names)) < len(names):
-        raise DynatreeError("config: models/target/name and models/draft/name must differ")
-    if config["prompt_tokens"]["least"] > config["prompt_tokens"]["most"]:
-        raise DynatreeError("config: prompt_tokens/least exceeds prompt_tokens/most")
+def _check_dataset(key: str, dataset: dict) -> None:
+    cut = [name for name in ("mode", "length") if name in dataset]
+    if dataset["source"]["kind"] == "file":
+        if cut:
+            raise DynatreeError(f"config: prompts/{key}/{cut[0]} does not apply to kind file, whose prompts are whole")
+        if "path" not in dataset["source"]:
+            raise DynatreeError(f"config: prompts/{key}/source of kind file needs a path")
+    elif len(cut) < 2:
+        raise DynatreeError(f"config: prompts/{key} needs mode (published or tokens) and length")
 
 
-def _check_method(key: str, method: dict) -> None:
+def _check_references(name: str, experiment: dict, config: dict) -> None:
+    for dataset in experiment["datasets"]:
+        if dataset not in config["prompts"]:
+            known = ", ".join(config["prompts"])
+            raise DynatreeError(f"config: experiments/{name}/datasets names {dataset!r}; known are {known}")
+        _check_counts(name, experiment, dataset, config["prompts"][dataset])
+    for method in experiment.get("methods", []):
+        if method not in config["methods"]:
+            known = ", ".join(config["methods"])
+            raise DynatreeError(f"config: experiments/{name}/methods names {method!r}; known are {known}")
+
+
+def _check_counts(name: str, experiment: dict, dataset: str, settings: dict) -> None:
+    if name == "sweep" and not settings["tuning"]:
+        raise DynatreeError(f"config: experiments/sweep uses {dataset}, so prompts/{dataset}/tuning must be 1 or more")
+    if experiment.get("prompts", 0) > settings["count"]:
+        raise DynatreeError(
+            f"config: experiments/{name}/prompts asks for {experiment['prompts']} prompts, but prompts/{dataset}/count "
+            f"is {settings['count']}"
+        )
+    longest = max(experiment.get("limits", [0]))
+    if settings.get("mode") == "tokens" and longest > settings["length"]:
+        raise DynatreeError(
+            f"config: experiments/{name}/limits asks for {longest} tokens, but prompts/{dataset}/length is "
+            f"{settings['length']}"
+        )
+
+
+def _check_grids(config: dict) -> None:
+    """Every case of every grid must be possible."""
+    for job in jobs(config).values():
+        for group in job["groups"].values():
+            for key, case in group["cases"].items():
+                _check_case(f"experiments/{job['experiment']}: case {key}", case)
+
+
+def _check_case(place: str, case: dict) -> None:
+    if "tuned" in case:
+        if case["method"] != TUNED[case["tuned"]]:
+            raise DynatreeError(f"config: {place}: tuned: {case['tuned']} belongs to method {TUNED[case['tuned']]}")
+        return
     try:
-        if method["engine"] == "huggingface":
-            _check_huggingface(method)
+        if case["engine"] == "huggingface":
+            _check_huggingface(case)
         else:
             from dynatree.policies import make_policy
 
-            make_policy(method["method"], **method["options"])
+            make_policy(case["method"], **case["options"])
     except DynatreeError as mistake:
-        raise DynatreeError(f"config: methods/{key}: {mistake}") from mistake
+        raise DynatreeError(f"config: {place}: {mistake}") from mistake
 
 
 def _check_huggingface(method: dict) -> None:

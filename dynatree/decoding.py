@@ -84,6 +84,7 @@ def generate(
     max_new_tokens: int = 128,
     eos_token_id: str | int | Iterable[int] | None = "auto",
     on_tokens: Callable[[list[int], int], None] | None = None,
+    on_round: Callable[[TokenTree, list[int], int], None] | None = None,
     **options,
 ) -> Generation:
     """Decode greedily; in float32 token for token what ``pair.target.generate(do_sample=False)`` returns.
@@ -96,6 +97,8 @@ def generate(
         max_new_tokens: tokens to emit unless an end-of-sequence token comes first.
         eos_token_id: "auto" for the target's own, None to never stop early, an id, or several.
         on_tokens: called with each round's tokens and the number of those that were drafted, as they are emitted.
+        on_round: called with each round's tree, the indices of its accepted nodes and the target's own next token,
+            before any of them is cut off by the end of the request.
         **options: options of the method, see :mod:`dynatree.policies`.
 
     Returns:
@@ -109,7 +112,8 @@ def generate(
     policy = _policy(method, options)
     tokens = _encode(pair, prompt)
     _check_lengths(pair, policy, tokens, max_new_tokens)
-    request = _Request(pair, policy, tokens, max_new_tokens, _stop_tokens(pair, eos_token_id), on_tokens, start)
+    stop_tokens = _stop_tokens(pair, eos_token_id)
+    request = _Request(pair, policy, tokens, max_new_tokens, stop_tokens, on_tokens, on_round, start)
     emitted = request.run()
     text = None if pair.tokenizer is None else pair.tokenizer.decode(emitted, skip_special_tokens=True)
     return Generation(emitted, text, request.stats)
@@ -118,13 +122,14 @@ def generate(
 class _Request:
     """State of one request. Between rounds the target's cache holds all emitted tokens but the last one."""
 
-    def __init__(self, pair, policy, prompt, max_new_tokens, stop_tokens, on_tokens, start):
+    def __init__(self, pair, policy, prompt, max_new_tokens, stop_tokens, on_tokens, on_round, start):
         capacity = len(prompt) + max_new_tokens + policy.node_budget + 1
         self.policy = policy
         self.prompt = prompt
         self.max_new_tokens = max_new_tokens
         self.stop_tokens = stop_tokens
         self.on_tokens = on_tokens
+        self.on_round = on_round
         self.start = start
         self.stats = Stats()
         self.emitted: list[int] = []
@@ -169,6 +174,8 @@ class _Request:
         if self.drafter:
             self.drafter.keep(tree, path)
         bonus = predictions[path[-1] if path else 0]
+        if self.on_round:
+            self.on_round(tree, path, bonus)
         emitted = self._emit([tree.tokens[node] for node in path] + [bonus], accepted=len(path))
         accepted = min(len(path), emitted)
         self.stats.trace.append(Round(len(tree) - 1, tree.depth, accepted, emitted))

@@ -10,6 +10,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTra
 
 from dynatree.errors import DynatreeError
 from dynatree.models import ModelPair
+from dynatree.quantization import quantise
 from dynatree.trimming import TrimmedHead, trim_vocabulary
 
 BORROWED = "dynatree"  # key of config.json that marks a draft which borrows its target's embeddings
@@ -27,15 +28,19 @@ def load_pair(
     Args:
         target, draft: folder or hub id of each model.
         device: "auto" for CUDA where there is one, otherwise the CPU; or a torch device.
-        dtype: "auto" for float16 on CUDA and float32 on the CPU; or the name of a torch floating-point type.
+        dtype: "auto" for float16 on CUDA and float32 on the CPU; the name of a torch floating-point type; or "int8"
+            for a target with int8 weights, whose activations, like the draft, are float16 on CUDA and bfloat16 on the
+            CPU.
         draft_tokens: trim the draft's output vocabulary to these token ids.
 
     Raises:
         DynatreeError: a model cannot be loaded, or the two do not fit; the message says what to do.
     """
-    place = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
+    place = _device(device)
     number_format = _number_format(dtype, place)
     target_model = load_model(target, "target", place, number_format)
+    if dtype == "int8":
+        quantise(target_model)
     tokenizer = load_tokenizer(target)
     draft_model = None
     if draft is not None:
@@ -127,12 +132,27 @@ def check_tokenizers(tokenizer, target: str | Path, draft: str | Path) -> None:
         )
 
 
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise DynatreeError(
+            f"device {name!r} is asked for, but torch {torch.__version__} sees no CUDA device here; use a machine with "
+            "one and a CUDA build of torch, or choose 'cpu'"
+        )
+    return torch.device(name)
+
+
 def _number_format(name: str, device: torch.device) -> torch.dtype:
     if name == "auto":
         return torch.float16 if device.type == "cuda" else torch.float32
+    if name == "int8":
+        return torch.float16 if device.type == "cuda" else torch.bfloat16
     number_format = getattr(torch, name, None)
     if not isinstance(number_format, torch.dtype) or not number_format.is_floating_point:
-        raise DynatreeError(f"dtype must be 'auto' or a torch floating-point type such as float32, not {name!r}")
+        raise DynatreeError(
+            f"dtype must be 'auto', 'int8' or a torch floating-point type such as float32, not {name!r}"
+        )
     return number_format
 
 

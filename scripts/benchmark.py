@@ -1,4 +1,4 @@
-"""Measure the methods of an experiment on one data set."""
+"""Measure the cases of a job."""
 
 import argparse
 import json
@@ -9,6 +9,7 @@ import torch
 from dynatree.benchmark.environment import environment, now
 from dynatree.benchmark.protocol import measure
 from dynatree.benchmark.records import Journal, write_records
+from dynatree.benchmark.settings import resolve
 from dynatree.files import MANIFEST, read_json, sha256
 from dynatree.loading import load_pair
 from dynatree.scripting import run
@@ -16,7 +17,8 @@ from dynatree.scripting import run
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--config", type=json.loads, required=True, help="what to measure and how, as JSON")
+    parser.add_argument("--job", type=json.loads, required=True, help="what to measure and how, as JSON")
+    parser.add_argument("--tuned", type=Path, help="JSON: the settings that tuning has chosen")
     parser.add_argument("--target", type=Path, required=True, help="folder of the target")
     parser.add_argument("--draft", type=Path, required=True, help="folder of the draft")
     parser.add_argument("--prompts", type=Path, required=True, help="prepared prompts")
@@ -43,20 +45,21 @@ def identity(meta: dict) -> dict:
 
 def main(options: argparse.Namespace) -> None:
     torch.set_num_threads(options.threads)
-    config = options.config
+    tuned = read_json(options.tuned, "run the pipeline again") if options.tuned else {}
+    job = resolve(options.job, tuned)
     prompts = read_json(options.prompts, "delete it and run the pipeline again")
-    pair = load_pair(options.target, options.draft, config["device"], config["dtype"])
+    pair = load_pair(options.target, options.draft, job["device"], job["dtype"])
     meta = {
-        "config": config,
+        "job": job,
         "code": options.code,
-        "dataset_label": prompts["label"],
+        "dataset": {name: prompts[name] for name in ("label", "stands_for", "source")},
         "prompts_sha256": sha256(options.prompts),
         "models": {"target": describe(options.target, pair.target), "draft": describe(options.draft, pair.draft)},
         "environment": environment(pair.device),
     }
     journal = Journal(options.output.with_suffix(".journal"), identity(meta))
     started = now()
-    records = measure(pair, prompts["prompts"], config["methods"], config, journal)
+    records = measure(pair, prompts[job["split"]][: job["prompts"]], job, journal)
     write_records(options.output, meta | {"started": started, "finished": now()}, records)
     journal.close()
 

@@ -1,4 +1,4 @@
-"""Turn a file of prompts into token ids and check their lengths."""
+"""Turn a data set into prompts as token ids and check their lengths."""
 
 import argparse
 import json
@@ -9,10 +9,14 @@ from dynatree.prompts import prepare
 from dynatree.scripting import run
 
 parser = argparse.ArgumentParser(description=__doc__)
-parser.add_argument("--prompts", type=Path, required=True, help="YAML with label, source and prompts")
+parser.add_argument(
+    "--source", type=json.loads, required=True, help="the data set's section of the configuration, as JSON"
+)
 parser.add_argument("--tokenizer", type=Path, required=True, help="folder of the target")
-parser.add_argument("--limits", type=json.loads, required=True, help="count, least, most and new_tokens, as JSON")
+parser.add_argument(
+    "--limits", type=json.loads, required=True, help="least, most, new_tokens and tuning_new_tokens, as JSON"
+)
 parser.add_argument("--output", type=Path, required=True)
 options = parser.parse_args()
 
-run(lambda: write_json(options.output, prepare(options.prompts, options.tokenizer, **options.limits)))
+run(lambda: write_json(options.output, prepare(options.source, options.tokenizer, options.limits)))

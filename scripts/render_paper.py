@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import os
 from pathlib import Path
 
 from dynatree.analysis.paper import render
@@ -11,16 +10,19 @@ from dynatree.scripting import run
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("--config", type=json.loads, required=True, help="the configuration, as JSON")
-for name in ("summary", "facts", "published", "table", "figure", "output"):
+for name in ("facts", "tuned", "claims", "requests", "tables", "figures", "output"):
     parser.add_argument(f"--{name}", type=Path, required=True)
+for name in ("summaries", "published"):
+    parser.add_argument(f"--{name}", type=Path, nargs="+", required=True)
 options = parser.parse_args()
 
 
 def main() -> None:
-    folder = options.output.parent.resolve()
-    # LaTeX resolves file names from the folder it runs in
-    paths = {name: os.path.relpath(getattr(options, name), folder) for name in ("table", "figure")}
-    write_text(options.output, render(options.config, options.summary, options.facts, options.published, paths))
+    inputs = {
+        name: getattr(options, name) for name in ("summaries", "facts", "tuned", "claims", "requests", "published")
+    }
+    folders = {"tables": options.tables, "figures": options.figures}
+    write_text(options.output, render(options.config, inputs, folders, options.output.parent))
 
 
 run(main)

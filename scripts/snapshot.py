@@ -1,4 +1,4 @@
-"""Copy table, figure and facts of a finished run to results/snapshots/ and put the table into the README."""
+"""Copy tables, figures and facts of a finished run to results/snapshots/ and put the table into the README."""
 
 import argparse
 import shutil
@@ -13,8 +13,9 @@ options = parser.parse_args()
 
 folder = Path("results/snapshots") / options.run
 folder.mkdir(parents=True, exist_ok=True)
-shutil.copyfile(f"results/{options.run}/tables/main.csv", folder / "main.csv")
-shutil.copyfile(f"results/{options.run}/summary/facts.json", folder / "facts.json")
-shutil.copyfile(f"figures/{options.run}/main.png", folder / "main.png")
+for name in ("tables/main.csv", "summary/facts.json", "claims.csv"):
+    shutil.copyfile(f"results/{options.run}/{name}", folder / Path(name).name)
+for name in ("main.png", "tree.png"):
+    shutil.copyfile(f"figures/{options.run}/{name}", folder / name)
 readme = Path("README.md")
 write_text(readme, insert(readme.read_text(), markdown(folder)))

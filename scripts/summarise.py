@@ -5,22 +5,26 @@ from pathlib import Path
 
 import pandas as pd
 
-from dynatree.analysis.summary import read_all, run_facts, summarise
-from dynatree.files import write_json, write_text
+from dynatree.analysis.summary import per_request, read_all, summarise
+from dynatree.files import write_text
 from dynatree.scripting import run
 
 parser = argparse.ArgumentParser(description=__doc__)
-parser.add_argument("--records", type=Path, nargs="+", required=True)
-parser.add_argument("--summary", type=Path, required=True, help="CSV: one row per data set and method")
-parser.add_argument("--facts", type=Path, required=True, help="JSON: machine, models and times of the run")
+parser.add_argument("--records", type=Path, nargs="+", required=True, help="one file per job")
+parser.add_argument("--mixed-formats", action="store_true", help="the jobs differ in their number formats")
+parser.add_argument("--requests", type=Path, required=True, help="CSV: one row per request")
+parser.add_argument("--summary", type=Path, required=True, help="CSV: one row per job, group and case")
 options = parser.parse_args()
 
 
 def main() -> None:
-    measurements = read_all(options.records)
-    rows = pd.concat([summarise(meta, requests) for meta, requests in measurements])
-    write_text(options.summary, rows.to_csv(index=False, float_format="%.6g"))
-    write_json(options.facts, run_facts([meta for meta, _ in measurements]))
+    requests, summaries = [], []
+    measurements = read_all(options.records, options.mixed_formats)
+    for path, (meta, records) in zip(options.records, measurements, strict=True):
+        requests.append(per_request(path.stem, meta, records))
+        summaries.append(summarise(meta, requests[-1]))
+    for path, frames in ((options.requests, requests), (options.summary, summaries)):
+        write_text(path, pd.concat(frames).to_csv(index=False, float_format="%.6g"))
 
 
 run(main)

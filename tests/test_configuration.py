@@ -12,7 +12,7 @@ from dynatree.configuration import check
 ROOT = Path(__file__).resolve().parent.parent
 
 
-@pytest.mark.parametrize("name", ["demo", "ci"])
+@pytest.mark.parametrize("name", ["demo", "ci", "paper", "local.example"])
 def test_shipped_configurations_are_right(name):
     check(yaml.safe_load((ROOT / f"config/{name}.yaml").read_text()))
 
@@ -29,9 +29,36 @@ def test_shipped_configurations_are_right(name):
         ("run", "../escape", "run: '../escape' does not match"),
         ("models/target/name", "a/b", "models/target/name: 'a/b' does not match"),
         ("models/draft/name", "smollm2-135m-instruct", "models/draft/name must differ"),
-        ("experiments/main/prompts", ["poems"], "names 'poems'; known are encyclopaedic, narrative"),
+        ("experiments/main/datasets", ["poems"], "names 'poems'; known are encyclopaedic, narrative"),
+        ("experiments/main/methods", ["autoregressive", "magic"], "experiments/main/methods names 'magic'; known are"),
+        (
+            "experiments/main/methods",
+            ["linear", "dynatree"],
+            "experiments/main/methods: ['linear', 'dynatree'] does not",
+        ),
+        ("experiments/ablation/prompts", 9, "experiments/ablation/prompts asks for 9 prompts, but prompts/"),
+        ("experiments/sensitivity/depths", [[5, 4]], "case depths-5-4: base_depth <= max_depth must hold"),
+        ("experiments/sensitivity/thresholds", [[0.2, 0.9]], "low_confidence <= high_confidence must hold"),
+        ("experiments/sensitivity/cross/aggressive", {"speed": 2}, "case cross-aggressive: method 'dynatree' does not"),
+        ("experiments/sweep/thresholds", [1.5], "experiments/sweep/thresholds/0: 1.5 is greater than the maximum of 1"),
+        ("experiments/formats/dtypes", ["int4"], "experiments/formats/dtypes/0: 'int4' is not one of"),
+        ("experiments/memory", {}, "experiments/memory: 'datasets' is a required property"),
+        (
+            "prompts/narrative/tuning",
+            0,
+            "experiments/sweep uses narrative, so prompts/narrative/tuning must be 1 or more",
+        ),
+        ("prompts/narrative/mode", "tokens", "prompts/narrative/mode does not apply to kind file"),
+        (
+            "prompts/narrative/source",
+            {"kind": "books", "path": "b"},
+            "prompts/narrative needs mode (published or tokens)",
+        ),
+        ("prompts/narrative/stands_for", "C4", "prompts/narrative/stands_for: 'C4' is not one of"),
+        ("methods/linear/tuned", "tree", "methods/linear: tuned: tree belongs to method fixed_tree"),
+        ("methods/linear/options", {}, "methods/linear needs either options or tuned, and not both"),
         ("prompt_tokens/most", 3, "prompt_tokens/least exceeds prompt_tokens/most"),
-        ("methods/linear/options", {"depth": 3}, "methods/linear: method 'linear' does not take depth"),
+        ("methods/dynatree/options", {"depth": 3}, "methods/dynatree: method 'dynatree' does not take depth"),
         ("methods/dynatree/options", {"node_budget": 0}, "methods/dynatree: node_budget must be"),
         ("methods/hf_assisted/method", "magic", "methods/hf_assisted: unknown Hugging Face method 'magic'"),
     ],
@@ -53,4 +80,12 @@ def test_a_missing_key_is_named(demo_config):
     config = copy.deepcopy(demo_config)
     del config["models"]["draft"]
     with pytest.raises(DynatreeError, match="config: models: 'draft' is a required property"):
+        check(config)
+
+
+def test_a_cut_beyond_the_length_of_the_prompts_is_refused(demo_config):
+    config = copy.deepcopy(demo_config)
+    source = {"kind": "books", "path": "books"}
+    config["prompts"]["encyclopaedic"] |= {"source": source, "mode": "tokens", "length": 32}
+    with pytest.raises(DynatreeError, match="limits asks for 40 tokens, but prompts/encyclopaedic/length is 32"):
         check(config)

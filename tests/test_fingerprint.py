@@ -1,5 +1,6 @@
 """What changes a fingerprint and what does not."""
 
+import re
 import shutil
 from pathlib import Path
 
@@ -52,7 +53,7 @@ def test_every_imported_function_counts(copy, module, old, new):
 
 
 @pytest.mark.parametrize(
-    "module", ["dynatree/analysis/figures.py", "dynatree/cli.py", "dynatree/distillation/training.py"]
+    "module", ["dynatree/analysis/figures/main.py", "dynatree/cli.py", "dynatree/distillation/training.py"]
 )
 def test_code_that_a_measurement_does_not_use_does_not_count(copy, module):
     before = fingerprint(copy)
@@ -61,9 +62,24 @@ def test_code_that_a_measurement_does_not_use_does_not_count(copy, module):
 
 
 def test_figures_and_tables_import_no_torch():
-    for script in ("scripts/figures.py", "scripts/tables.py", "scripts/summarise.py", "scripts/render_paper.py"):
-        for path in import_closure(ROOT / script):
-            assert "import torch" not in path.read_text(), path
+    names = ("summarise", "summarise_memory", "choose_settings", "collect_facts", "judge_claims", "render_paper")
+    scripts = [ROOT / f"scripts/{name}.py" for name in names]
+    scripts += [path for kind in ("figures", "tables") for path in (ROOT / "scripts" / kind).glob("*.py")]
+    assert len(scripts) > 30
+    for path in set().union(*map(import_closure, scripts)):
+        assert not re.search(r"import (torch|transformers)|from (torch|transformers)", path.read_text()), path
+
+
+def test_every_figure_has_a_fingerprint_of_its_own(copy):
+    before = {path.stem: hash_of(copy, path) for path in (copy / "scripts/figures").glob("*.py")}
+    edit(copy / "dynatree/analysis/figures/memory.py", "def memory_figure(", "def memory_figure(*, ")
+    after = {path.stem: hash_of(copy, path) for path in (copy / "scripts/figures").glob("*.py")}
+    assert {name for name in before if before[name] != after[name]} == {"memory"}
+
+
+def hash_of(root: Path, script: Path) -> str:
+    code_hash.cache_clear()
+    return code_hash(script.relative_to(root).as_posix(), root)
 
 
 def test_lazy_names_are_followed(copy):

@@ -3,16 +3,21 @@ r"""Render the paper from its jinja2 templates.
 Templates use LaTeX-friendly delimiters: ``\VAR{...}`` prints a value and ``\BLOCK{...}`` holds a statement; a line
 that starts with ``%%`` is a statement too. They see
 
-* ``config``: the run's configuration (run, device, dtype, threads, models, prompts, experiments, methods),
-* ``facts``: environment, models, code, started, finished,
-* ``datasets``: for each data set a dictionary method -> row of the summary, as attributes,
-* ``published``: data set -> method -> metric -> value of the original paper,
-* ``table`` and ``figure``: paths for LaTeX.
+* ``config``: the run's configuration,
+* ``facts``: environment, models, datasets, requests, code, started, finished,
+* ``results``: experiment -> rows of its summary, with the columns as attributes,
+* ``datasets``: data set -> case -> row of the main comparison,
+* ``tuned``: "chain" and "tree" -> the options chosen by the sweep,
+* ``claims``: rows of the ledger of claims,
+* ``published``: file -> data set -> method -> metric -> value of the original paper,
+* ``compare(dataset, case, other, quantity)``: a paired comparison within the main experiment,
+* ``table(name)`` and ``figure(name)``: paths for LaTeX.
 
 Names that do not exist are errors. All text from outside passes through the ``tex`` filter.
 """
 
 import json
+import os
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -20,24 +25,40 @@ import jinja2
 import pandas as pd
 
 from dynatree.analysis.latex import escape
-from dynatree.analysis.tables import number
+from dynatree.analysis.statistics import Comparison, compare
+from dynatree.analysis.tables.booktabs import number
 from dynatree.errors import DynatreeError
 
 TEMPLATES = Path(__file__).resolve().parents[2] / "paper"
 
 
-def render(config: dict, summary: Path, facts: Path, published: Path, paths: dict[str, str]) -> str:
+def render(config: dict, inputs: dict[str, Path | list[Path]], folders: dict[str, Path], home: Path) -> str:
     """The paper's LaTeX source.
+
+    Args:
+        config: the configuration of the run.
+        inputs: "summaries", a CSV per experiment; "facts" and "tuned", JSON; "claims" and "requests", CSV; "published",
+            CSVs with the original's numbers.
+        folders: "tables" and "figures", from which LaTeX includes files.
+        home: folder in which LaTeX runs.
 
     Raises:
         DynatreeError: a template uses a name that does not exist.
     """
+    results = {path.stem: _rows(pd.read_csv(path)) for path in inputs["summaries"]}
+    requests = pd.read_csv(inputs["requests"])
+    relative = {kind: os.path.relpath(folder, home.resolve()) for kind, folder in folders.items()}
     context = {
         "config": config,
-        "facts": json.loads(facts.read_text()),
-        "datasets": _datasets(pd.read_csv(summary)),
-        "published": _published(pd.read_csv(published)),
-        **paths,
+        "facts": json.loads(inputs["facts"].read_text()),
+        "tuned": json.loads(inputs["tuned"].read_text()),
+        "results": results,
+        "datasets": _by_dataset(results["main"]),
+        "claims": _rows(pd.read_csv(inputs["claims"])),
+        "published": {path.stem: _published(pd.read_csv(path)) for path in inputs["published"]},
+        "compare": lambda dataset, *what: compare(requests[requests["dataset"] == dataset], *what),
+        "table": lambda name: f"{relative['tables']}/{name}.tex",
+        "figure": lambda name: f"{relative['figures']}/{name}.pdf",
     }
     try:
         return _environment().get_template("dynatree.tex.j2").render(context)
@@ -66,16 +87,22 @@ def _environment() -> jinja2.Environment:
         "interval": interval,
         "percent": percent,
         "join_and": join_and,
+        "options": options,
+        "parsed": json.loads,
     }
-    environment.globals["verdict"] = verdict
+    environment.globals |= {"verdict": verdict, "side": side, "ratio": ratio}
     return environment
 
 
-def _datasets(summary: pd.DataFrame) -> dict[str, dict[str, SimpleNamespace]]:
-    return {
-        dataset: {row["method"]: SimpleNamespace(**row) for row in rows.to_dict("records")}
-        for dataset, rows in summary.groupby("dataset", sort=False)
-    }
+def _rows(frame: pd.DataFrame) -> list[SimpleNamespace]:
+    return [SimpleNamespace(**row) for row in frame.to_dict("records")]
+
+
+def _by_dataset(rows: list[SimpleNamespace]) -> dict[str, dict[str, SimpleNamespace]]:
+    datasets: dict[str, dict[str, SimpleNamespace]] = {}
+    for row in rows:
+        datasets.setdefault(row.dataset, {})[row.case] = row
+    return datasets
 
 
 def _published(table: pd.DataFrame) -> dict[str, dict[str, dict[str, float]]]:
@@ -93,6 +120,11 @@ def interval(row: SimpleNamespace, name: str, decimals: int) -> str:
     return f"{value} [{low}, {high}]"
 
 
+def ratio(found: Comparison) -> str:
+    """A paired ratio with its 95 % interval."""
+    return f"{found.ratio:.2f} [{found.low:.2f}, {found.high:.2f}]"
+
+
 def percent(value: float, decimals: int = 0) -> str:
     """A share as a percentage."""
     return number(100 * value, decimals) + r"\,\%"
@@ -103,8 +135,18 @@ def join_and(parts: list[str]) -> str:
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
 
 
+def options(chosen: dict) -> str:
+    """Options as LaTeX, each kept on one line."""
+    return ", ".join(rf"\mbox{{{escape(name)} = {escape(value)}}}" for name, value in chosen.items()) or "none"
+
+
+def side(low: float, high: float, of: float = 1.0) -> str:
+    """Where an interval lies: "above", "below" or "around" a value."""
+    if low > of:
+        return "above"
+    return "below" if high < of else "around"
+
+
 def verdict(row: SimpleNamespace) -> str:
     """What a speed-up's interval allows to say: "faster", "slower" or "level" with the baseline."""
-    if row.speedup_low > 1:
-        return "faster"
-    return "slower" if row.speedup_high < 1 else "level"
+    return {"above": "faster", "below": "slower", "around": "level"}[side(row.speedup_low, row.speedup_high)]

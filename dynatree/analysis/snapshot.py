@@ -1,19 +1,20 @@
-"""The README's table of a real run."""
+"""The README's tables of a real run."""
 
 import json
 from pathlib import Path
 
 import pandas as pd
 
-from dynatree.analysis.tables import DECIMALS, number
+from dynatree.analysis.tables.booktabs import number
 from dynatree.errors import DynatreeError
 
 BEGIN, END = "<!-- snapshot -->\n", "<!-- end of snapshot -->"
 HEADER = ("Method", "Tokens/s", "Speed-up", "Tokens/round", "Acceptance", "TTFT (ms)", "TPOT (ms)")
+DECIMALS = {"throughput": 1, "speedup": 2, "tokens_per_round": 2, "acceptance_rate": 2, "ttft_ms": 0, "tpot_ms": 1}
 
 
 def markdown(folder: Path) -> str:
-    """The main comparison of a snapshot as Markdown: where it was measured, and a table per data set."""
+    """A snapshot as Markdown: where it was measured, a table per data set, and the claims that it decides."""
     tables = [_machine(json.loads((folder / "facts.json").read_text())["environment"])]
     for label, rows in pd.read_csv(folder / "main.csv").groupby("dataset_label", sort=False):
         prompts, new_tokens = rows[["prompts", "new_tokens"]].iloc[0]
@@ -25,7 +26,33 @@ def markdown(folder: Path) -> str:
             *(_row(row) for _, row in rows.iterrows()),
         ]
         tables.append("\n".join(lines))
-    return "\n\n".join(tables) + "\n"
+    return "\n\n".join([*tables, _claims(pd.read_csv(folder / "claims.csv"))]) + "\n"
+
+
+def _claims(ledger: pd.DataFrame) -> str:
+    """How many claims of the original hold in this run, and those that are decided."""
+    counts = [
+        f"{(ledger['verdict'] == verdict).sum()} {verdict}" for verdict in ("confirmed", "refuted", "inconclusive")
+    ]
+    decided = ledger[ledger["verdict"] != "inconclusive"].sort_values("verdict", kind="stable")
+    rows = [f"| {row['text']} | {_value(row)} | {row['verdict']} |" for _, row in decided.iterrows()]
+    return "\n".join(
+        [
+            f"The {len(ledger)} claims of the original in this run: {', '.join(counts)}. Those that it decides:",
+            "",
+            "| Claim | Here | Verdict |",
+            "|---|---:|---|",
+            *rows,
+        ]
+    )
+
+
+def _value(row: pd.Series) -> str:
+    if pd.isna(row["value"]):
+        return "-"
+    if row["low"] == row["high"]:
+        return f"{row['value']:.3g}"
+    return f"{row['value']:.2f} [{row['low']:.2f}, {row['high']:.2f}]"
 
 
 def _machine(environment: dict) -> str:

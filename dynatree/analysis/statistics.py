@@ -2,13 +2,16 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 from scipy import stats
 
 RESAMPLES = 10_000
 CONFIDENCE = 0.95
 SEED = 20_250_101
+EQUAL = 1e-12  # log ratios closer than this differ by rounding only
 
 
 def interval(values: Sequence[float], statistic: Callable = np.mean) -> tuple[float, float, float]:
@@ -40,6 +43,69 @@ def interval(values: Sequence[float], statistic: Callable = np.mean) -> tuple[fl
 def geometric_mean(values: np.ndarray, axis: int = 0) -> np.ndarray:
     """Geometric mean, the fair average of ratios."""
     return np.exp(np.mean(np.log(values), axis=axis))
+
+
+def paired_test(log_ratios: Sequence[float]) -> tuple[float, float]:
+    """Two-sided paired t-test that the mean log ratio is zero, and the effect size.
+
+    Returns:
+        The p-value, and Cohen's d_z: mean over standard deviation. Both are NaN for fewer than two prompts. Where
+        nothing varies, the p-value is 1 if all log ratios are zero and else 0, and d_z does not exist (NaN).
+    """
+    values = np.asarray(log_ratios, dtype=float)
+    if len(values) < 2:
+        return float("nan"), float("nan")
+    if np.ptp(values) <= EQUAL:
+        return float(abs(values.mean()) <= EQUAL), float("nan")
+    return float(stats.ttest_1samp(values, 0).pvalue), float(values.mean() / values.std(ddof=1))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Holm's step-down correction of a family of p-values, in the given order.
+
+    NaN stands for a comparison that was not made: it stays NaN and does not count.
+    """
+    p_values = np.asarray(p_values, dtype=float)
+    corrected = np.full(len(p_values), np.nan)
+    made = np.flatnonzero(~np.isnan(p_values))
+    order = made[np.argsort(p_values[made], kind="stable")]  # smallest first
+    factors = np.arange(len(order), 0, -1)
+    corrected[order] = np.minimum(np.maximum.accumulate(factors * p_values[order]), 1)
+    return corrected.tolist()
+
+
+class Comparison(NamedTuple):
+    """One case over another on the same prompts."""
+
+    ratio: float
+    low: float
+    high: float
+    p: float
+    effect: float
+    n: int
+
+
+def paired_ratios(requests: pd.DataFrame, case: str, other: str, quantity: str) -> pd.Series:
+    """``case`` over ``other`` in ``quantity`` for every job, data set, group and prompt that has both.
+
+    Repetitions count once, by their median. Where the quantity is missing or zero on one side there is no ratio.
+    """
+    keys = [requests[name].astype(str) for name in ("job", "dataset", "group", "prompt")]
+    medians = requests[quantity].groupby([requests["case"], *keys]).median()
+    pairs = medians.unstack("case").reindex(columns=[case, other])
+    pairs = pairs[(pairs > 0).all(axis=1)]
+    return pairs[case] / pairs[other]
+
+
+def compare(requests: pd.DataFrame, case: str, other: str, quantity: str) -> Comparison:
+    """Geometric mean of the paired ratios of two cases, with its interval, test and effect size.
+
+    See :func:`paired_ratios` for what is paired; without a pair all but n are NaN.
+    """
+    ratios = paired_ratios(requests, case, other, quantity).to_numpy()
+    if not len(ratios):
+        return Comparison(*[float("nan")] * 5, 0)
+    return Comparison(*interval(ratios, geometric_mean), *paired_test(np.log(ratios)), len(ratios))
 
 
 def time_per_token(total: float, ttft: float, tokens: int) -> float:

@@ -1,5 +1,6 @@
-"""Summarise raw records: one row for each data set and method."""
+"""From raw records to one row per request, and to one row per case."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +9,10 @@ import pandas as pd
 from dynatree.analysis.statistics import (
     distinct_ngrams,
     geometric_mean,
+    holm,
     interval,
     looping_share,
+    paired_test,
     published_acceptance,
     time_per_token,
 )
@@ -18,77 +21,130 @@ from dynatree.errors import DynatreeError
 
 BASELINE = "autoregressive"
 REMEDY = "delete the older files and run the pipeline again"
-
-
-def read_all(paths: list[Path]) -> list[tuple[dict, pd.DataFrame]]:
-    """Read measurements that belong together: (meta, one row per record) of each data set.
-
-    Raises:
-        DynatreeError: a file is damaged, or the files come from different code, machines, models or formats, or a
-            method's tokens differ from the baseline's in float32.
-    """
-    files = [(path, *read_records(path)) for path in paths]
-    for name, read in SAME.items():
-        values = {str(read(meta)): path for path, meta, _ in files}
-        if len(values) > 1:
-            raise DynatreeError(f"{' and '.join(map(str, values.values()))} come from different {name}; {REMEDY}")
-    for path, meta, records in files:
-        wrong = next((r for r in records if r.divergence is not None), None)
-        if wrong and meta["config"]["dtype"] == "float32":
-            raise DynatreeError(
-                f"{path}: {wrong.method} differs from the baseline on prompt {wrong.prompt!r}; it is not lossless"
-            )
-    return [(meta, frame(meta, records)) for _, meta, records in files]
-
+LARGEST_MARGIN = 1.0  # logits
 
 SAME = {
     "code": lambda meta: meta["code"],
     "machines": lambda meta: [meta["environment"][key] for key in ("machine", "device", "threads", "versions")],
     "models": lambda meta: [meta["models"][role]["sha256"] for role in ("target", "draft")],
-    "number formats": lambda meta: meta["config"]["dtype"],
 }
+SAME_FORMAT = {"number formats": lambda meta: meta["job"]["dtype"]}
 
 
-def frame(meta: dict, records: list[Record]) -> pd.DataFrame:
+def read_all(paths: list[Path], mixed_formats: bool = False) -> list[tuple[dict, list[Record]]]:
+    """Read measurements that belong together: the meta and the records of each file.
+
+    Args:
+        paths: files of records.
+        mixed_formats: accept different number formats.
+
+    Raises:
+        DynatreeError: a file is damaged; or the files come from different code, machines, models or formats; or a
+            case's tokens differ from the baseline's in float32, or in another format lie further than
+            ``LARGEST_MARGIN`` from the target's own choice.
+    """
+    files = [(path, *read_records(path)) for path in paths]
+    for name, read in (SAME if mixed_formats else SAME | SAME_FORMAT).items():
+        values = {str(read(meta)): path for path, meta, _ in files}
+        if len(values) > 1:
+            raise DynatreeError(f"{' and '.join(map(str, values.values()))} come from different {name}; {REMEDY}")
+    for path, meta, records in files:
+        _check_outputs(path, meta, records)
+    return [(meta, records) for _, meta, records in files]
+
+
+def _check_outputs(path: Path, meta: dict, records: list[Record]) -> None:
+    exact = meta["job"]["dtype"] == "float32"
+    for record in records:
+        if exact and record.divergence is not None:
+            raise DynatreeError(
+                f"{path}: {record.case} differs from the baseline on prompt {record.prompt!r}; it is not lossless"
+            )
+        if not exact and record.margin > LARGEST_MARGIN:
+            raise DynatreeError(
+                f"{path}: {record.case} emits a token on prompt {record.prompt!r} whose logit is {record.margin:.2f} "
+                f"below the target's best; beyond {LARGEST_MARGIN} this is no rounding of a near tie"
+            )
+
+
+def per_request(job: str, meta: dict, records: list[Record]) -> pd.DataFrame:
     """One row per record with the derived quantities of a single request."""
-    methods = meta["config"]["methods"]
     rows = []
     for record in records:
-        new, seconds = len(record.tokens), record.seconds
-        rows.append(
-            {
-                "prompt": record.prompt,
-                "method": record.method,
-                "new_tokens": new,
-                "throughput": new / seconds["total"],
-                "ttft_ms": 1e3 * seconds["ttft"],
-                "tpot_ms": 1e3 * time_per_token(seconds["total"], seconds["ttft"], new),
-                "tokens_per_round": (new - 1) / record.rounds if record.rounds else np.nan,
-                "acceptance_rate": _ratio(record.accepted, record.drafted_depth),
-                "draft_precision": _ratio(record.accepted, record.verified),
-                "published_acceptance": published_acceptance(methods[record.method], new, record.rounds),
-                "rounds": record.rounds,
-                "draft_forwards_per_token": _ratio(record.draft_forwards, new),
-                "verified_per_token": _ratio(record.verified, new),
-                "overhead_share": _ratio(seconds.get("other"), seconds["total"] - seconds.get("prefill", 0)),
-                "looping_share": looping_share(record.tokens),
-                "distinct_4grams": distinct_ngrams(record.tokens),
-                "identical": record.divergence is None,
-            }
-        )
+        case = meta["job"]["groups"][record.group]["cases"][record.case]
+        rows.append(_names(job, meta, record, case) | _quantities(record, case) | case.get("factors", {}))
     return pd.DataFrame(rows)
 
 
+def _names(job: str, meta: dict, record: Record, case: dict) -> dict:
+    return {
+        "experiment": meta["job"]["experiment"],
+        "job": job,
+        "dataset": meta["job"]["dataset"],
+        "dataset_label": meta["dataset"]["label"],
+        "stands_for": meta["dataset"]["stands_for"],
+        "group": record.group,
+        "case": record.case,
+        "label": case["label"],
+        "method": case["method"],
+        "engine": case["engine"],
+        "dtype": meta["job"]["dtype"],
+        "prompt": record.prompt,
+        "prompt_tokens": record.prompt_tokens,
+        "repetition": record.repetition,
+        "order": record.order,
+    }
+
+
+def _quantities(record: Record, case: dict) -> dict:
+    new, seconds = len(record.tokens), record.seconds
+    return {
+        "new_tokens": new,
+        "seconds": seconds["total"],
+        "throughput": new / seconds["total"],
+        "ttft_ms": 1e3 * seconds["ttft"],
+        "tpot_ms": 1e3 * time_per_token(seconds["total"], seconds["ttft"], new),
+        "rounds": record.rounds,
+        "tokens_per_round": _ratio(new - 1, record.rounds),
+        "acceptance_rate": _ratio(record.accepted, record.drafted_depth),
+        "draft_precision": _ratio(record.accepted, record.verified),
+        "published_acceptance": published_acceptance(case, new, record.rounds),
+        "draft_forwards": record.draft_forwards,
+        "verified": record.verified,
+        "accepted": record.accepted,
+        "draft_forwards_per_token": _ratio(record.draft_forwards, new),
+        "verified_per_token": _ratio(record.verified, new),
+        **{f"{part}_ms": 1e3 * seconds.get(part, np.nan) for part in ("prefill", "draft", "verify", "other")},
+        "overhead_share": _ratio(seconds.get("other"), seconds["total"] - seconds.get("prefill", 0)),
+        "looping_share": looping_share(record.tokens),
+        "distinct_4grams": distinct_ngrams(record.tokens),
+        "divergence": record.divergence,
+        "identical": record.divergence is None,
+        "margin": record.margin,
+        "load": record.load,
+    }
+
+
+def _ratio(part: float | None, whole: float | None) -> float:
+    return part / whole if part is not None and whole else np.nan
+
+
 AVERAGED = (
+    "prompt_tokens",
+    "throughput",
     "ttft_ms",
     "tpot_ms",
+    "rounds",
     "tokens_per_round",
     "acceptance_rate",
     "draft_precision",
     "published_acceptance",
-    "rounds",
     "draft_forwards_per_token",
     "verified_per_token",
+    "prefill_ms",
+    "draft_ms",
+    "verify_ms",
+    "other_ms",
     "overhead_share",
     "looping_share",
     "distinct_4grams",
@@ -97,33 +153,60 @@ WITH_INTERVAL = ("throughput", "ttft_ms", "tpot_ms", "tokens_per_round", "accept
 
 
 def summarise(meta: dict, requests: pd.DataFrame) -> pd.DataFrame:
-    """One row per method: means over prompts, the paired speed-up, and 95 % intervals over prompts.
+    """One row per group and case of a job: means over prompts, the paired speed-up, its test, 95 % intervals.
 
     Repetitions of a prompt count once, by their median. The speed-up is the geometric mean over prompts of the
-    throughput divided by the baseline's on the same prompt.
+    throughput divided by the baseline's on the same prompt; p-values are Holm-corrected over the cases of a group.
     """
-    per_prompt = requests.groupby(["method", "prompt"], sort=False).median(numeric_only=True)
-    identical = requests.groupby(["method", "prompt"], sort=False)["identical"].all()
+    return pd.concat(
+        [_group_rows(meta, requests[requests["group"] == group], group) for group in meta["job"]["groups"]],
+        ignore_index=True,
+    )
+
+
+def _group_rows(meta: dict, requests: pd.DataFrame, group: str) -> pd.DataFrame:
+    per_prompt = requests.groupby(["case", "prompt"], sort=False).median(numeric_only=True)
+    identical = requests.groupby(["case", "prompt"], sort=False)["identical"].all()
     baseline = per_prompt.loc[BASELINE, "throughput"]
     rows = []
-    for method, settings in meta["config"]["methods"].items():
-        values = per_prompt.loc[method]
-        row = {
-            "dataset": meta["config"]["dataset"],
-            "dataset_label": meta["dataset_label"],
-            "method": method,
-            "label": settings["label"],
+    for case, settings in meta["job"]["groups"][group]["cases"].items():
+        values = per_prompt.loc[case]
+        ratios = values["throughput"] / baseline
+        p, effect = paired_test(np.log(ratios)) if case != BASELINE else (np.nan, np.nan)
+        first = requests[requests["case"] == case].iloc[0]
+        row = {name: first[name] for name in NAMES}
+        row |= {
+            "options": json.dumps(settings["options"]),
             "prompts": len(values),
-            "repetitions": meta["config"]["repetitions"],
+            "repetitions": meta["job"]["repetitions"],
             "new_tokens": int(values["new_tokens"].max()),
-            "identical": int(identical.loc[method].sum()),
+            "identical": int(identical.loc[case].sum()),
+            "margin": values["margin"].max() if "margin" in values else np.nan,
         }
-        row |= {name: values[name].mean() for name in AVERAGED}
+        row |= {name: values[name].mean() if name in values else np.nan for name in AVERAGED}
         for name in WITH_INTERVAL:
-            row |= _with_bounds(name, values[name].dropna())
-        row |= _with_bounds("speedup", values["throughput"] / baseline, geometric_mean)
-        rows.append(row)
-    return pd.DataFrame(rows)
+            row |= _with_bounds(name, values[name].dropna() if name in values else pd.Series(dtype=float))
+        row |= _with_bounds("speedup", ratios, geometric_mean) | {"speedup_p": p, "speedup_effect": effect}
+        rows.append(row | settings.get("factors", {}))
+    frame = pd.DataFrame(rows)
+    tested = frame["case"] != BASELINE
+    frame.loc[tested, "speedup_p"] = holm(frame.loc[tested, "speedup_p"].to_list())
+    return frame
+
+
+NAMES = (
+    "experiment",
+    "job",
+    "dataset",
+    "dataset_label",
+    "stands_for",
+    "group",
+    "case",
+    "label",
+    "method",
+    "engine",
+    "dtype",
+)
 
 
 def _with_bounds(name: str, values: pd.Series, statistic=np.mean) -> dict[str, float]:
@@ -133,17 +216,15 @@ def _with_bounds(name: str, values: pd.Series, statistic=np.mean) -> dict[str, f
     return {name: centre, f"{name}_low": low, f"{name}_high": high}
 
 
-def _ratio(part: float | None, whole: float | None) -> float:
-    return part / whole if part is not None and whole else np.nan
-
-
 def run_facts(metas: list[dict]) -> dict:
-    """What the paper says about a run: its machine, models and times."""
+    """What the paper says about a run: its machine, models, texts and times."""
     first = metas[0]
     return {
         "environment": first["environment"],
         "models": first["models"],
         "code": first["code"],
+        "datasets": {meta["job"]["dataset"]: meta["dataset"] for meta in metas},
+        "requests": sum(meta["requests"] for meta in metas),
         "started": min(meta["started"] for meta in metas),
         "finished": max(meta["finished"] for meta in metas),
     }

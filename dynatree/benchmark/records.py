@@ -18,12 +18,14 @@ class Record:
     Attributes:
         prompt: id of the prompt.
         prompt_tokens: its length.
-        method: key of the method in the configuration.
+        group: the group of cases it belongs to, which share the baseline.
+        case: key of the case within its group.
         repetition: 0, 1, ...
         order: number of the request in the job, in the order they ran.
         tokens: the emitted ids.
         divergence: index of the first token that differs from autoregressive decoding; None if none does. A journal
             may hold None because the baseline had yet to run.
+        margin: largest gap in logits between a teacher-forced argmax and an emitted token; None in float32.
         seconds: "total" and "ttft"; for methods of this package also "prefill", "draft", "verify" and "other".
         rounds: target forwards after prefill.
         draft_forwards, verified, accepted, drafted_depth: see :class:`dynatree.decoding.Stats`; None where a
@@ -33,11 +35,13 @@ class Record:
 
     prompt: str
     prompt_tokens: int
-    method: str
+    group: str
+    case: str
     repetition: int
     order: int
     tokens: list[int]
     divergence: int | None
+    margin: float | None
     seconds: dict[str, float]
     rounds: int
     draft_forwards: int | None
@@ -47,9 +51,9 @@ class Record:
     load: float
 
     @property
-    def key(self) -> tuple[str, str, int]:
+    def key(self) -> tuple[str, str, str, int]:
         """What identifies the request within its job."""
-        return self.prompt, self.method, self.repetition
+        return self.prompt, self.group, self.case, self.repetition
 
 
 class Journal:
@@ -114,17 +118,17 @@ def read_records(path: Path) -> tuple[dict, list[Record]]:
         raise DynatreeError(f"{path} is not a file of records with {names}: {error}") from error
 
 
-def requests(prompts: list[dict], methods: dict, repetitions: int) -> Iterator[tuple[int, dict, str]]:
-    """All requests of a job in order: (repetition, prompt, method), methods interleaved within each prompt.
+def requests(prompts: list[dict], groups: dict, repetitions: int) -> Iterator[tuple[int, dict, str, str]]:
+    """All requests of a job in order: (repetition, prompt, group, case), all cases interleaved within each prompt.
 
-    The method that goes first changes from prompt to prompt, so that none always runs on a warm or a cold machine.
+    The case that goes first changes from prompt to prompt, so that none always runs on a warm or a cold machine.
     """
-    names = list(methods)
+    cases = [(name, case) for name, group in groups.items() for case in group["cases"]]
     for repetition in range(repetitions):
         for index, prompt in enumerate(prompts):
-            first = (index + repetition) % len(names)
-            for name in names[first:] + names[:first]:
-                yield repetition, prompt, name
+            first = (index + repetition) % len(cases)
+            for group, case in cases[first:] + cases[:first]:
+                yield repetition, prompt, group, case
 
 
 def _parse(line: str) -> dict | None:

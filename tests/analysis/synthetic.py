@@ -1,71 +1,96 @@
-"""Measurements with known numbers."""
+"""Measurements with known numbers, for every job of a configuration and without a model."""
 
 import copy
+from pathlib import Path
+
+import yaml
 
 from dynatree.benchmark.records import Record
+from dynatree.benchmark.settings import resolve
+from dynatree.experiments import jobs
 
-LABELS = {
-    "autoregressive": "Autoregressive",
-    "hf_generate": "HF generate",
-    "hf_assisted": "HF assisted",
-    "hf_assisted_fixed": "HF assisted, K=2",
-    "linear": "Linear, K=2",
-    "fixed_tree": "Fixed tree",
-    "dynatree_static": "DynaTree, no history",
-    "dynatree": "DynaTree",
+ROOT = Path(__file__).resolve().parents[2]
+TUNED = {
+    "chain": {"length": 2},
+    "tree": {"depth": 2, "branch": 2, "prune_probability": 0.02, "node_budget": 12},
 }
-OPTIONS = {
-    "linear": {"length": 2},
-    "fixed_tree": {"depth": 2},
-    "dynatree": {"base_depth": 2},
-    "dynatree_static": {"base_depth": 2},
+# tokens per second on an average prompt
+RATES = {
+    "autoregressive": 10,
+    "hf_generate": 9.5,
+    "hf_assisted": 6,
+    "hf_assisted_fixed": 5,
+    "linear": 12,
+    "fixed_tree": 13,
+    "dynatree_static": 13.5,
+    "dynatree": 14,
 }
-RATES = dict(zip(LABELS, (10, 9.5, 6, 5, 12, 13, 13.5, 14), strict=True))  # tokens per second on an average prompt
+OTHER_RATE = 12.5
+ENVIRONMENT = {
+    "commit": "0123456789abcdef",
+    "uncommitted_changes": False,
+    "machine": "m",
+    "system": "Debian_12 & more",
+    "processor": "100% {odd} CPU #1",
+    "cores": 2,
+    "memory_gib": 23.5,
+    "device": "CPU",
+    "threads": 2,
+    "cpu_capability": "AVX2",
+    "versions": {"python": "3.11.7", "torch": "2.13.0"},
+}
 
 
-def measurement(dataset: str = "narrative", prompts: int = 4) -> tuple[dict, list[Record]]:
-    """Meta and records of a run whose speed-ups are exactly the ratios of RATES."""
-    engines = {key: "huggingface" if key.startswith("hf") else "dynatree" for key in LABELS}
-    names = {"dynatree_static": "dynatree", "hf_generate": "generate"}
-    methods = {
-        key: {
-            "label": label,
-            "engine": engines[key],
-            "method": names.get(key, "assisted" if key.startswith("hf") else key),
-            "options": OPTIONS.get(key, {}),
-        }
-        for key, label in LABELS.items()
-    }
+def configuration() -> dict:
+    return yaml.safe_load((ROOT / "config/ci.yaml").read_text())
+
+
+def measurement(
+    name: str = "main-narrative", prompts: int = 4, config: dict | None = None
+) -> tuple[dict, list[Record]]:
+    """Meta and records of a job whose speed-ups are exactly the ratios of RATES."""
+    config = config or configuration()
+    job = resolve(jobs(config)[name], TUNED)
+    dataset = config["prompts"][job["dataset"]]
     meta = {
-        "config": {"dataset": dataset, "methods": methods, "repetitions": 1, "dtype": "float32", "new_tokens": 21},
-        "dataset_label": dataset.capitalize(),
+        "job": job,
+        "dataset": {"label": dataset["label"], "stands_for": dataset["stands_for"], "source": "made up"},
         "code": "c0de",
         "models": {role: {"folder": role, "sha256": role * 9, "parameters": 10**6} for role in ("target", "draft")},
-        "environment": {
-            "commit": "0123456789abcdef",
-            "uncommitted_changes": False,
-            "machine": "m",
-            "system": "Debian_12 & more",
-            "processor": "100% {odd} CPU #1",
-            "cores": 2,
-            "memory_gib": 23.5,
-            "device": "CPU",
-            "threads": 2,
-            "cpu_capability": "AVX2",
-            "versions": {"python": "3.11.7", "torch": "2.13.0"},
-        },
+        "environment": ENVIRONMENT,
         "started": "2026-01-01T00:00:00+00:00",
         "finished": "2026-01-01T00:10:00+00:00",
     }
-    records = []
+    records: list[Record] = []
     for index in range(prompts):
-        for key, rate in RATES.items():
-            total = 21 / (rate * (1 + 0.1 * index))
-            ours = engines[key] == "dynatree"
-            seconds = {"total": total, "ttft": total / 21}
-            seconds |= {"prefill": 0.0, "draft": 0.0, "verify": 0.95 * total, "other": 0.05 * total} if ours else {}
-            counts = (15, 30, 8, 20) if ours else (15, None, None, None)
-            records.append(
-                Record(f"p{index}", 50, key, 0, len(records), list(range(21)), None, seconds, 10 + index, *counts, 0.5)
-            )
+        for group, settings in job["groups"].items():
+            for case in settings["cases"]:
+                records.append(_record(index, group, case, settings, len(records), job["dtype"]))
     return copy.deepcopy(meta), records
+
+
+def _record(prompt: int, group: str, case: str, settings: dict, order: int, dtype: str) -> Record:
+    new_tokens = settings["new_tokens"]
+    total = new_tokens / (RATES.get(case, OTHER_RATE) * (1 + 0.1 * prompt))
+    ours = settings["cases"][case]["engine"] == "dynatree"
+    seconds = {"total": total, "ttft": total / new_tokens}
+    seconds |= {"prefill": 0.0, "draft": 0.0, "verify": 0.95 * total, "other": 0.05 * total} if ours else {}
+    counts = (15, 30, 8, 20) if ours else (15, None, None, None)
+    return Record(
+        prompt=f"p{prompt}",
+        prompt_tokens=settings["prompt_tokens"] or 50,
+        group=group,
+        case=case,
+        repetition=0,
+        order=order,
+        tokens=list(range(new_tokens)),
+        divergence=None,
+        margin=None if dtype == "float32" else 0.03,
+        seconds=seconds,
+        rounds=max(1, new_tokens // 2 + prompt),
+        draft_forwards=counts[0],
+        verified=counts[1],
+        accepted=counts[2],
+        drafted_depth=counts[3],
+        load=0.5,
+    )

@@ -11,8 +11,23 @@ import pandas as pd
 import pytest
 import yaml
 
+from dynatree.tiny import save_tiny_checkpoint
+
 ROOT = Path(__file__).resolve().parents[2]
+DATA = ROOT.parent / "shared/data"
 PARTS = ("Snakefile", "workflow", "profiles", "config", "dynatree", "scripts", "paper", "envs", "results/published")
+EXPERIMENTS = set(yaml.safe_load((ROOT / "config/ci.yaml").read_text())["experiments"])
+PAPER = {"render_paper", "compile_paper", "all"}
+TUNED = {
+    "measure",
+    "measure_memory",
+    "summarise",
+    "summarise_memory",
+    "collect_facts",
+    "table",
+    "figure",
+    "judge_claims",
+}
 NEEDS_LATEX = pytest.mark.skipif(not shutil.which("latexmk"), reason="latexmk is missing; `make latex` installs it")
 
 
@@ -47,20 +62,60 @@ def finished(tmp_path_factory) -> Path:
 
 @NEEDS_LATEX
 def test_it_goes_through_to_the_pdf(finished):
-    for name in ("paper/ci/dynatree.pdf", "figures/ci/main.pdf", "figures/ci/main.png", "results/ci/tables/main.tex"):
+    for name in ("paper/ci/dynatree.pdf", "results/ci/claims.csv", "results/ci/tables/claims.tex"):
         assert (finished / name).stat().st_size > 500, name
-    table = pd.read_csv(finished / "results/ci/tables/main.csv")
-    assert len(table) == 16
+    for kind, ending in (("results/ci/tables", "csv"), ("results/ci/tables", "tex"), ("figures/ci", "png")):
+        names = {path.stem for path in (finished / kind).glob(f"*.{ending}")}
+        assert names >= EXPERIMENTS, f"{kind}: {EXPERIMENTS - names} is missing"
     summary = pd.read_csv(finished / "results/ci/summary/main.csv")
+    assert len(summary) == 16
     assert (summary["identical"] == summary["prompts"]).all()
-    trees = summary[summary["method"].isin(["fixed_tree", "dynatree"])]
+    trees = summary[summary["case"].isin(["fixed_tree", "dynatree"])]
     assert (trees["tokens_per_round"] > 1).all(), "the tiny draft must be right sometimes"
     assert (trees["verified_per_token"] > 1).all(), "the tiny trees must branch"
 
 
 @NEEDS_LATEX
+def test_the_sweep_feeds_the_tuned_baselines(finished):
+    tuned = json.loads((finished / "results/ci/tuned.json").read_text())
+    for experiment in ("main", "length", "formats", "prompt_length"):
+        summary = pd.read_csv(finished / f"results/ci/summary/{experiment}.csv")
+        for case, kind in (("linear", "chain"), ("fixed_tree", "tree")):
+            options = summary.loc[summary["case"] == case, "options"]
+            assert {json.dumps(json.loads(text)) for text in options} == {json.dumps(tuned[kind])}
+    prompts = json.loads((finished / "results/ci/prompts/narrative.json").read_text())
+    sweep = pd.read_csv(finished / "results/ci/requests/sweep.csv")
+    main = pd.read_csv(finished / "results/ci/requests/main.csv")
+    assert set(sweep["prompt"]).isdisjoint(main["prompt"])
+    assert {prompt["id"] for prompt in prompts["tuning"]} <= set(sweep["prompt"])
+
+
+@NEEDS_LATEX
+def test_every_claim_gets_a_verdict_and_a_reason(finished):
+    claims = yaml.safe_load((finished / "config/claims.yaml").read_text())["claims"]
+    ledger = pd.read_csv(finished / "results/ci/claims.csv")
+    assert ledger["id"].tolist() == [claim["id"] for claim in claims]
+    assert set(ledger["verdict"]) <= {"confirmed", "refuted", "inconclusive"}
+    assert ledger["reason"].str.len().min() > 20
+    exact = ledger.set_index("id").loc["exact"]
+    assert exact["verdict"] != "refuted"
+
+
+@NEEDS_LATEX
+def test_what_does_not_depend_on_the_machine_is_the_same_everywhere(finished):
+    """The counts of the tiny run in float32, as another machine found them."""
+    keys = ["experiment", "dataset", "group", "case", "prompt"]
+    counts = ["rounds", "draft_forwards", "verified", "accepted", "new_tokens"]
+    expected = pd.read_csv(Path(__file__).parent / "counts.csv")
+    found = pd.concat([pd.read_csv(path) for path in sorted((finished / "results/ci/requests").glob("*.csv"))])
+    found = found[(found["dtype"] == "float32") & ~found["case"].isin(["linear", "fixed_tree"])]
+    found = found[[*keys, *counts]].sort_values(keys, ignore_index=True)
+    pd.testing.assert_frame_equal(found, expected.sort_values(keys, ignore_index=True), check_dtype=False)
+
+
+@NEEDS_LATEX
 def test_records_say_where_they_come_from(finished):
-    content = json.loads((finished / "results/ci/records/main/narrative.json").read_text())
+    content = json.loads((finished / "results/ci/records/main-narrative.json").read_text())
     assert len(content["records"]) == 3 * 8
     assert {len(record["tokens"]) for record in content["records"]} == {24}
     meta = content["meta"]
@@ -82,18 +137,25 @@ def test_a_second_run_finds_nothing_to_do(finished):
     ("name", "old", "new", "expected"),
     [
         (
-            "dynatree/analysis/figures.py",
+            "dynatree/analysis/figures/main.py",
             "height * 0.9",
             "height * 0.8",
-            {"figure_main", "render_paper", "compile_paper", "all"},
+            {"figure", "render_paper", "compile_paper", "all"},
         ),
-        ("dynatree/analysis/figures.py", "figsize=(7.2, 3.9)", "figsize=(7.2, 3.9)  # inches", set()),
-        ("paper/limitations.tex.j2", "One pair", "A single pair", {"render_paper", "compile_paper", "all"}),
+        ("dynatree/analysis/figures/main.py", "height * 0.9", "height * 0.9  # a gap", set()),
+        ("paper/threats.tex.j2", "shared machine", "busy machine", {"render_paper", "compile_paper", "all"}),
+        (
+            "config/claims.yaml",
+            "is faster than a single chain",
+            "beats a chain",
+            {"check_references", "judge_claims", *PAPER},
+        ),
+        ("dynatree/analysis/tuning.py", "if len(rows):", "if len(rows) > 0:", {"choose_settings", *TUNED, *PAPER}),
         (
             "dynatree/tree.py",
             "depth = self.depth + 1",
             "depth = 1 + self.depth",
-            {"measure_main", "summarise_main", "table_main", "figure_main", "render_paper", "compile_paper", "all"},
+            {"measure", "choose_settings", "draft_tree", *TUNED, *PAPER},
         ),
     ],
 )
@@ -116,7 +178,7 @@ def test_a_dry_run_works_before_anything_is_fetched_and_imports_no_torch(tmp_pat
     (folder / "torch.py").write_text("raise ImportError('the workflow imported torch')\n")
     done = snakemake(folder, "-n", config="config/demo.yaml")
     assert done.returncode == 0, done.stdout + done.stderr
-    for rule in ("fetch_model", "prepare_prompts", "measure_main", "compile_paper"):
+    for rule in ("fetch_model", "prepare_prompts", "measure", "judge_claims", "compile_paper"):
         assert rule in done.stdout
 
 
@@ -141,3 +203,34 @@ def test_a_missing_model_says_what_to_do(tmp_path):
     done = snakemake(folder, "resources/models/lost/MANIFEST.sha256", config="lost.yaml")
     assert done.returncode != 0
     assert "nowhere is not a checkpoint: config.json or *.safetensors is missing" in done.stdout + done.stderr
+
+
+def test_a_missing_published_number_stops_the_run_before_it_measures(tmp_path):
+    folder = copy_repository(tmp_path)
+    path = folder / "results/published/main.csv"
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join(line for line in lines if not line.startswith("PG-19,dynatree,speedup")) + "\n")
+    done = snakemake(folder, "results/ci/records/main-narrative.json")
+    assert done.returncode != 0
+    assert "the published speedup of dynatree on PG-19 is missing; add it to" in done.stdout + done.stderr
+    assert not list((folder / "results/ci").rglob("*.journal"))
+
+
+@pytest.mark.skipif(not DATA.exists(), reason="needs real WikiText-2 and books in ../shared/data")
+def test_local_models_and_real_texts(tmp_path):
+    folder = copy_repository(tmp_path)
+    config = yaml.safe_load((folder / "config/local.example.yaml").read_text())
+    for role, layers in (("target", 2), ("draft", 1)):
+        save_tiny_checkpoint(folder / role, "gpt_neox", seed=1, layers=layers, noise=0.0)
+        config["models"][role]["source"]["path"] = role
+    config["prompts"]["wikitext"]["source"]["path"] = str(DATA / "wikitext-2-raw/validation.parquet")
+    config["prompts"]["books"]["source"]["path"] = str(DATA / "books")
+    config["experiments"]["sweep"] |= {"lengths": [1], "depths": [2], "branches": [2], "thresholds": [0.05]}
+    (folder / "local.yaml").write_text(yaml.safe_dump(config))
+    done = snakemake(folder, "results/local/tuned.json", config="local.yaml")
+    assert done.returncode == 0, done.stdout + done.stderr
+    for name in ("wikitext", "books"):
+        prompts = json.loads((folder / f"results/local/prompts/{name}.json").read_text())
+        assert len(prompts["prompts"]) == config["prompts"][name]["count"]
+        assert {len(prompt["tokens"]) for prompt in prompts["prompts"] + prompts["tuning"]} == {96}
+    assert json.loads((folder / "results/local/tuned.json").read_text())["tree"]["depth"] == 2

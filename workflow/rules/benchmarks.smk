@@ -1,24 +1,126 @@
-rule measure_main:
+MODELS = {
+    "target": f"{model_folder('target')}/MANIFEST.sha256",
+    "draft": f"{model_folder('draft')}/MANIFEST.sha256",
+}
+
+
+# Whatever a run will be compared with must be in order before hours are spent on it.
+rule check_references:
     input:
-        prompts=f"results/{RUN}/prompts/{{dataset}}.json",
-        target=f"{model_folder('target')}/MANIFEST.sha256",
-        draft=f"{model_folder('draft')}/MANIFEST.sha256",
+        claims="config/claims.yaml",
+        published="results/published/main.csv",
     output:
-        f"results/{RUN}/records/main/{{dataset}}.json",
+        touch(f"results/{RUN}/references_checked"),
     log:
-        f"results/{RUN}/logs/measure_main/{{dataset}}.log",
+        f"results/{RUN}/logs/check_references.log",
+    conda:
+        "../../envs/conda.yaml"
+    params:
+        code=code_hash("scripts/check_references.py"),
+    shell:
+        "python scripts/check_references.py --claims {input.claims:q} --published {input.published:q} >{log} 2>&1"
+
+
+rule measure:
+    input:
+        **MODELS,
+        checked=ancient(f"results/{RUN}/references_checked"),
+        prompts=lambda wildcards: f"results/{RUN}/prompts/{JOBS[wildcards.job]['dataset']}.json",
+        tuned=tuned_settings,
+    output:
+        f"results/{RUN}/records/{{job}}.json",
+    log:
+        f"results/{RUN}/logs/measure/{{job}}.log",
     conda:
         "../../envs/conda.yaml"
     threads: config["threads"]
     resources:
-        slots=100,
+        slots=SLOTS,
         gpu=1 if config["device"] != "cpu" else 0,
         mem_mb=4000,
     params:
-        slice=main_slice,
+        job=lambda wildcards: json.dumps(JOBS[wildcards.job]),
+        tuned=lambda wildcards, input: f"--tuned {input.tuned}" if input.tuned else "",
         target=subpath(input.target, parent=True),
         draft=subpath(input.draft, parent=True),
         code=code_hash("scripts/benchmark.py"),
     shell:
-        "python scripts/benchmark.py --config {params.slice:q} --target {params.target:q} --draft {params.draft:q}"
-        " --prompts {input.prompts:q} --output {output:q} --code {params.code} --threads {threads} 2>&1 | tee {log}"
+        "python scripts/benchmark.py --job {params.job:q} {params.tuned} --target {params.target:q}"
+        " --draft {params.draft:q} --prompts {input.prompts:q} --output {output:q} --code {params.code}"
+        " --threads {threads} 2>&1 | tee {log}"
+
+
+rule choose_settings:
+    input:
+        f"results/{RUN}/summary/sweep.csv",
+    output:
+        TUNED,
+    log:
+        f"results/{RUN}/logs/choose_settings.log",
+    conda:
+        "../../envs/conda.yaml"
+    params:
+        code=code_hash("scripts/choose_settings.py"),
+    shell:
+        "python scripts/choose_settings.py --summary {input:q} --output {output:q} >{log} 2>&1"
+
+
+rule measure_memory:
+    input:
+        **MODELS,
+        prompts=f"results/{RUN}/prompts/{{dataset}}.json",
+        tuned=TUNED if needs_tuning(memory_cases(config)) else [],
+    output:
+        f"results/{RUN}/records/memory-{{dataset}}.csv",
+    log:
+        f"results/{RUN}/logs/measure_memory/{{dataset}}.log",
+    conda:
+        "../../envs/conda.yaml"
+    threads: config["threads"]
+    resources:
+        slots=SLOTS,
+        gpu=1 if config["device"] != "cpu" else 0,
+        mem_mb=4000,
+    params:
+        job=lambda wildcards: json.dumps(
+            {key: config[key] for key in ("device", "dtype")}
+            | {
+                key: config["experiments"]["memory"][key]
+                for key in ("prompts", "new_tokens")
+            }
+            | {"dataset": wildcards.dataset, "cases": memory_cases(config)}
+        ),
+        tuned=lambda wildcards, input: f"--tuned {input.tuned}" if input.tuned else "",
+        target=subpath(input.target, parent=True),
+        draft=subpath(input.draft, parent=True),
+        code=code_hash("scripts/measure_memory.py"),
+    shell:
+        "python scripts/measure_memory.py --job {params.job:q} {params.tuned} --target {params.target:q}"
+        " --draft {params.draft:q} --prompts {input.prompts:q} --output {output:q} --threads {threads} >{log} 2>&1"
+
+
+# A real drafted tree for the paper.
+rule draft_tree:
+    input:
+        **MODELS,
+        prompts=f"results/{RUN}/prompts/{config['experiments']['main']['datasets'][0]}.json",
+    output:
+        f"results/{RUN}/tree.json",
+    log:
+        f"results/{RUN}/logs/draft_tree.log",
+    conda:
+        "../../envs/conda.yaml"
+    threads: config["threads"]
+    resources:
+        slots=SLOTS,
+        gpu=1 if config["device"] != "cpu" else 0,
+        mem_mb=4000,
+    params:
+        options=json.dumps(config["methods"]["dynatree"]["options"]),
+        where=f"--device {config['device']} --dtype {config['dtype']}",
+        target=subpath(input.target, parent=True),
+        draft=subpath(input.draft, parent=True),
+        code=code_hash("scripts/draft_tree.py"),
+    shell:
+        "python scripts/draft_tree.py --options {params.options:q} {params.where} --target {params.target:q}"
+        " --draft {params.draft:q} --prompts {input.prompts:q} --output {output:q} --threads {threads} >{log} 2>&1"

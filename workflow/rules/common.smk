@@ -1,4 +1,5 @@
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -6,6 +7,7 @@ sys.path.insert(0, workflow.basedir)
 
 from dynatree.configuration import check
 from dynatree.errors import DynatreeError
+from dynatree.experiments import jobs, memory_cases, prompt_limits
 from dynatree.fingerprint import code_hash
 
 try:
@@ -14,13 +16,20 @@ except DynatreeError as mistake:
     sys.exit(f"error: {mistake}")
 
 RUN = config["run"]
-DATASETS = config["experiments"]["main"]["prompts"]
+JOBS = jobs(config)
+MEASURED = [name for name in config["experiments"] if name != "memory"]
+SLOTS = 100 if config["protocol"]["exclusive"] else 1
+TUNED = f"results/{RUN}/tuned.json"
+
+
+def any_of(names):
+    return "|".join(map(re.escape, names))
 
 
 wildcard_constraints:
-    dataset="[a-z0-9_-]+",
+    dataset=any_of(config["prompts"]),
+    job=any_of(JOBS),
     model="[A-Za-z0-9._-]+",
-    role="target|draft",
 
 
 def model_folder(role):
@@ -32,43 +41,19 @@ def model_source(wildcards):
     return json.dumps(sources[wildcards.model])
 
 
-def prompt_limits(wildcards):
-    longest = max(
-        experiment["new_tokens"] for experiment in config["experiments"].values()
-    )
-    return json.dumps(
-        config["prompt_tokens"]
-        | {
-            "count": config["prompts"][wildcards.dataset]["count"],
-            "new_tokens": longest,
-        }
-    )
+def records_of(experiment):
+    return [
+        f"results/{RUN}/records/{name}.json"
+        for name, job in JOBS.items()
+        if job["experiment"] == experiment
+    ]
 
 
-def main_slice(wildcards):
-    """What a measurement depends on, as JSON."""
-    keys = ("run", "device", "dtype", "methods")
-    experiment = {
-        k: config["experiments"]["main"][k]
-        for k in ("new_tokens", "repetitions", "warmup")
-    }
-    return json.dumps(
-        {key: config[key] for key in keys}
-        | {"experiment": "main", "dataset": wildcards.dataset}
-        | experiment
-    )
+def needs_tuning(cases):
+    return any("tuned" in case for case in cases.values())
 
 
-def paper_slice(wildcards):
-    """What the paper says about the configuration, as JSON."""
-    keys = (
-        "run",
-        "device",
-        "dtype",
-        "threads",
-        "models",
-        "prompts",
-        "experiments",
-        "methods",
-    )
-    return json.dumps({key: config[key] for key in keys})
+def tuned_settings(wildcards):
+    """The file of tuned settings for a job that needs one."""
+    groups = JOBS[wildcards.job]["groups"].values()
+    return [TUNED] if any(needs_tuning(group["cases"]) for group in groups) else []

@@ -1,14 +1,23 @@
 TEMPLATES = sorted(str(path) for path in Path("paper").glob("*.tex.j2"))
+PUBLISHED = sorted(str(path) for path in Path("results/published").glob("*.csv"))
+INCLUDED = [
+    *expand(f"results/{RUN}/tables/{{name}}.tex", name=[*TABLES, "claims"]),
+    *expand(f"figures/{RUN}/{{name}}.pdf", name=FIGURES),
+]
 
 
 rule render_paper:
     input:
         templates=TEMPLATES,
-        summary=f"results/{RUN}/summary/main.csv",
+        summaries=expand(
+            f"results/{RUN}/summary/{{name}}.csv", name=config["experiments"]
+        ),
         facts=f"results/{RUN}/summary/facts.json",
-        published="results/published/main.csv",
-        table=f"results/{RUN}/tables/main.tex",
-        figure=f"figures/{RUN}/main.pdf",
+        tuned=TUNED,
+        claims=f"results/{RUN}/claims.csv",
+        requests=f"results/{RUN}/requests/main.csv",
+        published=PUBLISHED,
+        included=INCLUDED,
     output:
         f"paper/{RUN}/dynatree.tex",
     log:
@@ -16,19 +25,35 @@ rule render_paper:
     conda:
         "../../envs/conda.yaml"
     params:
-        slice=paper_slice,
+        config=json.dumps(
+            {
+                key: config[key]
+                for key in (
+                    "run",
+                    "device",
+                    "dtype",
+                    "threads",
+                    "models",
+                    "prompts",
+                    "protocol",
+                    "experiments",
+                    "methods",
+                )
+            }
+        ),
+        folders=f"--tables results/{RUN}/tables --figures figures/{RUN}",
         code=code_hash("scripts/render_paper.py"),
     shell:
-        "python scripts/render_paper.py --config {params.slice:q} --summary {input.summary:q} --facts {input.facts:q}"
-        " --published {input.published:q} --table {input.table:q} --figure {input.figure:q} --output {output:q} >{log} 2>&1"
+        "python scripts/render_paper.py --config {params.config:q} --summaries {input.summaries:q} --facts {input.facts:q}"
+        " --tuned {input.tuned:q} --claims {input.claims:q} --requests {input.requests:q} --published {input.published:q}"
+        " {params.folders} --output {output:q} >{log} 2>&1"
 
 
 rule compile_paper:
     input:
         tex=f"paper/{RUN}/dynatree.tex",
         bibliography="paper/references.bib",
-        table=f"results/{RUN}/tables/main.tex",
-        figure=f"figures/{RUN}/main.pdf",
+        included=INCLUDED,
     output:
         f"paper/{RUN}/dynatree.pdf",
     log:

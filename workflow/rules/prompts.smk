@@ -1,6 +1,11 @@
+def texts(wildcards):
+    """The local file or folder that the prompts come from, if it is one."""
+    return config["prompts"][wildcards.dataset]["source"].get("path", [])
+
+
 rule prepare_prompts:
     input:
-        prompts=lookup("prompts/{dataset}/file", within=config),
+        texts=texts,
         target=f"{model_folder('target')}/MANIFEST.sha256",
     output:
         f"results/{RUN}/prompts/{{dataset}}.json",
@@ -9,9 +14,10 @@ rule prepare_prompts:
     conda:
         "../../envs/conda.yaml"
     params:
-        limits=prompt_limits,
+        source=lambda wildcards: json.dumps(config["prompts"][wildcards.dataset]),
+        limits=lambda wildcards: json.dumps(prompt_limits(config, wildcards.dataset)),
         tokenizer=subpath(input.target, parent=True),
         code=code_hash("scripts/prepare_prompts.py"),
     shell:
-        "python scripts/prepare_prompts.py --prompts {input.prompts:q} --tokenizer {params.tokenizer:q}"
+        "python scripts/prepare_prompts.py --source {params.source:q} --tokenizer {params.tokenizer:q}"
         " --limits {params.limits:q} --output {output:q} >{log} 2>&1"

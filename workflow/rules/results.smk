@@ -1,47 +1,163 @@
-rule summarise_main:
+# What each table and figure is made of: the original's numbers below results/, everything else below results/RUN/.
+TABLES = {
+    "main": ["summary/main.csv"],
+    "comparisons": ["requests/main.csv"],
+    "latency": ["summary/main.csv"],
+    "efficiency": ["summary/main.csv"],
+    "memory": ["summary/memory.csv"],
+    "sweep": ["summary/sweep.csv"],
+    "ablation": ["summary/ablation.csv"],
+    "pruning": ["summary/pruning.csv"],
+    "sensitivity": ["summary/sensitivity.csv"],
+    "length": ["summary/length.csv"],
+    "prompt_length": ["summary/prompt_length.csv"],
+    "formats": ["summary/formats.csv"],
+    "reproduction": ["summary/main.csv", "published/main.csv"],
+}
+FIGURES = {
+    "paradigms": [],
+    "round": [],
+    "policy": [],
+    "tree": ["tree.json"],
+    "main": ["summary/main.csv"],
+    "prompts": ["requests/main.csv"],
+    "latency": ["summary/main.csv"],
+    "efficiency": ["summary/main.csv"],
+    "memory": ["summary/memory.csv"],
+    "sweep": ["summary/sweep.csv"],
+    "ablation": ["summary/ablation.csv"],
+    "pruning": ["summary/pruning.csv"],
+    "sensitivity": ["summary/sensitivity.csv"],
+    "length": ["summary/length.csv"],
+    "prompt_length": ["summary/prompt_length.csv"],
+    "formats": ["summary/formats.csv"],
+}
+
+
+def places(sources):
+    return [
+        (
+            f"results/{source}"
+            if source.startswith("published/")
+            else f"results/{RUN}/{source}"
+        )
+        for source in sources
+    ]
+
+
+rule summarise:
     input:
-        expand(f"results/{RUN}/records/main/{{dataset}}.json", dataset=DATASETS),
+        lambda wildcards: records_of(wildcards.experiment),
     output:
-        summary=f"results/{RUN}/summary/main.csv",
-        facts=f"results/{RUN}/summary/facts.json",
+        requests=f"results/{RUN}/requests/{{experiment}}.csv",
+        summary=f"results/{RUN}/summary/{{experiment}}.csv",
     log:
-        f"results/{RUN}/logs/summarise_main.log",
+        f"results/{RUN}/logs/summarise/{{experiment}}.log",
+    wildcard_constraints:
+        experiment=any_of(MEASURED),
     conda:
         "../../envs/conda.yaml"
     params:
+        formats=lambda wildcards: (
+            "--mixed-formats" if wildcards.experiment == "formats" else ""
+        ),
         code=code_hash("scripts/summarise.py"),
     shell:
-        "python scripts/summarise.py --records {input:q} --summary {output.summary:q} --facts {output.facts:q}"
+        "python scripts/summarise.py --records {input:q} {params.formats} --requests {output.requests:q}"
+        " --summary {output.summary:q} >{log} 2>&1"
+
+
+rule summarise_memory:
+    input:
+        expand(
+            f"results/{RUN}/records/memory-{{dataset}}.csv",
+            dataset=config["experiments"]["memory"]["datasets"],
+        ),
+    output:
+        f"results/{RUN}/summary/memory.csv",
+    log:
+        f"results/{RUN}/logs/summarise_memory.log",
+    conda:
+        "../../envs/conda.yaml"
+    params:
+        code=code_hash("scripts/summarise_memory.py"),
+    shell:
+        "python scripts/summarise_memory.py --measured {input:q} --summary {output:q} >{log} 2>&1"
+
+
+rule collect_facts:
+    input:
+        expand(f"results/{RUN}/records/{{job}}.json", job=JOBS),
+    output:
+        f"results/{RUN}/summary/facts.json",
+    log:
+        f"results/{RUN}/logs/collect_facts.log",
+    conda:
+        "../../envs/conda.yaml"
+    params:
+        code=code_hash("scripts/collect_facts.py"),
+    shell:
+        "python scripts/collect_facts.py --records {input:q} --output {output:q} >{log} 2>&1"
+
+
+rule table:
+    input:
+        lambda wildcards: places(TABLES[wildcards.name]),
+    output:
+        csv=f"results/{RUN}/tables/{{name}}.csv",
+        tex=f"results/{RUN}/tables/{{name}}.tex",
+    log:
+        f"results/{RUN}/logs/table/{{name}}.log",
+    wildcard_constraints:
+        name=any_of(TABLES),
+    conda:
+        "../../envs/conda.yaml"
+    params:
+        code=lambda wildcards: code_hash(f"scripts/tables/{wildcards.name}.py"),
+    shell:
+        "python scripts/tables/{wildcards.name}.py --input {input:q} --csv {output.csv:q} --tex {output.tex:q}"
         " >{log} 2>&1"
 
 
-rule table_main:
+rule figure:
     input:
-        f"results/{RUN}/summary/main.csv",
+        lambda wildcards: places(FIGURES[wildcards.name]),
     output:
-        csv=f"results/{RUN}/tables/main.csv",
-        tex=f"results/{RUN}/tables/main.tex",
+        pdf=f"figures/{RUN}/{{name}}.pdf",
+        png=f"figures/{RUN}/{{name}}.png",
     log:
-        f"results/{RUN}/logs/table_main.log",
+        f"results/{RUN}/logs/figure/{{name}}.log",
+    wildcard_constraints:
+        name=any_of(FIGURES),
     conda:
         "../../envs/conda.yaml"
     params:
-        code=code_hash("scripts/tables.py"),
+        code=lambda wildcards: code_hash(f"scripts/figures/{wildcards.name}.py"),
     shell:
-        "python scripts/tables.py --summary {input:q} --csv {output.csv:q} --tex {output.tex:q} >{log} 2>&1"
+        "python scripts/figures/{wildcards.name}.py --input {input:q} --pdf {output.pdf:q} --png {output.png:q}"
+        " >{log} 2>&1"
 
 
-rule figure_main:
+rule judge_claims:
     input:
-        f"results/{RUN}/summary/main.csv",
+        claims="config/claims.yaml",
+        requests=expand(
+            f"results/{RUN}/requests/{{name}}.csv",
+            name=MEASURED,
+        ),
+        summaries=expand(
+            f"results/{RUN}/summary/{{name}}.csv", name=config["experiments"]
+        ),
     output:
-        pdf=f"figures/{RUN}/main.pdf",
-        png=f"figures/{RUN}/main.png",
+        csv=f"results/{RUN}/claims.csv",
+        tex=f"results/{RUN}/tables/claims.tex",
     log:
-        f"results/{RUN}/logs/figure_main.log",
+        f"results/{RUN}/logs/judge_claims.log",
     conda:
         "../../envs/conda.yaml"
     params:
-        code=code_hash("scripts/figures.py"),
+        run=json.dumps({key: config[key] for key in ("device", "dtype", "models")}),
+        code=code_hash("scripts/judge_claims.py"),
     shell:
-        "python scripts/figures.py --summary {input:q} --pdf {output.pdf:q} --png {output.png:q} >{log} 2>&1"
+        "python scripts/judge_claims.py --claims {input.claims:q} --requests {input.requests:q}"
+        " --summaries {input.summaries:q} --run {params.run:q} --csv {output.csv:q} --tex {output.tex:q} >{log} 2>&1"

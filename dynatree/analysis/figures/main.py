@@ -1,13 +1,13 @@
-"""Figures of the paper."""
+"""The main comparison."""
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
-from dynatree.analysis.style import COLORS, OTHER, plt
-
-HATCHES = ("", "///", "...", "xxx")
+from dynatree.analysis.figures.panels import HATCHES, case_rows, cases, color, datasets, name_rows
+from dynatree.analysis.style import plt
 
 
 def main_figure(summary: pd.DataFrame) -> Figure:
@@ -24,40 +24,35 @@ def main_figure(summary: pd.DataFrame) -> Figure:
 
 def _bars(axes: Axes, summary: pd.DataFrame, quantity: str, form: str) -> None:
     """Horizontal bars, one group per method, one bar per data set."""
-    methods = list(dict.fromkeys(summary["method"]))
-    datasets = list(dict.fromkeys(summary["dataset"]))
-    height = 0.8 / len(datasets)
+    names = cases(summary)
+    sets = datasets(summary)
+    height = 0.8 / len(sets)
     highest = summary[f"{quantity}_high"].max()
-    for index, dataset in enumerate(datasets):
-        rows = summary[summary["dataset"] == dataset].set_index("method").loc[methods]
-        y = np.arange(len(methods)) + (index - (len(datasets) - 1) / 2) * height
+    for index, dataset in enumerate(sets):
+        rows = case_rows(summary, dataset)
+        y = np.arange(len(names)) + (index - (len(sets) - 1) / 2) * height
         values, low, high = (rows[quantity + end].to_numpy() for end in ("", "_low", "_high"))
         axes.barh(
             y,
             values,
             height * 0.9,
             xerr=np.clip([values - low, high - values], 0, None),
-            color=[COLORS.get(method, OTHER) for method in methods],
+            color=[color(case) for case in names],
             hatch=HATCHES[index % len(HATCHES)],
             edgecolor="white",
             linewidth=0.5,
             error_kw={"elinewidth": 0.9, "capsize": 2},
         )
         for position, value, end in zip(y, values, high, strict=True):
-            axes.text(end + highest * 0.02, position, form.format(value), va="center", fontsize=7)
-    axes.set_yticks(range(len(methods)), [summary.loc[summary["method"] == m, "label"].iloc[0] for m in methods])
+            if not np.isnan(value):
+                text = axes.text(end + highest * 0.02, position, form.format(value), va="center", fontsize=7)
+                text.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 0.6})
+    name_rows(axes, list(names.values()))
     axes.set_xlim(0, highest * 1.18)
-    axes.set_ylim(len(methods) - 0.45, -0.55)
-    axes.grid(axis="x")
-    axes.grid(visible=False, axis="y")
-    axes.tick_params(axis="y", length=0)
 
 
 def _legend(summary: pd.DataFrame) -> list:
-    labels = list(dict.fromkeys(summary["dataset_label"]))
     return [
-        plt.Rectangle(
-            (0, 0), 1, 1, facecolor="#777777", edgecolor="white", hatch=HATCHES[i % len(HATCHES)], label=label
-        )
-        for i, label in enumerate(labels)
+        Patch(facecolor="#777777", edgecolor="white", hatch=HATCHES[i % len(HATCHES)], label=label)
+        for i, label in enumerate(datasets(summary).values())
     ]

@@ -1,0 +1,67 @@
+"""From a fixed tree to DynaTree, one decision at a time."""
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from dynatree.analysis.figures.grids import bounds
+from dynatree.analysis.figures.panels import dataset_panels, labels, name_rows
+from dynatree.analysis.style import COLORS
+from dynatree.analysis.vocabulary import BASELINE
+
+QUANTITIES = {
+    "speedup": ("speed-up", "{:.2f}"),
+    "tokens_per_round": ("tokens per round", "{:.2f}"),
+    "verified_per_token": ("nodes verified per token", "{:.1f}"),
+}
+SETTINGS = {  # steps that adapt the depth are the same case at both
+    "published": ("at the published depths", {"facecolor": COLORS["dynatree"]}),
+    "equal_depth": ("at equal maximum depth", {"facecolor": "#F2C2A0", "hatch": "///"}),
+}
+HEIGHT = 0.38
+
+
+def ablation_figure(summary: pd.DataFrame) -> Figure:
+    """Speed-up, tokens per round and nodes verified per token of every step, at the published and at equal depths.
+
+    Speed-up and tokens per round have their 95 % intervals.
+    """
+    steps = summary[summary["case"] != BASELINE]
+    names = labels(steps, "step", "label")
+    figure, panels = dataset_panels(steps, len(QUANTITIES), 0.5 + 0.32 * len(names), sharex="col", sharey=True)
+    for dataset, row in panels.items():
+        rows = _placed(steps[steps["dataset"] == dataset], list(names))
+        for axes, (quantity, (_, form)) in zip(row, QUANTITIES.items(), strict=True):
+            _bars(axes, rows, quantity, form, room=steps[_end(steps, quantity)].max() * 1.25)
+            name_rows(axes, list(names.values()))
+        row[0].axvline(1, color="black", linewidth=0.8)
+    for axes, (label, _) in zip(row, QUANTITIES.values(), strict=True):
+        axes.set_xlabel(label)
+    handles = [Patch(edgecolor="white", label=label, **style) for label, style in SETTINGS.values()]
+    figure.legend(handles=handles, loc="outside upper center", ncols=2, fontsize=8)
+    return figure
+
+
+def _placed(rows: pd.DataFrame, steps: list[str]) -> pd.DataFrame:
+    """``rows`` with the height of their bars: two side by side where a step has both settings."""
+    shift = rows["setting"].map({"published": -0.52, "equal_depth": 0.52}) * HEIGHT
+    return rows.assign(y=rows["step"].map(steps.index) + shift.where(rows["step"].duplicated(keep=False), 0))
+
+
+def _end(rows: pd.DataFrame, quantity: str) -> str:
+    """The column where a bar with its interval ends."""
+    return f"{quantity}_high" if f"{quantity}_high" in rows else quantity
+
+
+def _bars(axes: Axes, rows: pd.DataFrame, quantity: str, form: str, room: float) -> None:
+    for setting, (_, style) in SETTINGS.items():
+        part = rows[rows["setting"] == setting]
+        error = bounds(part, quantity) if f"{quantity}_low" in part else None
+        mark = {"elinewidth": 0.9, "capsize": 2}
+        axes.barh(
+            part["y"], part[quantity], HEIGHT, xerr=error, edgecolor="white", linewidth=0.5, error_kw=mark, **style
+        )
+    for y, value, end in zip(rows["y"], rows[quantity], rows[_end(rows, quantity)], strict=True):
+        axes.text(end + room * 0.02, y, form.format(value), va="center", fontsize=7)
+    axes.set_xlim(0, room)

@@ -1,0 +1,15 @@
+"""Summarise measured peaks of memory."""
+
+import pandas as pd
+
+BASELINE = "autoregressive"
+
+
+def summarise_memory(measured: pd.DataFrame) -> pd.DataFrame:
+    """One row per data set and case: the prompt with the highest peak, and that peak over the baseline's."""
+    keys = ["dataset", "case"]
+    prompts = measured.groupby(keys, sort=False)["prompt"].transform("nunique")
+    highest = measured.assign(prompts=prompts).loc[measured.groupby(keys, sort=False)["peak_mib"].idxmax()]
+    baseline = highest[highest["case"] == BASELINE].set_index("dataset")["peak_mib"]
+    over = highest["peak_mib"] / highest["dataset"].map(baseline)
+    return highest.assign(over_baseline=over).drop(columns="prompt").reset_index(drop=True)

@@ -1,0 +1,48 @@
+"""What the scripts of figures and tables share."""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+
+from dynatree.files import read_json, write_text
+from dynatree.scripting import run
+
+
+def draw(description: str, function: Callable) -> None:
+    """Run a figure's script: read the inputs, call ``function`` with them, save its figure as PDF and PNG."""
+    from dynatree.analysis.style import save
+
+    options = _parse(description, "pdf", "png")
+
+    def work() -> None:
+        figure = function(*map(_read, options.input))
+        save(figure, options.pdf)
+        save(figure, options.png)
+
+    run(work)
+
+
+def tabulate(description: str, function: Callable) -> None:
+    """Run a table's script: read the inputs, call ``function`` with them, write its data as CSV and its LaTeX."""
+    options = _parse(description, "csv", "tex")
+
+    def work() -> None:
+        frame, latex = function(*map(_read, options.input))
+        write_text(options.csv, frame.to_csv(index=False))
+        write_text(options.tex, latex)
+
+    run(work)
+
+
+def _parse(description: str, *outputs: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--input", type=Path, nargs="*", default=[], help="CSV or JSON files")
+    for name in outputs:
+        parser.add_argument(f"--{name}", type=Path, required=True)
+    return parser.parse_args()
+
+
+def _read(path: Path):
+    return pd.read_csv(path) if path.suffix == ".csv" else read_json(path, "run the pipeline again")

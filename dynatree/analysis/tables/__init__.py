@@ -1,0 +1,1 @@
+"""Tables of the paper, as data and as LaTeX."""

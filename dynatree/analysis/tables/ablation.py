@@ -1,0 +1,46 @@
+"""From a fixed tree to DynaTree, one decision at a time."""
+
+import json
+
+import pandas as pd
+
+from dynatree.analysis.latex import escape
+from dynatree.analysis.tables.booktabs import booktabs
+from dynatree.analysis.tables.columns import Column, per_dataset, rounded
+
+EQUAL_DEPTH = "equal_depth"
+COLUMNS = (
+    Column("throughput", "Tokens/s", 1),
+    Column("speedup", "Speed-up", 2, bounded=True),
+    Column("speedup_p", "$p$", None),
+    Column("tokens_per_round", "Tokens", 2, "/round", bounded=True),
+    Column("verified_per_token", "Nodes", 2, "/token"),
+    Column("acceptance_rate", "Acc.", 2),
+)
+
+
+def ablation_table(summary: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """Per data set the baseline, the steps at the published depths, and last those that also ran at equal depth.
+
+    The depth is that of the longest path, or the base and the maximum depth where it adapts.
+    """
+    frame = summary.assign(depth=summary["options"].map(_depth))
+    lines = frame.sort_values("setting", key=lambda setting: setting == EQUAL_DEPTH, kind="stable")
+    header = ["Step", "Depth", *(column.title for column in COLUMNS)]
+    latex = booktabs(header, per_dataset(lines, _line), ["", "", *(column.unit for column in COLUMNS)])
+    keys = ("dataset_label", "case", "label", "step", "setting", "depth", "prompts", "new_tokens")
+    return rounded(frame, keys, COLUMNS), latex
+
+
+def _depth(options: str) -> str:
+    """The depth that a policy's options (JSON) allow; empty without a tree."""
+    options = json.loads(options)
+    if options.get("adapt_depth", "max_depth" in options):
+        return f"{options['base_depth']}-{options['max_depth']}"
+    return str(options.get("base_depth", options.get("depth", "")))
+
+
+def _line(row: pd.Series) -> list[str]:
+    label = escape(row["label"]) + (", equal depth" if row["setting"] == EQUAL_DEPTH else "")
+    depth = row["depth"].replace("-", "--") or "--"
+    return [label, depth, *(column.cell(row) for column in COLUMNS)]

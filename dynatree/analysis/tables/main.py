@@ -1,0 +1,20 @@
+"""The main comparison."""
+
+import pandas as pd
+
+from dynatree.analysis.tables.columns import CASE, Column, case_table, rounded
+
+COLUMNS = (
+    Column("throughput", "Tokens/s", 1, bounded=True),
+    Column("speedup", "Speed-up", 2, bounded=True),
+    Column("speedup_p", "$p$", None),
+    Column("speedup_effect", "$d_z$", 2),
+    Column("tokens_per_round", "Tok./round", 2),
+    Column("acceptance_rate", "Accept.", 2),
+)
+ONLY_DATA = (Column("ttft_ms", "TTFT", 0), Column("tpot_ms", "TPOT", 1))  # typeset in the table of latencies
+
+
+def main_table(summary: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """Throughput, speed-up with its test and effect size, tokens per round and acceptance of every method."""
+    return rounded(summary, CASE, (*COLUMNS, *ONLY_DATA)), case_table(summary, COLUMNS)

@@ -1,0 +1,35 @@
+"""Fixed trees with and without pruning."""
+
+import pandas as pd
+
+from dynatree.analysis.latex import escape
+from dynatree.analysis.tables.booktabs import booktabs
+from dynatree.analysis.tables.columns import Column, per_dataset, rounded
+from dynatree.analysis.vocabulary import BASELINE, FACTORS
+
+COLUMNS = (
+    Column("throughput", "Tokens/s", 1),
+    Column("speedup", "Speed-up", 2, bounded=True),
+    Column("speedup_p", "$p$", None),
+    Column("tokens_per_round", "Tokens", 2, "/round", bounded=True),
+    Column("verified_per_token", "Nodes", 2, "/token"),
+    Column("draft_precision", "Prec.", 2),
+)
+
+
+def pruning_table(summary: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """Per data set the baseline, and every depth without pruning and at every threshold."""
+    frame = summary.astype({"depth": "Int64", "branch": "Int64"})
+    lines = frame.assign(first=~frame.duplicated(["dataset", "depth"]))
+    header = ["Depth", "Pruned below", *(column.title for column in COLUMNS)]
+    latex = booktabs(header, per_dataset(lines, _line), ["", "", *(column.unit for column in COLUMNS)])
+    keys = ("dataset_label", "case", "label", *FACTORS["pruning"], "prompts", "new_tokens")
+    return rounded(frame, keys, COLUMNS), latex
+
+
+def _line(row: pd.Series) -> list[str]:
+    if row["case"] == BASELINE:
+        names = [escape(row["label"]), "--"]
+    else:
+        names = [str(row["depth"]) if row["first"] else "", f"{row['threshold']:g}" if row["threshold"] else "not"]
+    return [*names, *(column.cell(row) for column in COLUMNS)]

@@ -1,0 +1,70 @@
+"""Fixed trees and chains over their settings."""
+
+import pandas as pd
+
+from dynatree.analysis.latex import escape
+from dynatree.analysis.statistics import geometric_mean
+from dynatree.analysis.tables.booktabs import booktabs, cell
+from dynatree.analysis.tables.columns import Column, rounded
+from dynatree.analysis.vocabulary import BASELINE, FACTORS
+
+SPEEDUP = Column("speedup", "Speed-up", 2, bounded=True)
+AVERAGED = (
+    Column("tokens_per_round", "Tokens", 2, "/round"),
+    Column("verified_per_token", "Nodes", 2, "/token"),
+    Column("acceptance_rate", "Acc.", 2),
+    Column("draft_precision", "Prec.", 2),
+)
+
+
+def sweep_table(summary: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """Per depth and branch the tree with the fastest threshold, and the chains; the fastest of each kind is bold.
+
+    Speed-ups stand per data set and as their geometric mean, other quantities as means over the data sets. The data
+    has every threshold.
+    """
+    settings = pooled(summary)
+    trees = fastest(settings[settings["method"] == "fixed_tree"], ["depth", "branch"])
+    chains = settings[settings["method"] == "linear"].sort_values("depth")
+    datasets = dict(summary[["dataset", "dataset_label"]].itertuples(index=False, name=None))
+    names = list(datasets.values()) + (["Both" if len(datasets) == 2 else "All"] if len(datasets) > 1 else [])
+    header = ["Depth", "Branch", "Threshold", *map(escape, names), *(column.title for column in AVERAGED)]
+    units = ["", "", "", *["speed-up"] * len(names), *(column.unit for column in AVERAGED)]
+    groups = [
+        (title, _lines(rows, summary, list(datasets)))
+        for title, rows in (("Trees at their fastest threshold", trees), ("Chains", chains))
+        if len(rows)
+    ]
+    keys = ("dataset_label", "case", "label", *FACTORS["sweep"], "prompts", "new_tokens")
+    frame = summary.astype({"depth": "Int64", "branch": "Int64"})
+    return rounded(frame, keys, (SPEEDUP, *AVERAGED)), booktabs(header, groups, units)
+
+
+def pooled(summary: pd.DataFrame) -> pd.DataFrame:
+    """One row per drafting case, indexed by it: the geometric mean of its speed-ups and means of other quantities."""
+    cases = summary[summary["case"] != BASELINE].groupby("case", sort=False)
+    frame = cases[["label", "method", *FACTORS["sweep"]]].first().astype({"depth": int, "branch": int})
+    speedup = cases["speedup"].agg(lambda values: geometric_mean(values.to_numpy()))
+    return frame.join(cases[[column.name for column in AVERAGED]].mean()).assign(speedup=speedup)
+
+
+def fastest(settings: pd.DataFrame, by: list[str]) -> pd.DataFrame:
+    """Of all settings that agree in ``by`` the one with the highest speed-up."""
+    return settings.loc[settings.groupby(by)["speedup"].idxmax()]
+
+
+def _lines(settings: pd.DataFrame, summary: pd.DataFrame, datasets: list[str]) -> list[list[str]]:
+    """One line per setting."""
+    speedups = {dataset: summary[summary["dataset"] == dataset].set_index("case") for dataset in datasets}
+    first = ~settings["depth"].duplicated()
+    lines = []
+    for case, row in settings.iterrows():
+        line = [str(row["depth"]) if first[case] else "", str(row["branch"]), f"{row['threshold']:g}"]
+        if row["method"] == "linear":
+            line[1:] = ["--", "--"]
+        line += [SPEEDUP.cell(rows.loc[case]) for rows in speedups.values()]
+        line += [cell(row, "speedup", SPEEDUP.decimals)] if len(datasets) > 1 else []
+        line += [column.cell(row) for column in AVERAGED]
+        best = case == settings["speedup"].idxmax()
+        lines.append([rf"\textbf{{{text}}}" if best and text else text for text in line])
+    return lines

@@ -1,0 +1,60 @@
+"""Names in the result files of a run: experiments, cases, factor columns and quantities."""
+
+DATASETS = ("WikiText-2", "PG-19")
+BASELINE = "autoregressive"
+METHODS = (
+    BASELINE,
+    "hf_generate",
+    "hf_assisted",
+    "hf_assisted_fixed",
+    "linear",
+    "fixed_tree",
+    "dynatree_static",
+    "dynatree",
+)
+CASES = {  # where cases are made from a grid, only those with a fixed key
+    "main": METHODS,
+    "sweep": (BASELINE,),
+    "ablation": (BASELINE, "fixed", "breadth", "depth", "history", "fixed_deep", "breadth_deep"),
+    "pruning": (BASELINE,),
+    "sensitivity": (BASELINE, "fixed_tree"),
+    "length": METHODS,
+    "prompt_length": METHODS,
+    "formats": METHODS,
+    "memory": METHODS,
+}
+COMMON = ("case", "group", "method", "engine", "dtype")  # columns that tell rows of every experiment apart
+FACTORS = {
+    "main": (),
+    "sweep": ("depth", "branch", "threshold"),
+    "ablation": ("step", "setting"),
+    "pruning": ("depth", "branch", "threshold"),
+    "sensitivity": (
+        "category",
+        "setting",
+        "high_confidence",
+        "low_confidence",
+        "min_branch",
+        "max_branch",
+        "base_depth",
+        "max_depth",
+    ),
+    "length": (),
+    "prompt_length": ("limit",),
+    "formats": (),
+    "memory": (),
+}
+QUANTITIES = {  # how sentences call them
+    "throughput": "throughput",
+    "speedup": "speed-up",
+    "ttft_ms": "time to the first token",
+    "tpot_ms": "time per further token",
+    "rounds": "rounds",
+    "tokens_per_round": "tokens per round",
+    "acceptance_rate": "acceptance rate",
+    "draft_precision": "draft precision",
+    "published_acceptance": "acceptance by the published formula",
+    "draft_forwards_per_token": "draft passes per token",
+    "verified_per_token": "verified nodes per token",
+    "looping_share": "looping share",
+}

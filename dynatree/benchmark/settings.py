@@ -1,0 +1,29 @@
+"""Put the settings that tuning has chosen into a job."""
+
+from dynatree.errors import DynatreeError
+
+
+def resolve(job: dict, tuned: dict[str, dict]) -> dict:
+    """``job`` with "options" in every case.
+
+    Args:
+        job: see :func:`dynatree.experiments.jobs`.
+        tuned: name of a setting -> the options chosen.
+
+    Raises:
+        DynatreeError: a case needs a setting that was not chosen.
+    """
+    groups = {name: group | {"cases": resolve_cases(group["cases"], tuned)} for name, group in job["groups"].items()}
+    return job | {"groups": groups}
+
+
+def resolve_cases(cases: dict[str, dict], tuned: dict[str, dict]) -> dict[str, dict]:
+    """``cases`` with the chosen options in place of the names of the settings."""
+    resolved = {}
+    for key, case in cases.items():
+        setting = case.get("tuned")
+        if setting is not None and setting not in tuned:
+            raise DynatreeError(f"case {key!r} needs the tuned setting {setting!r}, but tuning chose {list(tuned)}")
+        chosen = {"options": tuned[setting]} if setting else {}
+        resolved[key] = {name: value for name, value in case.items() if name != "tuned"} | chosen
+    return resolved

@@ -1,0 +1,194 @@
+"""The measuring jobs that a configuration asks for.
+
+A job measures *groups* of *cases* on the prompts of one data set. A case is a method with its options. All cases of a
+job are interleaved prompt by prompt; each is paired with the autoregressive case of its own group.
+"""
+
+from collections.abc import Callable, Iterator
+
+BASELINE = "autoregressive"
+MEASURED, TUNING = "prompts", "tuning"
+
+
+def jobs(config: dict) -> dict[str, dict]:
+    """Every job of a run: its name -> what it measures, complete but for the options that tuning chooses.
+
+    A job has "experiment", "dataset", "split" (the prompts to take, "prompts" or "tuning"), "prompts" (how many),
+    "device", "dtype", "repetitions", "warmup", and "groups": name -> "new_tokens", "prompt_tokens" (cut longer prompts;
+    None for whole ones) and "cases": key -> "label", "engine", "method", "factors" (columns of the results that tell
+    the cases apart) and either "options" or "tuned", the name of the setting that tuning chooses.
+    """
+    made = {}
+    for name, experiment in config["experiments"].items():
+        if name != "memory":
+            made |= dict(_jobs_of(name, experiment, config))
+    return made
+
+
+def _jobs_of(name: str, experiment: dict, config: dict) -> Iterator[tuple[str, dict]]:
+    groups = GROUPS[name](experiment, config)
+    for dataset in experiment["datasets"]:
+        for dtype in experiment.get("dtypes", [config["dtype"]]):
+            suffix = f"-{dtype}" if "dtypes" in experiment else ""
+            split = TUNING if name == "sweep" else MEASURED
+            yield (
+                f"{name}-{dataset}{suffix}",
+                {
+                    "experiment": name,
+                    "dataset": dataset,
+                    "split": split,
+                    "prompts": experiment.get("prompts", config["prompts"][dataset][_count_key(split)]),
+                    "device": config["device"],
+                    "dtype": dtype,
+                    "repetitions": config["protocol"]["repetitions"],
+                    "warmup": config["protocol"]["warmup"],
+                    "groups": groups,
+                },
+            )
+
+
+def _count_key(split: str) -> str:
+    return "tuning" if split == TUNING else "count"
+
+
+def memory_cases(config: dict) -> dict[str, dict]:
+    """The cases whose memory is measured."""
+    return _named(config["experiments"]["memory"]["methods"], config)
+
+
+def prompt_limits(config: dict, dataset: str) -> dict[str, int]:
+    """What the prompts of a data set must satisfy for all experiments that use them, see :func:`prompts.prepare`."""
+    made = [job for job in jobs(config).values() if job["dataset"] == dataset]
+    groups = [(job["split"], group) for job in made for group in job["groups"].values()]
+    cuts = [group["prompt_tokens"] for _, group in groups if group["prompt_tokens"]]
+    memory = config["experiments"].get("memory", {"datasets": []})
+    needed = [group["new_tokens"] for split, group in groups if split == MEASURED]
+    needed += [memory["new_tokens"]] if dataset in memory["datasets"] else []
+    return {
+        "least": max([config["prompt_tokens"]["least"], *cuts]),
+        "most": config["prompt_tokens"]["most"],
+        "new_tokens": max(needed, default=0),
+        "tuning_new_tokens": max((group["new_tokens"] for split, group in groups if split == TUNING), default=0),
+    }
+
+
+def _group(new_tokens: int, cases: dict, prompt_tokens: int | None = None) -> dict:
+    return {"new_tokens": new_tokens, "prompt_tokens": prompt_tokens, "cases": cases}
+
+
+def _case(label: str, method: str, options: dict, **factors) -> dict:
+    return {"label": label, "engine": "dynatree", "method": method, "options": options, "factors": factors}
+
+
+def _named(keys: list[str], config: dict, **factors) -> dict[str, dict]:
+    """Cases of the configuration's ``methods``."""
+    return {key: config["methods"][key] | {"factors": factors} for key in keys}
+
+
+def _baseline(config: dict) -> dict[str, dict]:
+    return _named([BASELINE], config)
+
+
+def _main(experiment: dict, config: dict) -> dict:
+    return {"all": _group(experiment["new_tokens"], _named(experiment["methods"], config))}
+
+
+def _sweep(experiment: dict, config: dict) -> dict:
+    """Fixed trees over depth, branching and pruning, and chains over their length."""
+    cases = _baseline(config)
+    for length in experiment["lengths"]:
+        factors = {"depth": length, "branch": 1, "threshold": 0.0}
+        cases[f"chain-{length}"] = _case(f"Chain of {length}", "linear", {"length": length}, **factors)
+    for depth in experiment["depths"]:
+        for branch in experiment["branches"]:
+            for threshold in experiment["thresholds"]:
+                options = _tree(depth, branch, threshold, experiment["node_budget"])
+                factors = {"depth": depth, "branch": branch, "threshold": threshold}
+                label = f"Tree {depth}/{branch}/{threshold}"
+                cases[f"tree-{depth}-{branch}-{threshold}"] = _case(label, "fixed_tree", options, **factors)
+    return {"all": _group(experiment["new_tokens"], cases)}
+
+
+def _tree(depth: int, branch: int, threshold: float, node_budget: int) -> dict:
+    return {"depth": depth, "branch": branch, "prune_probability": threshold, "node_budget": node_budget}
+
+
+def _ablation(experiment: dict, config: dict) -> dict:
+    """From a fixed tree to DynaTree one decision at a time; the steps without adaptive depth also at its depth."""
+    full = config["methods"]["dynatree"]["options"]
+    breadth = full | {"adapt_depth": False, "history": False}
+    base, deepest = full["base_depth"], full["max_depth"]
+    fixed = [full[name] for name in ("mid_branch", "prune_probability", "node_budget")]
+    cases = _baseline(config)
+    for suffix, setting, depth in (("", "published", base), ("_deep", "equal_depth", deepest)):
+        factors = {"setting": setting}
+        cases[f"fixed{suffix}"] = _case("Fixed tree", "fixed_tree", _tree(depth, *fixed), step="fixed", **factors)
+        options = breadth | {"base_depth": depth}
+        cases[f"breadth{suffix}"] = _case("+ breadth", "dynatree", options, step="breadth", **factors)
+    for step, history in (("depth", False), ("history", full["history"])):
+        cases[step] = _case(f"+ {step}", "dynatree", full | {"history": history}, step=step, setting="published")
+    return {"all": _group(experiment["new_tokens"], cases)}
+
+
+def _pruning(experiment: dict, config: dict) -> dict:
+    """Fixed trees with and without pruning."""
+    cases = _baseline(config)
+    branch = experiment["branch"]
+    for depth in experiment["depths"]:
+        for threshold in (0.0, *experiment["thresholds"]):
+            options = _tree(depth, branch, threshold, experiment["node_budget"])
+            factors = {"depth": depth, "branch": branch, "threshold": threshold}
+            label = f"Depth {depth}, pruned below {threshold}" if threshold else f"Depth {depth}, not pruned"
+            cases[f"d{depth}-t{threshold}"] = _case(label, "fixed_tree", options, **factors)
+    return {"all": _group(experiment["new_tokens"], cases)}
+
+
+def _sensitivity(experiment: dict, config: dict) -> dict:
+    """DynaTree with one pair of its parameters changed at a time, and with all of them changed."""
+    cases = _baseline(config) | _named(["fixed_tree"], config, category="reference")
+    start = config["methods"]["dynatree"]["options"] | experiment["start"]
+    for category, names in PAIRS.items():
+        for pair in experiment[category]:
+            setting = ("/" if category == "thresholds" else "-").join(map(str, pair))
+            options = start | dict(zip(names, pair, strict=True))
+            cases[f"{category}-{setting}"] = _sensitivity_case(category, setting, options)
+    for setting, changes in experiment["cross"].items():
+        cases[f"cross-{setting}"] = _sensitivity_case("cross", setting, start | changes)
+    return {"all": _group(experiment["new_tokens"], cases)}
+
+
+PAIRS = {
+    "thresholds": ("high_confidence", "low_confidence"),
+    "branches": ("min_branch", "max_branch"),
+    "depths": ("base_depth", "max_depth"),
+}
+
+
+def _sensitivity_case(category: str, setting: str, options: dict) -> dict:
+    middle = min(max(options["mid_branch"], options["min_branch"]), options["max_branch"])
+    options = options | {"mid_branch": middle}
+    factors = {name: options[name] for names in PAIRS.values() for name in names}
+    return _case(setting, "dynatree", options, category=category, setting=setting, **factors)
+
+
+def _length(experiment: dict, config: dict) -> dict:
+    return {str(n): _group(n, _named(experiment["methods"], config)) for n in experiment["new_tokens"]}
+
+
+def _prompt_length(experiment: dict, config: dict) -> dict:
+    return {
+        str(limit): _group(experiment["new_tokens"], _named(experiment["methods"], config, limit=limit), limit)
+        for limit in experiment["limits"]
+    }
+
+
+GROUPS: dict[str, Callable[[dict, dict], dict]] = {
+    "main": _main,
+    "sweep": _sweep,
+    "ablation": _ablation,
+    "pruning": _pruning,
+    "sensitivity": _sensitivity,
+    "length": _length,
+    "prompt_length": _prompt_length,
+    "formats": _main,
+}

@@ -1,0 +1,46 @@
+"""Weights in int8, activations in a floating-point format."""
+
+import torch
+from torch import nn
+from transformers import PreTrainedModel
+
+
+class Int8Linear(nn.Module):
+    """A linear layer whose weight is int8 with one scale per output row.
+
+    Rows are scaled symmetrically by their largest magnitude (round to nearest). On a CPU one kernel multiplies without
+    unpacking; elsewhere the weight is converted for each pass, which saves memory but no time.
+    """
+
+    def __init__(self, linear: nn.Linear):
+        super().__init__()
+        weight = linear.weight.detach().float()
+        scale = weight.abs().amax(dim=1).clamp_min(1e-12) / 127
+        self.register_buffer("weight", (weight / scale[:, None]).round().to(torch.int8))  # [out, in]
+        self.register_buffer("scale", scale.to(linear.weight.dtype))  # [out]
+        self.bias = linear.bias
+
+    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+        # hidden: [..., in]
+        rows = hidden.reshape(-1, hidden.shape[-1])
+        if rows.device.type == "cpu":
+            output = torch.ops.aten._weight_int8pack_mm(rows.contiguous(), self.weight, self.scale)
+        else:
+            output = nn.functional.linear(rows, self.weight.to(rows.dtype)) * self.scale
+        if self.bias is not None:
+            output = output + self.bias
+        return output.reshape(*hidden.shape[:-1], -1)
+
+
+def quantise(model: PreTrainedModel) -> PreTrainedModel:
+    """Replace the linear layers of ``model`` by int8 ones, in place; a head tied to the embeddings stays as it is."""
+    tied = model.get_input_embeddings().weight
+    layers = [
+        (name, module)
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Linear) and module.weight is not tied
+    ]
+    for name, module in layers:
+        parent, _, child = name.rpartition(".")
+        setattr(model.get_submodule(parent), child, Int8Linear(module))
+    return model

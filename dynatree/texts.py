@@ -1,0 +1,175 @@
+"""Where the text of prompts comes from: files of prompts, local data sets, and data sets on the hub."""
+
+import gc
+import re
+import unicodedata
+from collections.abc import Iterator
+from pathlib import Path
+
+import yaml
+
+from dynatree.errors import DynatreeError
+
+COMMIT = re.compile(r"[0-9a-f]{40}")
+TITLE = re.compile(r"= ([^=].*) =")
+HEADING = re.compile(r"=.*=")
+PUBLISHED_LEAST = 200  # characters below which the original's preparation does not take a text
+RUNNING_LEAST = 100  # characters of the shortest paragraph of a book that counts as running text
+
+
+def read_prompts(path: Path) -> dict:
+    """Read a YAML file with "source" and "prompts", each of which has an "id" of its own and "text"."""
+    try:
+        data = yaml.safe_load(path.read_text())
+        ids = [prompt["id"] for prompt in data["prompts"] if prompt["text"].strip()]
+        complete = len(set(ids)) == len(data["prompts"]) and "source" in data
+    except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
+        raise DynatreeError(f"cannot read prompts from {path}: {error!r}") from error
+    if not complete:
+        raise DynatreeError(f"{path} needs a source, and prompts with different ids and text")
+    return data
+
+
+def rows(source: dict) -> Iterator[tuple[str, str]]:
+    """Yield (name, text) of each row of a data set, read no further than asked for.
+
+    Args:
+        source: either ``path``, a parquet file with a column "text" or, for books, a folder of .txt files; or
+            ``repository``, ``revision``, ``split`` and, where the data set has several, ``configuration`` on the hub.
+
+    Raises:
+        DynatreeError: the data set is missing, damaged, or cannot be reached.
+    """
+    if "path" not in source:
+        yield from _from_hub(source)
+    elif source["kind"] == "books" and not source["path"].endswith(".parquet"):
+        yield from _from_folder(Path(source["path"]))
+    else:
+        yield from _from_parquet(Path(source["path"]))
+
+
+def origin(source: dict) -> str:
+    """Name a data set so that it can be found again."""
+    if "path" in source:
+        return source["path"]
+    configuration = f" {source['configuration']}" if "configuration" in source else ""
+    return f"{source['repository']}{configuration}, split {source['split']}, revision {source['revision']}"
+
+
+def _from_folder(folder: Path) -> Iterator[tuple[str, str]]:
+    paths = sorted(folder.glob("*.txt"))
+    if not paths:
+        raise DynatreeError(f"{folder} is not a folder with *.txt; let source/path name one, with a book per file")
+    for path in paths:
+        try:
+            yield path.stem, path.read_text(encoding="utf-8-sig")
+        except (OSError, ValueError) as error:
+            raise DynatreeError(f"cannot read {path} ({error}); it must be plain text in UTF-8") from error
+
+
+def _from_parquet(path: Path) -> Iterator[tuple[str, str]]:
+    import pyarrow.parquet
+
+    try:
+        file = pyarrow.parquet.ParquetFile(path)
+        columns = file.schema_arrow.names
+        texts = file.read(columns=["text"])["text"].to_pylist() if "text" in columns else None
+    except (OSError, ValueError) as error:  # pyarrow's errors derive from these two
+        raise DynatreeError(f"cannot read {path} as parquet ({error}); restore the file or correct the path") from error
+    if texts is None:
+        raise DynatreeError(f"{path} has no column 'text', but {', '.join(columns)}; use another file or rename one")
+    yield from _numbered(path, texts)
+
+
+def _from_hub(source: dict) -> Iterator[tuple[str, str]]:
+    missing = [key for key in ("repository", "revision", "split") if key not in source]
+    if missing:
+        raise DynatreeError(f"a source of kind {source['kind']} needs a path, or {', '.join(missing)} on the hub")
+    if not COMMIT.fullmatch(source["revision"]):
+        raise DynatreeError(
+            f"{source['repository']}: revision {source['revision']!r} is no commit hash of 40 digits; "
+            "branches and tags move, so pin a commit"
+        )
+    yield from _numbered(source["repository"], _stream(source))
+
+
+def _stream(source: dict) -> Iterator[str | None]:
+    import datasets
+
+    print(f"streaming {origin(source)}", flush=True)
+    try:
+        stream = datasets.load_dataset(
+            source["repository"],
+            source.get("configuration"),
+            split=source["split"],
+            revision=source["revision"],
+            streaming=True,
+        )
+        for row in stream:
+            yield row.get("text")
+    except Exception as error:  # each layer below, down to HTTP, raises errors of its own that share no base class
+        reason = (str(error).strip().splitlines() or ["no message"])[0]
+        raise DynatreeError(
+            f"cannot read {origin(source)} ({type(error).__name__}: {reason}); check the network and the names, or "
+            "let source/path name a local copy"
+        ) from error
+    finally:
+        # Reading threads that a half-read stream leaves behind would abort the interpreter when it ends.
+        stream = None
+        gc.collect()
+
+
+def _numbered(place, texts) -> Iterator[tuple[str, str]]:
+    for number, text in enumerate(texts, start=1):
+        if not isinstance(text, str):
+            raise DynatreeError(f"row {number} of {place} has no string in a column 'text'; use another data set")
+        yield f"row-{number}", text
+
+
+def joined_paragraphs(lines: Iterator[str]) -> Iterator[str]:
+    """WikiText as the original prepares it: lines are joined up to an empty line or a heading.
+
+    What is then still too short is kept and joined with what follows, across headings.
+    """
+    joined = ""
+    for line in lines:
+        if line.strip() and not line.startswith(" ="):
+            joined += f" {line.strip()}"
+        elif len(joined) >= PUBLISHED_LEAST:
+            yield joined.strip()
+            joined = ""
+
+
+def articles(lines: Iterator[str]) -> Iterator[tuple[str, list[str]]]:
+    """WikiText by article: an id, and the paragraphs without headings."""
+    number, title, paragraphs = 0, None, []
+    for line in lines:
+        text = line.strip()
+        if heading := TITLE.fullmatch(text):
+            if title is not None:
+                yield f"{number:03d}-{_slug(title)}", paragraphs
+            number, title, paragraphs = number + 1, heading[1], []
+        elif text and not HEADING.fullmatch(text):
+            paragraphs.append(text)
+    if title is not None:
+        yield f"{number:03d}-{_slug(title)}", paragraphs
+
+
+def _slug(title: str) -> str:
+    plain = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode().lower()
+    return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")
+
+
+def book_paragraphs(text: str) -> list[str]:
+    """Paragraphs of a book, with its line breaks, without the licence text that Project Gutenberg puts around it."""
+    text = text.replace("\r\n", "\n")
+    if start := re.search(r"^\*\*\* ?START OF.*$", text, re.MULTILINE):
+        text = text[start.end() :]
+    if end := re.search(r"^\*\*\* ?END OF", text, re.MULTILINE):
+        text = text[: end.start()]
+    return [paragraph.strip() for paragraph in re.split(r"\n\s*\n", text) if paragraph.strip()]
+
+
+def is_running(paragraph: str) -> bool:
+    """Is this running text, as opposed to a heading, an ornament or a line of a table of contents?"""
+    return len(paragraph) >= RUNNING_LEAST and sum(map(str.islower, paragraph)) > len(paragraph) / 2

@@ -1,0 +1,16 @@
+"""Choose the settings of the tuned baselines from the sweep."""
+
+import argparse
+from pathlib import Path
+
+import pandas as pd
+
+from dynatree.analysis.tuning import choose
+from dynatree.files import write_json
+
+parser = argparse.ArgumentParser(description=__doc__)
+parser.add_argument("--summary", type=Path, required=True, help="summary of the sweep")
+parser.add_argument("--output", type=Path, required=True)
+options = parser.parse_args()
+
+write_json(options.output, choose(pd.read_csv(options.summary)))

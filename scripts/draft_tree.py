@@ -1,0 +1,33 @@
+"""Draft trees with a pair of models and keep the one that shows best how the method works."""
+
+import argparse
+import json
+from pathlib import Path
+
+import torch
+
+from dynatree.files import read_json, write_json
+from dynatree.illustration import illustrate
+from dynatree.loading import load_pair
+from dynatree.scripting import run
+
+parser = argparse.ArgumentParser(description=__doc__)
+parser.add_argument("--target", type=Path, required=True, help="folder of the target")
+parser.add_argument("--draft", type=Path, required=True, help="folder of the draft")
+parser.add_argument("--prompts", type=Path, required=True, help="prepared prompts")
+parser.add_argument("--options", type=json.loads, required=True, help="options of the dynatree policy, as JSON")
+parser.add_argument("--output", type=Path, required=True)
+parser.add_argument("--threads", type=int, required=True)
+parser.add_argument("--device", default="auto")
+parser.add_argument("--dtype", default="auto")
+options = parser.parse_args()
+
+
+def main() -> None:
+    torch.set_num_threads(options.threads)
+    prompts = read_json(options.prompts, "delete it and run the pipeline again")["prompts"]
+    pair = load_pair(options.target, options.draft, options.device, options.dtype)
+    write_json(options.output, illustrate(pair, prompts, options.options))
+
+
+run(main)

@@ -1,0 +1,6 @@
+"""Draw the ablation."""
+
+from dynatree.analysis.figures.ablation import ablation_figure
+from dynatree.analysis.scripting import draw
+
+draw(__doc__, ablation_figure)

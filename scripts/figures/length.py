@@ -1,0 +1,6 @@
+"""Draw scaling with new tokens."""
+
+from dynatree.analysis.figures.scaling import length_figure
+from dynatree.analysis.scripting import draw
+
+draw(__doc__, length_figure)

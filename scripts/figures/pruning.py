@@ -1,0 +1,6 @@
+"""Draw pruning."""
+
+from dynatree.analysis.figures.pruning import pruning_figure
+from dynatree.analysis.scripting import draw
+
+draw(__doc__, pruning_figure)

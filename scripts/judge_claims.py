@@ -1,0 +1,34 @@
+"""Judge the claims of the original paper by the results of a run."""
+
+import argparse
+import json
+from pathlib import Path
+
+import pandas as pd
+
+from dynatree.analysis.claims import claims_latex, describe_run, judge, load_claims
+from dynatree.files import write_text
+from dynatree.scripting import run
+
+parser = argparse.ArgumentParser(description=__doc__)
+parser.add_argument("--claims", type=Path, required=True, help="YAML")
+parser.add_argument(
+    "--requests", type=Path, nargs="+", required=True, help="CSV files, each named after its experiment"
+)
+parser.add_argument("--summaries", type=Path, nargs="*", default=[], help="likewise; memory.csv is the one that counts")
+parser.add_argument("--run", type=json.loads, required=True, help="JSON: device and models of the run's configuration")
+parser.add_argument("--csv", type=Path, required=True)
+parser.add_argument("--tex", type=Path, required=True)
+options = parser.parse_args()
+
+
+def main() -> None:
+    requests, summaries = (
+        {path.stem: pd.read_csv(path) for path in paths} for paths in (options.requests, options.summaries)
+    )
+    ledger = judge(load_claims(options.claims), requests, summaries, describe_run(options.run))
+    write_text(options.csv, ledger.to_csv(index=False, float_format="%.6g"))
+    write_text(options.tex, claims_latex(ledger))
+
+
+run(main)

@@ -1,0 +1,17 @@
+"""Summarise the peak memory of an experiment: the highest over the prompts."""
+
+import argparse
+from pathlib import Path
+
+import pandas as pd
+
+from dynatree.analysis.memory import summarise_memory
+from dynatree.files import write_text
+
+parser = argparse.ArgumentParser(description=__doc__)
+parser.add_argument("--measured", type=Path, nargs="+", required=True, help="CSV: one row per case and prompt")
+parser.add_argument("--summary", type=Path, required=True, help="CSV: one row per data set and case")
+options = parser.parse_args()
+
+measured = pd.concat([pd.read_csv(path) for path in options.measured], ignore_index=True)
+write_text(options.summary, summarise_memory(measured).to_csv(index=False, float_format="%.6g"))

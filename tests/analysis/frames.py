@@ -1,0 +1,143 @@
+"""Made-up results with the columns of the real ones."""
+
+import numpy as np
+import pandas as pd
+
+from dynatree.analysis.statistics import geometric_mean
+
+LABELS = {
+    "autoregressive": "Autoregressive",
+    "hf_generate": "HF generate",
+    "hf_assisted": "HF assisted",
+    "hf_assisted_fixed": "HF assisted, K=3",
+    "linear": "Linear, K=3",
+    "fixed_tree": "Fixed tree",
+    "dynatree_static": "DynaTree, no history",
+    "dynatree": "DynaTree",
+}
+SPEED = dict(zip(LABELS, (1, 0.97, 0.95, 0.9, 1.15, 1.2, 1.3, 1.35), strict=True))
+TOKENS = dict(zip(LABELS, (1, 1, 2.2, 2.0, 2.1, 2.6, 2.8, 2.75), strict=True))
+TUNED = ("autoregressive", "linear", "fixed_tree", "dynatree")
+DATASETS = {"encyclopaedic": "Encyclopaedic", "narrative": "Narrative"}
+PROMPTS = 8
+
+
+def _names(experiment: str, dataset: str, case: str, group: str = "all", dtype: str = "float32") -> dict:
+    return {
+        "experiment": experiment,
+        "job": f"{experiment}-{dataset}-{dtype}",
+        "dataset": dataset,
+        "dataset_label": DATASETS[dataset],
+        "stands_for": "WikiText-2",
+        "group": group,
+        "case": case,
+        "label": LABELS[case],
+        "engine": "huggingface" if case.startswith("hf") else "dynatree",
+        "dtype": dtype,
+    }
+
+
+def request_frame(datasets=tuple(DATASETS), cases=tuple(LABELS)) -> pd.DataFrame:
+    """Requests of a main comparison, with one prompt far from the others."""
+    rng = np.random.default_rng(1)
+    rows = []
+    for dataset in datasets:
+        for prompt in range(PROMPTS):
+            pace = 13 * rng.lognormal(0, 0.05)
+            for case in cases:
+                factor = SPEED[case] * (rng.lognormal(0, 0.12) if case != "autoregressive" else 1)
+                factor *= 2 if prompt == 3 and case == "dynatree" else 1
+                values = {"throughput": pace * factor, "tokens_per_round": TOKENS[case] * rng.lognormal(0, 0.1)}
+                rows.append(_names("main", dataset, case) | {"prompt": f"p{prompt}", "repetition": 0} | values)
+    return pd.DataFrame(rows)
+
+
+def _around(value: float) -> tuple[float, float, float]:
+    return value, 0.93 * value, 1.07 * value
+
+
+def summary_row(names: dict, factor: float = 1.0, new_tokens: int = 64) -> dict:
+    """The summary of one case; ``factor`` scales its speed."""
+    case = names["case"]
+    rng = np.random.default_rng([ord(c) for c in f"{names['job']}{names['group']}{case}"])
+    ratios = SPEED[case] * factor * rng.lognormal(0, 0.1, PROMPTS) if case != "autoregressive" else np.ones(PROMPTS)
+    ours, drafts = not case.startswith("hf"), case not in ("autoregressive", "hf_generate")
+    tpot = 70 / ratios.mean()
+    shares = {"draft": 0.25 * drafts, "verify": 0.7, "other": 0.05}
+    bounded = {
+        "throughput": _around(13.5 * ratios.mean()),
+        "ttft_ms": _around(rng.normal(280, 7)),
+        "tpot_ms": _around(tpot),
+        "tokens_per_round": _around(TOKENS[case] * rng.lognormal(0, 0.04)) if drafts else (1, 1, 1),
+        "acceptance_rate": _around(0.45) if ours and drafts else (np.nan,) * 3,
+        "speedup": _around(geometric_mean(ratios)),
+    }
+    row = names | {"prompts": PROMPTS, "repetitions": 1, "prompt_tokens": 50.0, "new_tokens": new_tokens}
+    row |= {f"{name}{end}": v for name, b in bounded.items() for end, v in zip(("", "_low", "_high"), b, strict=True)}
+    row |= {f"{part}_ms": tpot * new_tokens * share if ours else np.nan for part, share in shares.items()}
+    return row | {
+        "identical": PROMPTS if names["dtype"] == "float32" else PROMPTS - 2,
+        "margin": np.nan if names["dtype"] == "float32" else 0.0312,
+        "rounds": new_tokens / bounded["tokens_per_round"][0],
+        "draft_precision": 0.3 if ours and drafts else np.nan,
+        "published_acceptance": 0.7 if ours and drafts else np.nan,
+        "draft_forwards_per_token": 2 / TOKENS[case] * drafts,
+        "verified_per_token": (8 / TOKENS[case] if drafts else 0) if ours else np.nan,
+        "prefill_ms": 210.0 if ours else np.nan,
+        "overhead_share": 0.05 if ours else np.nan,
+        "looping_share": 1 - 40 / (new_tokens + 40),
+        "distinct_4grams": 0.7,
+        "speedup_p": np.nan if case == "autoregressive" else 0.5 ** TOKENS[case] / 100 * (len(case) % 7),
+        "speedup_effect": np.nan if case == "autoregressive" else ratios.mean() - 1,
+    }
+
+
+def main_frame(datasets=tuple(DATASETS), cases=tuple(LABELS)) -> pd.DataFrame:
+    """Summary of a main comparison."""
+    return pd.DataFrame([summary_row(_names("main", dataset, case)) for dataset in datasets for case in cases])
+
+
+def length_frame(sizes=(100, 200, 300, 500, 750, 1000, 1500), datasets=tuple(DATASETS)) -> pd.DataFrame:
+    """Summary of a scaling experiment over new tokens; ``limit`` makes it one over prompts too."""
+    return pd.DataFrame(
+        [
+            summary_row(_names("length", dataset, case, str(size)), 1 + 0.05 * i * (case != "autoregressive"), size)
+            | {"limit": size}
+            for dataset in datasets
+            for i, size in enumerate(sizes)
+            for case in TUNED
+        ]
+    )
+
+
+def format_frame(formats=("float32", "float16", "bfloat16", "int8"), datasets=tuple(DATASETS)) -> pd.DataFrame:
+    """Summary of number formats."""
+    return pd.DataFrame(
+        [
+            summary_row(_names("formats", dataset, case, dtype=dtype))
+            for dataset in datasets
+            for dtype in formats
+            for case in TUNED
+        ]
+    )
+
+
+def memory_frame(datasets=tuple(DATASETS), cases=tuple(LABELS)) -> pd.DataFrame:
+    """Summary of peak memory."""
+    rows = []
+    for dataset in datasets:
+        for case in cases:
+            drafts = case not in ("autoregressive", "hf_generate")
+            parts = {
+                "weights_target_mib": 513.1,
+                "weights_draft_mib": 61.7 * drafts,
+                "cache_target_mib": 22.5 * (1 + 0.1 * drafts),
+                "cache_draft_mib": 2.4 * drafts,
+                "logits_mib": 0.2 + 1.5 * drafts,
+                "other_mib": 3.0 + drafts * len(case) / 5,
+            }
+            row = _names("memory", dataset, case) | parts | {"peak_mib": sum(parts.values())}
+            rows.append(row | {"prompts": 2, "new_tokens": 64, "how": "live tensors"})
+    frame = pd.DataFrame(rows)
+    baseline = frame[frame["case"] == "autoregressive"].set_index("dataset")["peak_mib"]
+    return frame.assign(over_baseline=frame["peak_mib"] / frame["dataset"].map(baseline))

@@ -1,0 +1,226 @@
+"""The whole paper from made-up measurements: every table, every figure, no model."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from synthetic import TUNED, configuration, measurement
+
+from dynatree import DynatreeError
+from dynatree.analysis.claims import claims_latex, describe_run, judge, load_claims
+from dynatree.analysis.compilation import compile_latex, complaints
+from dynatree.analysis.latex import escape
+from dynatree.analysis.memory import summarise_memory
+from dynatree.analysis.paper import join_and, render, side
+from dynatree.analysis.summary import per_request, run_facts, summarise
+from dynatree.experiments import jobs
+
+ROOT = Path(__file__).resolve().parents[2]
+HOSTILE = r"100% \of $x_1$ & {a} #b~^ <|>" + '"'
+NEEDS_LATEX = pytest.mark.skipif(not shutil.which("latexmk"), reason="latexmk is missing; `make latex` installs it")
+TREE = {
+    "prompt": "p0",
+    "root": " the",
+    "tokens": [" the", " $a_b", "\n", " cat"],
+    "parents": [-1, 0, 0, 1],
+    "depths": [0, 1, 1, 2],
+    "path_probabilities": [1.0, 0.6, 0.2, 0.5],
+    "accepted": [1],
+    "bonus": " dog",
+    "new_position": 3,
+}
+
+
+def memory_frame(config: dict) -> pd.DataFrame:
+    parts = {
+        "weights_target_mib": 500.0,
+        "weights_draft_mib": 50.0,
+        "cache_target_mib": 3.0,
+        "cache_draft_mib": 1.0,
+        "logits_mib": 2.0,
+        "other_mib": 0.5,
+    }
+    memory = config["experiments"]["memory"]
+    rows = []
+    for case in memory["methods"]:
+        own = parts | ({"weights_draft_mib": 0.0, "cache_draft_mib": 0.0} if case == "autoregressive" else {})
+        names = {"dataset": "encyclopaedic", "dataset_label": "Encyclopaedic", "stands_for": "WikiText-2"}
+        names |= {"case": case, "label": config["methods"][case]["label"], "prompt": "p0", "new_tokens": 12}
+        rows.append(names | own | {"peak_mib": sum(own.values()), "largest_logits_mib": 2.0, "how": "live tensors"})
+    return summarise_memory(pd.DataFrame(rows))
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory) -> Path:
+    """A folder like results/RUN, from synthetic measurements of all experiments."""
+    folder = tmp_path_factory.mktemp("results")
+    config = configuration()
+    requests, summaries, metas = {}, {}, []
+    for name, job in jobs(config).items():
+        meta, records = measurement(name, prompts=6, config=config)
+        rows = per_request(name, meta, records)
+        requests.setdefault(job["experiment"], []).append(rows)
+        summaries.setdefault(job["experiment"], []).append(summarise(meta, rows))
+        metas.append(meta | {"requests": len(records)})
+    for kind, frames in (("requests", requests), ("summary", summaries)):
+        (folder / kind).mkdir()
+        for experiment, parts in frames.items():
+            pd.concat(parts).to_csv(folder / kind / f"{experiment}.csv", index=False)
+    memory_frame(config).to_csv(folder / "summary/memory.csv", index=False)
+    (folder / "facts.json").write_text(json.dumps(run_facts(metas)))
+    (folder / "tuned.json").write_text(json.dumps(TUNED))
+    (folder / "tree.json").write_text(json.dumps(TREE))
+    frames = {path.stem: pd.read_csv(path) for path in (folder / "requests").glob("*.csv")}
+    ledger = judge(
+        load_claims(ROOT / "config/claims.yaml"), frames, {"memory": memory_frame(config)}, describe_run(config)
+    )
+    ledger.to_csv(folder / "claims.csv", index=False)
+    (folder / "tables").mkdir()
+    (folder / "tables/claims.tex").write_text(claims_latex(ledger))
+    return folder
+
+
+def rendered(folder: Path, home: Path, config: dict | None = None) -> str:
+    inputs = {
+        "summaries": sorted((folder / "summary").glob("*.csv")),
+        "facts": folder / "facts.json",
+        "tuned": folder / "tuned.json",
+        "claims": folder / "claims.csv",
+        "requests": folder / "requests/main.csv",
+        "published": sorted((ROOT / "results/published").glob("*.csv")),
+    }
+    folders = {"tables": folder / "tables", "figures": folder / "figures"}
+    return render(config or configuration(), inputs, folders, home)
+
+
+def change_speed(folder: Path, home: Path, factor: float) -> Path:
+    """A copy of the results in which DynaTree's requests of the main comparison took longer or shorter."""
+    copy = home / "changed"
+    shutil.copytree(folder, copy, dirs_exist_ok=True)
+    requests = pd.read_csv(copy / "requests/main.csv")
+    chosen = requests["case"] == "dynatree"
+    requests.loc[chosen, "throughput"] *= factor
+    requests.to_csv(copy / "requests/main.csv", index=False)
+    summary = pd.read_csv(copy / "summary/main.csv")
+    names = ["speedup", "speedup_low", "speedup_high"]
+    summary.loc[summary["case"] == "dynatree", names] *= factor
+    summary.to_csv(copy / "summary/main.csv", index=False)
+    return copy
+
+
+def test_sentences_follow_the_outcome(results, tmp_path):
+    fast = rendered(results, tmp_path)
+    assert "DynaTree is faster than autoregressive decoding" in fast
+    assert "It is faster than the tuned fixed tree" in fast
+    assert "It has the highest mean speed-up of our methods" in fast
+    slow = rendered(change_speed(results, tmp_path, 0.5), tmp_path)
+    assert "DynaTree is slower than autoregressive decoding on this machine" in slow
+    assert "It is slower than the tuned fixed tree" in slow
+    assert "is faster than autoregressive decoding, by" not in slow
+    level = rendered(change_speed(results, tmp_path, 13 / 14), tmp_path)
+    assert "The data do not separate it from the tuned fixed tree (1.00 [1.00, 1.00])" in level
+
+
+def test_the_paper_reports_the_audit(results, tmp_path):
+    text = rendered(results, tmp_path)
+    same, everything = re.search(r"Of (\d+) outputs in float32, over all experiments, (\d+) equal", text).groups()
+    assert same == everything
+    assert "is 0.030 logits" in text
+
+
+def test_no_measured_number_is_typed_into_the_templates():
+    """Outside of macros, templates with outcomes contain no number but 95 % intervals, formats, sizes and references."""
+    for name in ("abstract", "results", "ablations", "scaling", "claims", "threats"):
+        text = (ROOT / f"paper/{name}.tex.j2").read_text()
+        text = re.sub(r"\\VAR\{[^}]*\}|\\BLOCK\{[^}]*\}|^%%.*$", "", text, flags=re.M)
+        text = re.sub(
+            r"\\(ref|label|setlength|cite[pt]?|begin|includegraphics|parbox)(\[[^]]*\])?\{[^}]*\}(\{[^}]*\})?", "", text
+        )
+        text = re.sub(r"95\\,\\%|float32|int8|4-grams", "", text)
+        assert not re.findall(r"\d+", text), name
+
+
+def test_an_unknown_name_in_a_template_is_named(results, tmp_path):
+    (results / "tuned.json").write_text(json.dumps({"chain": {"length": 2}}))
+    try:
+        with pytest.raises(DynatreeError, match="the paper's templates do not fit the results: .*tree"):
+            rendered(results, tmp_path)
+    finally:
+        (results / "tuned.json").write_text(json.dumps(TUNED))
+
+
+@NEEDS_LATEX
+def test_paper_compiles_with_hostile_names_and_repeats_to_the_byte(results, tmp_path):
+    make_tables_and_figures(results)
+    config = configuration()
+    config["models"]["target"]["label"] = HOSTILE
+    pdfs = []
+    for home in (tmp_path / "a", tmp_path / "b"):
+        home.mkdir()
+        (home / "dynatree.tex").write_text(rendered(results, home, config))
+        pdfs.append(compile_latex(home, "dynatree", ROOT / "paper/references.bib"))
+    assert pdfs[0].read_bytes() == pdfs[1].read_bytes()
+    if shutil.which("pdftotext"):
+        text = subprocess.run(["pdftotext", pdfs[0], "-"], capture_output=True, text=True, check=True).stdout
+        assert "100% {odd} CPU #1" in text
+        assert "??" not in text
+
+
+def make_tables_and_figures(results: Path) -> None:
+    """Run the scripts as the rules do, with a case whose label is hostile to LaTeX."""
+    summary = results / "summary/main.csv"
+    table = pd.read_csv(summary)
+    table.loc[table["case"] == "hf_generate", "label"] = "A & B_c 100%"
+    table.to_csv(summary, index=False)
+    rules = (ROOT / "workflow/rules/results.smk").read_text()
+    sources = dict(
+        re.findall(r'^    "(\w+)": \[([^]]*)\],$', rules.partition("FIGURES = {")[2].partition("}")[0], re.M)
+    )
+    tables = dict(re.findall(r'^    "(\w+)": \[([^]]*)\],$', rules.partition("TABLES = {")[2].partition("}")[0], re.M))
+    for kind, made, endings in (("figures", sources, ("pdf", "png")), ("tables", tables, ("csv", "tex"))):
+        for name, files in made.items():
+            inputs = [
+                ROOT / "results" / file if file.startswith("published/") else results / file
+                for file in re.findall(r'"([^"]+)"', files)
+            ]
+            outputs = [part for ending in endings for part in (f"--{ending}", results / kind / f"{name}.{ending}")]
+            command = [sys.executable, ROOT / f"scripts/{kind}/{name}.py", "--input", *inputs, *outputs]
+            subprocess.run(command, cwd=ROOT, check=True)
+
+
+@NEEDS_LATEX
+def test_latex_mistakes_end_the_build(tmp_path):
+    (tmp_path / "x.tex").write_text(r"\documentclass{article}\begin{document}See \ref{nothing}.\end{document}")
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib/r.bib").write_text("")
+    with pytest.raises(DynatreeError, match=r"Reference `nothing' .*undefined"):
+        compile_latex(tmp_path, "x", tmp_path / "lib/r.bib")
+
+
+def test_complaints_of_a_log():
+    log = "Overfull \\hbox (12.3pt too wide) in paragraph at lines 3--4\nOverfull \\hbox (4.9pt too wide) in x\n"
+    log += "LaTeX Warning: Citation `nobody' on page 1 undefined.\nMissing character: There is no x in font y!\n"
+    assert len(complaints(log)) == 3
+    assert complaints("nothing to see") == []
+
+
+def test_escaping_keeps_no_special_character_alive():
+    escaped = escape(HOSTILE + "\n\x07é漢")
+    assert not re.search(r"(?<!\\)[{}^~<>|\"]", re.sub(r"\\text\w+\{\}", "", escaped))
+    assert "\n" not in escaped
+    assert "\x07" not in escaped
+    assert not re.search(r"(?<!\\)[$&#_%]", escaped)
+
+
+@pytest.mark.parametrize(("low", "high", "expected"), [(1.1, 2, "above"), (0.5, 0.9, "below"), (0.9, 1.1, "around")])
+def test_sides_of_one(low, high, expected):
+    assert side(low, high) == expected
+
+
+def test_enumerations():
+    assert [join_and(list("abc")[:n]) for n in (1, 2, 3)] == ["a", "a and b", "a, b and c"]

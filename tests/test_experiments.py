@@ -1,0 +1,115 @@
+"""Which cases a configuration makes."""
+
+import copy
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from dynatree.benchmark.settings import resolve
+from dynatree.errors import DynatreeError
+from dynatree.experiments import BASELINE, jobs, memory_cases, prompt_limits
+from dynatree.plan import markdown, plan
+from dynatree.policies import make_policy
+
+ROOT = Path(__file__).resolve().parent.parent
+CONFIGS = ("demo", "ci", "paper", "local.example")
+
+
+def load(name: str) -> dict:
+    return yaml.safe_load((ROOT / f"config/{name}.yaml").read_text())
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_every_case_is_a_policy_and_every_group_has_its_baseline(name):
+    config = load(name)
+    tuned = {"chain": {"length": 2}, "tree": {"depth": 3}}
+    for job in jobs(config).values():
+        for group in resolve(job, tuned)["groups"].values():
+            assert group["cases"][BASELINE]["method"] == "autoregressive"
+            assert len({case["label"] for case in group["cases"].values()}) > 1
+            for case in group["cases"].values():
+                if case["engine"] == "dynatree":
+                    make_policy(case["method"], **case["options"])
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_jobs_are_json_and_have_what_a_measurement_reads(name):
+    made = jobs(load(name))
+    assert json.loads(json.dumps(made)) == made
+    assert {job["experiment"] for job in made.values()} == {*load(name)["experiments"]} - {"memory"}
+    for job in made.values():
+        assert job["split"] == ("tuning" if job["experiment"] == "sweep" else "prompts")
+        assert job["prompts"] >= 1
+
+
+def cases_of(config: dict, name: str) -> dict:
+    return next(iter(jobs(config)[name]["groups"].values()))["cases"]
+
+
+def test_the_sweep_covers_its_grid(demo_config):
+    sweep = demo_config["experiments"]["sweep"]
+    cases = cases_of(demo_config, "sweep-narrative")
+    trees = [case["factors"] for case in cases.values() if case["method"] == "fixed_tree"]
+    expected = len(sweep["depths"]) * len(sweep["branches"]) * len(sweep["thresholds"])
+    assert len({tuple(factors.values()) for factors in trees}) == len(trees) == expected
+    assert [case["options"]["length"] for case in cases.values() if case["method"] == "linear"] == sweep["lengths"]
+
+
+def test_the_ablation_adds_one_decision_at_a_time(demo_config):
+    cases = cases_of(demo_config, "ablation-encyclopaedic")
+    full = demo_config["methods"]["dynatree"]["options"]
+    assert cases["history"]["options"] == full
+    assert cases["depth"]["options"] == full | {"history": False}
+    assert cases["breadth"]["options"] == full | {"history": False, "adapt_depth": False}
+    assert cases["fixed"]["options"]["depth"] == full["base_depth"]
+    assert (
+        cases["fixed_deep"]["options"]["depth"] == cases["breadth_deep"]["options"]["base_depth"] == full["max_depth"]
+    )
+    assert {case["options"]["node_budget"] for key, case in cases.items() if key != BASELINE} == {full["node_budget"]}
+
+
+def test_middle_branches_stay_between_the_bounds(demo_config):
+    config = copy.deepcopy(demo_config)
+    config["experiments"]["sensitivity"]["branches"] = [[1, 1], [3, 5]]
+    cases = cases_of(config, "sensitivity-encyclopaedic")
+    assert cases["branches-1-1"]["options"]["mid_branch"] == 1
+    assert cases["branches-3-5"]["options"]["mid_branch"] == 3
+
+
+def test_prompts_must_serve_every_experiment_that_uses_them(demo_config):
+    experiments = demo_config["experiments"]
+    limits = prompt_limits(demo_config, "encyclopaedic")
+    assert limits["least"] == max(experiments["prompt_length"]["limits"])
+    assert limits["new_tokens"] == max(experiments["length"]["new_tokens"])
+    assert limits["tuning_new_tokens"] == experiments["sweep"]["new_tokens"]
+    config = copy.deepcopy(demo_config)
+    config["experiments"]["memory"]["new_tokens"] = 999
+    assert prompt_limits(config, "encyclopaedic")["new_tokens"] == 999
+    assert prompt_limits(config, "narrative")["new_tokens"] == experiments["main"]["new_tokens"]
+
+
+def test_tuned_settings_replace_their_name(demo_config):
+    job = jobs(demo_config)["main-narrative"]
+    resolved = resolve(job, {"chain": {"length": 7}, "tree": {"depth": 2}})["groups"]["all"]["cases"]
+    assert resolved["linear"]["options"] == {"length": 7}
+    assert resolved["fixed_tree"]["options"] == {"depth": 2}
+    assert "tuned" not in resolved["linear"]
+    assert "tuned" in job["groups"]["all"]["cases"]["linear"]
+    with pytest.raises(DynatreeError, match="case 'fixed_tree' needs the tuned setting 'tree'"):
+        resolve(job, {"chain": {"length": 7}})
+    assert set(memory_cases(demo_config)) == set(demo_config["experiments"]["memory"]["methods"])
+
+
+def test_the_plan_counts_every_token(demo_config):
+    rows = {row["experiment"]: row for row in plan(demo_config)}
+    main = demo_config["experiments"]["main"]
+    assert rows["main"]["tokens"] == 2 * 8 * len(main["methods"]) * main["new_tokens"]
+    assert rows["formats"]["tokens"] == 4 * 4 * 4 * demo_config["experiments"]["formats"]["new_tokens"]
+    assert rows["main"]["hours"]["two CPU cores"] > rows["main"]["hours"]["A100"]
+
+
+@pytest.mark.parametrize("name", ["paper", "demo", "ci"])
+def test_the_documented_plan_is_that_of_the_configuration(name):
+    assert markdown(load(name)) in (ROOT / "docs/experiments.md").read_text(), "run `make plan`"
