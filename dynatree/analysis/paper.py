@@ -9,7 +9,8 @@ that starts with ``%%`` is a statement too. They see
 * ``datasets``: data set -> case -> row of the main comparison,
 * ``tuned``: "chain" and "tree" -> the options chosen by the sweep,
 * ``claims``: rows of the ledger of claims,
-* ``published``: file -> data set -> method -> metric -> value of the original paper,
+* ``published``: data set -> method -> metric -> value of the original paper's main tables,
+* ``logged``: file of its other numbers -> rows,
 * ``compare(dataset, case, other, quantity)``: a paired comparison within the main experiment,
 * ``table(name)`` and ``figure(name)``: paths for LaTeX.
 
@@ -47,6 +48,7 @@ def render(config: dict, inputs: dict[str, Path | list[Path]], folders: dict[str
     """
     results = {path.stem: _rows(pd.read_csv(path)) for path in inputs["summaries"]}
     requests = pd.read_csv(inputs["requests"])
+    published = {path.stem: pd.read_csv(path) for path in inputs["published"]}
     relative = {kind: os.path.relpath(folder, home.resolve()) for kind, folder in folders.items()}
     context = {
         "config": config,
@@ -55,7 +57,8 @@ def render(config: dict, inputs: dict[str, Path | list[Path]], folders: dict[str
         "results": results,
         "datasets": _by_dataset(results["main"]),
         "claims": _rows(pd.read_csv(inputs["claims"])),
-        "published": {path.stem: _published(pd.read_csv(path)) for path in inputs["published"]},
+        "published": _published(published.pop("main")),
+        "logged": {name: _rows(frame) for name, frame in published.items()},
         "compare": lambda dataset, *what: compare(requests[requests["dataset"] == dataset], *what),
         "table": lambda name: f"{relative['tables']}/{name}.tex",
         "figure": lambda name: f"{relative['figures']}/{name}.pdf",

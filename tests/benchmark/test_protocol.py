@@ -102,7 +102,7 @@ def test_the_audit_is_zero_for_what_the_target_would_say(pair):
     logits = pair.target(torch.tensor([prompt + tokens[:-1]])).logits[0, len(prompt) - 1 :]
     worst = logits[7].argmin().item()
     expected = (logits[7].max() - logits[7].min()).item()
-    changed = tokens[:7] + [worst]
+    changed = [*tokens[:7], worst]
     assert largest_gap(pair, prompt, changed) == pytest.approx(expected, rel=1e-4)
 
 

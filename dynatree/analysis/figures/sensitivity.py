@@ -28,7 +28,7 @@ def sensitivity_figure(summary: pd.DataFrame) -> Figure:
     """
     settings = {c: list(summary.loc[summary["category"] == c, "setting"].unique()) for c in CATEGORIES}
     settings = {category: names for category, names in settings.items() if names}
-    spread = 0.17 + 0.05 * (len(datasets(summary)) - 1)  # inches per setting
+    spread = 0.17 + 0.04 * (len(datasets(summary)) - 1)  # inches per setting
     sizes = [0.42 + spread * len(names) for names in settings.values()]
     figure, axes = plt.subplots(
         len(settings),
