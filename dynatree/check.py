@@ -13,7 +13,8 @@ from dynatree.files import MANIFEST, sha256
 from dynatree.loading import BORROWED, check_tokenizers, load_tokenizer
 from dynatree.models import ARCHITECTURES
 
-BYTES = {"float16": 2, "bfloat16": 2, "float32": 4, "float64": 8}
+# int8 weights are rounded after they were loaded in a format of two bytes
+BYTES = {"int8": 2, "float16": 2, "bfloat16": 2, "float32": 4, "float64": 8}
 
 
 @dataclass

@@ -11,10 +11,11 @@ parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("--run", default="demo", help="name of the run (default: %(default)s)")
 options = parser.parse_args()
 
+NAMES = {"requests/main.csv": "requests.csv"}
 folder = Path("results/snapshots") / options.run
 folder.mkdir(parents=True, exist_ok=True)
-for name in ("tables/main.csv", "summary/facts.json", "claims.csv"):
-    shutil.copyfile(f"results/{options.run}/{name}", folder / Path(name).name)
+for name in ("tables/main.csv", "requests/main.csv", "summary/facts.json", "claims.csv"):
+    shutil.copyfile(f"results/{options.run}/{name}", folder / NAMES.get(name, Path(name).name))
 for name in ("main.png", "tree.png"):
     shutil.copyfile(f"figures/{options.run}/{name}", folder / name)
 readme = Path("README.md")

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 from tiny import reference
@@ -11,6 +12,10 @@ from dynatree.check import check_pair
 from dynatree.files import sha256
 
 ROOT = Path(__file__).resolve().parent.parent
+TUNED = {
+    "chain": {"length": 3},
+    "tree": {"depth": 4, "branch": 2, "prune_probability": 0.05, "node_budget": 8},
+}
 
 
 @pytest.fixture(scope="module")
@@ -31,9 +36,24 @@ def test_real_text_is_exact_and_saves_target_passes(pair, demo_config, dataset):
     expected = reference(pair.target, pair.tokenizer(prompt).input_ids, 48, None)
     for key in ("autoregressive", "linear", "fixed_tree", "dynatree"):
         method = demo_config["methods"][key]
-        out = generate(pair, prompt, method["method"], 48, None, **method["options"])
+        options = TUNED[method["tuned"]] if "tuned" in method else method["options"]
+        out = generate(pair, prompt, method["method"], 48, None, **options)
         assert out.tokens == expected, key
         assert out.stats.rounds == 47 if key == "autoregressive" else out.stats.rounds < 40
+
+
+@pytest.mark.parametrize("dataset", ["encyclopaedic", "narrative"])
+@pytest.mark.parametrize("case", ["dynatree_static", "dynatree"])
+def test_counts_are_those_of_another_machine(pair, demo_config, dataset, case):
+    """Whatever does not depend on the machine equals the snapshot, which some machine measured."""
+    snapshot = pd.read_csv(ROOT / "results/snapshots/demo/requests.csv")
+    rows = snapshot[(snapshot["dataset"] == dataset) & (snapshot["case"] == case)]
+    prompts = yaml.safe_load((ROOT / f"config/prompts/{dataset}.yaml").read_text())["prompts"]
+    text = next(prompt["text"] for prompt in prompts if prompt["id"] == rows.iloc[0]["prompt"])
+    options = demo_config["methods"][case]["options"]
+    out = generate(pair, text, "dynatree", int(rows.iloc[0]["new_tokens"]), None, **options)
+    for name in ("rounds", "draft_forwards", "verified", "accepted"):
+        assert getattr(out.stats, name) == rows.iloc[0][name], name
 
 
 def test_the_chat_end_token_stops_generation(pair):

@@ -84,7 +84,7 @@ def test_too_little_memory_is_said(pair, monkeypatch):
 
 def test_dtype_must_be_a_floating_point_type(pair):
     assert load_pair(pair[0], dtype="float64").dtype == torch.float64
-    for wrong in ("int8", "float33"):
+    for wrong in ("int4", "float33"):
         with pytest.raises(DynatreeError, match=f"not '{wrong}'"):
             load_pair(pair[0], dtype=wrong)
 
