@@ -36,7 +36,8 @@ def _add_models(parser: argparse.ArgumentParser, kind: type) -> None:
     parser.add_argument("--target", required=True, type=kind, help="folder or hub id of the target model")
     parser.add_argument("--draft", type=kind, help="folder or hub id of the draft model")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ... (default: %(default)s)")
-    parser.add_argument("--dtype", default="auto", help="auto, float32, float16, bfloat16 or int8 (default: %(default)s)")
+    formats = "auto, float32, float16, bfloat16 or int8"
+    parser.add_argument("--dtype", default="auto", help=f"{formats} (default: %(default)s)")
 
 
 def _add_generate(parser: argparse.ArgumentParser) -> None:
