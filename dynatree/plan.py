@@ -11,11 +11,17 @@ SECONDS_PER_TOKEN = {
     "smollm2-135m-instruct": {"A100": 1 / 133, "two CPU cores": 0.073},
     "tiny-target": {"A100": 0.001, "two CPU cores": 0.004},
 }
-HEADER = ("Experiment", "Cases", "Grid", "Data sets", "Prompts", "New tokens", "Tokens in all", *MACHINES)
+METHODS = {  # of the experiments whose configuration does not list them
+    "sweep": "autoregressive, chains, fixed trees",
+    "ablation": "autoregressive, fixed tree, + breadth, + depth, + history",
+    "pruning": "autoregressive, fixed trees",
+    "sensitivity": "autoregressive, fixed tree, dynatree",
+}
+HEADER = ("Experiment", "Methods", "Cases", "Grid", "Data sets", "Prompts", "New tokens", "Tokens in all", *MACHINES)
 
 
 def plan(config: dict) -> list[dict]:
-    """One row per experiment: its cases, grid, prompts, tokens, and hours on each machine.
+    """One row per experiment: its methods, cases, grid, prompts, tokens, and hours on each machine.
 
     Hours are an upper estimate: every method at the speed of plain decoding.
     """
@@ -32,6 +38,7 @@ def plan(config: dict) -> list[dict]:
         rows.append(
             {
                 "experiment": name,
+                "methods": ", ".join(experiment.get("methods", [METHODS.get(name)])),
                 "cases": sum(len(group["cases"]) for group in made[0]["groups"].values()),
                 "grid": _grid(experiment),
                 "datasets": len(experiment["datasets"]),
@@ -61,13 +68,13 @@ def _grid(experiment: dict) -> str:
 def markdown(config: dict) -> str:
     """The plan of a configuration as a Markdown table with a line of totals."""
     rows = plan(config)
-    lines = [f"| {' | '.join(HEADER)} |", "|---|--:|---|" + "--:|" * (len(HEADER) - 3)]
+    lines = [f"| {' | '.join(HEADER)} |", "|---|---|--:|---|" + "--:|" * (len(HEADER) - 4)]
     for row in rows:
-        cells = [row[key] for key in ("experiment", "cases", "grid", "datasets", "prompts")]
+        cells = [row[key] for key in ("experiment", "methods", "cases", "grid", "datasets", "prompts")]
         cells += [", ".join(map(str, row["new_tokens"])), f"{row['tokens']:,}"]
         lines.append(f"| {' | '.join(map(str, [*cells, *(_time(row['hours'][m]) for m in MACHINES)]))} |")
     totals = [_time(sum(row["hours"][machine] for row in rows)) for machine in MACHINES]
-    lines.append(f"| all | | | | | | {sum(row['tokens'] for row in rows):,} | {' | '.join(totals)} |")
+    lines.append(f"| all | | | | | | | {sum(row['tokens'] for row in rows):,} | {' | '.join(totals)} |")
     return "\n".join(lines) + "\n"
 
 
