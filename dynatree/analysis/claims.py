@@ -15,7 +15,6 @@ import yaml
 from dynatree.analysis.latex import escape
 from dynatree.analysis.predicates import INCONCLUSIVE, LIMITS, Finding, evaluate
 from dynatree.analysis.selection import NotMeasured
-from dynatree.analysis.tables.booktabs import booktabs
 from dynatree.analysis.vocabulary import CASES, COMMON, DATASETS, FACTORS, QUANTITIES
 from dynatree.errors import DynatreeError
 
@@ -214,17 +213,21 @@ def _unmet(requires: dict, frame: pd.DataFrame | None, run: dict) -> list[str]:
 
 
 def claims_latex(frame: pd.DataFrame) -> str:
-    """The ledger as booktabs tabulars as wide as the text, one below the other so that a page may end between them."""
+    """The ledger as a longtable as wide as the text, with its caption and the label tab:claims."""
     columns = "".join(rf">{{\raggedright\arraybackslash}}p{{{width}\textwidth}}" for width in WIDTHS)
-    rows = [_row(row) for _, row in frame.iterrows()]
-    parts = [rows[start : start + ROWS] for start in range(0, len(rows), ROWS)]
-    header = ["Claim", "Published", "This run", "Verdict"]
-    tabulars = [booktabs(header, [(None, part)], columns=f"@{{}}{columns}@{{}}") for part in parts]
-    return "\n".join(rf"\noindent {tabular}" for tabular in tabulars)
+    lines = [
+        rf"\begin{{longtable}}{{@{{}}{columns}@{{}}}}",
+        r"\caption{The claims of the original, held against this run.}\label{tab:claims}\\",
+        r"\toprule Claim & Published & This run & Verdict \\ \midrule \endfirsthead",
+        r"\toprule Claim & Published & This run & Verdict \\ \midrule \endhead",
+        r"\bottomrule \endfoot",
+        *(" & ".join(_row(row)) + r" \\" for _, row in frame.iterrows()),
+        r"\end{longtable}",
+    ]
+    return "\n".join(lines) + "\n"
 
 
 WIDTHS = (0.48, 0.1, 0.18, 0.15)
-ROWS = 10  # of a tabular
 
 
 def _row(row: pd.Series) -> list[str]:

@@ -359,10 +359,10 @@ def test_ledger_as_latex():
     claims = [claim(ratio(), text="100 % of a_b & c"), claim(ratio(), {"device": "cuda"}, published=None, id="y")]
     latex = claims_latex(judge(claims, {"main": frame}, {}, CPU))
     assert r"100 \% of a\_b \& c" in latex and "nan" not in latex
-    assert latex.count(r"\\") == 3 and latex.count("&") == 10  # three lines of four cells, and one escaped
+    assert latex.count("&") == 4 * 3 + 1  # two heads and two claims of four cells, and one escaped
     assert "needs another run" in latex and "-- & 1.1" in latex
     long = claims_latex(judge(load_claims(CLAIMS), {}, {}, CPU))
-    assert long.count(r"\begin{tabular}") == 4 == long.count("\n\n\\noindent") + 1
+    assert long.count(r" \\") == len(load_claims(CLAIMS)) + 2
 
 
 def test_script(tmp_path):
@@ -375,7 +375,7 @@ def test_script(tmp_path):
     ledger = pd.read_csv(tmp_path / "claims.csv").set_index("id")
     assert ledger.loc["over-fixed-tree-wikitext", "verdict"] == "confirmed"
     assert ledger.loc["over-fixed-tree-pg19", "verdict"] == "inconclusive"
-    assert (tmp_path / "claims.tex").read_text().startswith(r"\noindent \begin{tabular}")
+    assert (tmp_path / "claims.tex").read_text().startswith(r"\begin{longtable}")
     failed = subprocess.run(
         [*command, "no.yaml"], cwd=ROOT, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True
     )
