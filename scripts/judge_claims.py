@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from dynatree.analysis.claims import claims_latex, describe_run, judge, load_claims
+from dynatree.analysis.claims import claims_latex, describe_run, judge
+from dynatree.analysis.references import load_claims
 from dynatree.files import write_text
 from dynatree.scripting import run
 

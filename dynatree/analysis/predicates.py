@@ -8,21 +8,12 @@ import pandas as pd
 
 from dynatree.analysis.selection import NotMeasured, describe, paired, per_prompt, select, with_speedup
 from dynatree.analysis.statistics import geometric_mean, interval
-from dynatree.analysis.vocabulary import QUANTITIES
+from dynatree.analysis.vocabulary import LIMITS, QUANTITIES
 from dynatree.errors import DynatreeError
 
 CONFIRMED, REFUTED, INCONCLUSIVE = "confirmed", "refuted", "inconclusive"
 LEAST_PROMPTS = 5  # with fewer, even a coin puts all prompts on one side too often
 SAME_GROUP = ["job", "group", "prompt"]
-
-# a limit -> (interval on the claimed side, interval on the other side)
-LIMITS: dict[str, Callable] = {
-    "above": lambda low, high, x: (low > x, high <= x),
-    "below": lambda low, high, x: (high < x, low >= x),
-    "at_least": lambda low, high, x: (low >= x, high < x),
-    "at_most": lambda low, high, x: (high <= x, low > x),
-    "between": lambda low, high, x: (x[0] <= low and high <= x[1], high < x[0] or low > x[1]),
-}
 
 
 @dataclass(frozen=True)

@@ -1,38 +1,12 @@
 """Our numbers beside the published ones."""
 
 import math
-from typing import NamedTuple
 
 import pandas as pd
 
 from dynatree.analysis.latex import escape
+from dynatree.analysis.references import KEYS, METHODS, METRICS, Metric, applies, published_number
 from dynatree.analysis.tables.booktabs import booktabs, number
-from dynatree.analysis.vocabulary import DATASETS
-from dynatree.errors import DynatreeError
-
-METHODS = ("autoregressive", "linear", "fixed_tree", "dynatree")
-KEYS = ["dataset", "method", "metric"]
-
-
-class Metric(NamedTuple):
-    """A quantity of our summary and what it is called in ``results/published/main.csv``."""
-
-    ours: str
-    published: str
-    title: str
-    decimals: int
-    scale: float = 1
-
-
-METRICS = (
-    Metric("throughput", "throughput", "Tokens/s", 1),
-    Metric("speedup", "speedup", "Speed-up", 2),
-    Metric("tokens_per_round", "tokens_per_iteration_Lbar", "Tokens per round", 2),
-    Metric("rounds", "num_iterations", "Rounds per request", 0),
-    Metric("published_acceptance", "acceptance_rate", r"Acceptance by the published formula, \%", 1, scale=100),
-    Metric("ttft_ms", "ttft_ms", "TTFT, ms", 1),
-    Metric("tpot_ms", "tpot_ms", "TPOT, ms", 2),
-)
 
 
 def reproduction_table(summary: pd.DataFrame, published: pd.DataFrame) -> tuple[pd.DataFrame, str]:
@@ -48,43 +22,20 @@ def reproduction_table(summary: pd.DataFrame, published: pd.DataFrame) -> tuple[
     Raises:
         DynatreeError: a published number is missing.
     """
-    known = published.set_index(KEYS)["value"]
+    known = published.set_index(KEYS)["value"].to_dict()
     measured = summary[summary["case"].isin(METHODS)]
     rows = [
         _compare(row, metric, known)
         for metric in METRICS
         for _, row in measured.iterrows()
-        if _applies(row["case"], metric)
+        if applies(row["case"], metric)
     ]
     frame = pd.DataFrame(rows)
     return frame, _latex(frame)
 
 
-def check_published(published: pd.DataFrame) -> None:
-    """Raise a DynatreeError that names the first number that the reproduction needs and that is missing."""
-    known = published.set_index(KEYS)["value"]
-    for dataset in DATASETS:
-        for case in METHODS:
-            for metric in METRICS:
-                if _applies(case, metric):
-                    _published(dataset, case, metric, known)
-
-
-def _applies(case: str, metric: Metric) -> bool:
-    return metric.ours != "published_acceptance" or case != "autoregressive"
-
-
-def _published(dataset: str, case: str, metric: Metric, known: pd.Series) -> float:
-    key = (dataset, case, metric.published)
-    if key not in known.index or math.isnan(known[key]):
-        raise DynatreeError(
-            f"the published {metric.published} of {case} on {dataset} is missing; add it to results/published/main.csv"
-        )
-    return float(known[key])
-
-
-def _compare(row: pd.Series, metric: Metric, known: pd.Series) -> dict:
-    theirs, ours = _published(row["stands_for"], row["case"], metric, known), metric.scale * row[metric.ours]
+def _compare(row: pd.Series, metric: Metric, known: dict) -> dict:
+    theirs, ours = published_number(row["stands_for"], row["case"], metric, known), metric.scale * row[metric.ours]
     return {
         "dataset": row["stands_for"],
         "dataset_label": row["dataset_label"],

@@ -1,4 +1,6 @@
-"""Names in the result files of a run: experiments, cases, factor columns and quantities."""
+"""Names in the result files of a run and in claims: experiments, cases, factor columns, quantities, limits."""
+
+from collections.abc import Callable
 
 DATASETS = ("WikiText-2", "PG-19")
 BASELINE = "autoregressive"
@@ -57,4 +59,13 @@ QUANTITIES = {  # how sentences call them
     "draft_forwards_per_token": "draft passes per token",
     "verified_per_token": "verified nodes per token",
     "looping_share": "looping share",
+}
+
+# a limit -> (interval on the claimed side, interval on the other side)
+LIMITS: dict[str, Callable] = {
+    "above": lambda low, high, x: (low > x, high <= x),
+    "below": lambda low, high, x: (high < x, low >= x),
+    "at_least": lambda low, high, x: (low >= x, high < x),
+    "at_most": lambda low, high, x: (high <= x, low > x),
+    "between": lambda low, high, x: (x[0] <= low and high <= x[1], high < x[0] or low > x[1]),
 }

@@ -12,11 +12,12 @@ import pytest
 from synthetic import TUNED, configuration, measurement
 
 from dynatree import DynatreeError
-from dynatree.analysis.claims import claims_latex, describe_run, judge, load_claims
+from dynatree.analysis.claims import claims_latex, describe_run, judge
 from dynatree.analysis.compilation import compile_latex, complaints
 from dynatree.analysis.latex import escape
 from dynatree.analysis.memory import summarise_memory
 from dynatree.analysis.paper import join_and, render, side
+from dynatree.analysis.references import load_claims
 from dynatree.analysis.summary import per_request, run_facts, summarise
 from dynatree.experiments import jobs
 

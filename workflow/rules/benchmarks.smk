@@ -4,27 +4,9 @@ MODELS = {
 }
 
 
-# Whatever a run will be compared with must be in order before hours are spent on it.
-rule check_references:
-    input:
-        claims="config/claims.yaml",
-        published="results/published/main.csv",
-    output:
-        touch(f"results/{RUN}/references_checked"),
-    log:
-        f"results/{RUN}/logs/check_references.log",
-    conda:
-        "../../envs/conda.yaml"
-    params:
-        code=code_hash("scripts/check_references.py"),
-    shell:
-        "python scripts/check_references.py --claims {input.claims:q} --published {input.published:q} >{log} 2>&1"
-
-
 rule measure:
     input:
         **MODELS,
-        checked=ancient(f"results/{RUN}/references_checked"),
         prompts=lambda wildcards: f"results/{RUN}/prompts/{JOBS[wildcards.job]['dataset']}.json",
         tuned=tuned_settings,
     output:

@@ -5,13 +5,17 @@ from pathlib import Path
 
 sys.path.insert(0, workflow.basedir)
 
+from dynatree.analysis.references import check_published, load_claims
 from dynatree.configuration import check
 from dynatree.errors import DynatreeError
 from dynatree.experiments import jobs, memory_cases, prompt_limits
 from dynatree.fingerprint import code_hash
 
+# Whatever a run depends on or will be held against must be in order before hours are spent on it.
 try:
     check(config)
+    load_claims(Path("config/claims.yaml"))
+    check_published(Path("results/published/main.csv"))
 except DynatreeError as mistake:
     sys.exit(f"error: {mistake}")
 
