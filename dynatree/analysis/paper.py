@@ -89,7 +89,6 @@ def _environment() -> jinja2.Environment:
         "number": number,
         "interval": interval,
         "percent": percent,
-        "join_and": join_and,
         "options": options,
         "parsed": json.loads,
     }
@@ -131,11 +130,6 @@ def ratio(found: Comparison) -> str:
 def percent(value: float, decimals: int = 0) -> str:
     """A share as a percentage."""
     return number(100 * value, decimals) + r"\,\%"
-
-
-def join_and(parts: list[str]) -> str:
-    """An enumeration in prose."""
-    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
 
 
 def options(chosen: dict) -> str:

@@ -16,7 +16,7 @@ from dynatree.analysis.claims import claims_latex, describe_run, judge
 from dynatree.analysis.compilation import compile_latex, complaints
 from dynatree.analysis.latex import escape
 from dynatree.analysis.memory import summarise_memory
-from dynatree.analysis.paper import join_and, render, side
+from dynatree.analysis.paper import render, side
 from dynatree.analysis.references import load_claims
 from dynatree.analysis.summary import per_request, run_facts, summarise
 from dynatree.experiments import jobs
@@ -219,7 +219,3 @@ def test_escaping_keeps_no_special_character_alive():
 @pytest.mark.parametrize(("low", "high", "expected"), [(1.1, 2, "above"), (0.5, 0.9, "below"), (0.9, 1.1, "around")])
 def test_sides_of_one(low, high, expected):
     assert side(low, high) == expected
-
-
-def test_enumerations():
-    assert [join_and(list("abc")[:n]) for n in (1, 2, 3)] == ["a", "a and b", "a, b and c"]
