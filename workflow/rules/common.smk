@@ -61,3 +61,20 @@ def tuned_settings(wildcards):
     """The file of tuned settings for a job that needs one."""
     groups = JOBS[wildcards.job]["groups"].values()
     return [TUNED] if any(needs_tuning(group["cases"]) for group in groups) else []
+
+
+def texts(wildcards):
+    """The local file or folder that the prompts come from, if it is one."""
+    return config["prompts"][wildcards.dataset]["source"].get("path", [])
+
+
+def places(sources):
+    """The original's numbers lie below results/, everything else below results/RUN/."""
+    return [
+        (
+            f"results/{source}"
+            if source.startswith("published/")
+            else f"results/{RUN}/{source}"
+        )
+        for source in sources
+    ]

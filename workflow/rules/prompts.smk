@@ -1,8 +1,3 @@
-def texts(wildcards):
-    """The local file or folder that the prompts come from, if it is one."""
-    return config["prompts"][wildcards.dataset]["source"].get("path", [])
-
-
 rule prepare_prompts:
     input:
         texts=texts,

@@ -34,17 +34,6 @@ FIGURES = {
 }
 
 
-def places(sources):
-    return [
-        (
-            f"results/{source}"
-            if source.startswith("published/")
-            else f"results/{RUN}/{source}"
-        )
-        for source in sources
-    ]
-
-
 rule summarise:
     input:
         lambda wildcards: records_of(wildcards.experiment),
