@@ -14,21 +14,34 @@ from dynatree.errors import DynatreeError
 MANIFEST = "MANIFEST.sha256"
 
 
-def write_text(path: str | Path, text: str) -> None:
-    """Write a file so that it is either the old one or the whole new one, whatever interrupts."""
+def write_bytes(path: str | Path, content: bytes) -> None:
+    """Write a file so that it is either the old one or the whole new one, whatever interrupts.
+
+    Raises:
+        OSError: the disk is full, or the place cannot be written to; it names ``path``.
+    """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(descriptor, "w") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.chmod(partial, 0o644)
-        os.replace(partial, path)
-    except BaseException:
-        os.unlink(partial)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(descriptor, "wb") as stream:
+                stream.write(content)
+                stream.flush()
+                os.fsync(stream.fileno())
+            os.chmod(partial, 0o644)
+            os.replace(partial, path)
+        except BaseException:
+            os.unlink(partial)
+            raise
+    except OSError as error:
+        error.filename = str(path)
         raise
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write text as UTF-8, atomically; see :func:`write_bytes`."""
+    write_bytes(path, text.encode())
 
 
 def write_json(path: str | Path, value) -> None:
@@ -74,10 +87,15 @@ def check_sha256(path: str | Path, expected: str, remedy: str) -> None:
         raise DynatreeError(f"{path} has SHA-256 {actual}, but {expected} is pinned; {remedy}")
 
 
-def write_manifest(folder: Path) -> None:
-    """Write the hashes of all files of a folder to its MANIFEST.sha256, in the format of sha256sum."""
+def manifest_of(folder: Path) -> str:
+    """The hashes of all files of a folder, in the format of sha256sum."""
     files = sorted(p for p in folder.rglob("*") if p.is_file() and p.name != MANIFEST)
-    write_text(folder / MANIFEST, "".join(f"{sha256(p)}  {p.relative_to(folder).as_posix()}\n" for p in files))
+    return "".join(f"{sha256(p)}  {p.relative_to(folder).as_posix()}\n" for p in files)
+
+
+def write_manifest(folder: Path) -> None:
+    """Write the hashes of all files of a folder to its MANIFEST.sha256."""
+    write_text(folder / MANIFEST, manifest_of(folder))
 
 
 def read_manifest(folder: Path) -> dict[str, str]:

@@ -65,4 +65,9 @@ def main(options: argparse.Namespace) -> None:
 
 
 options = parse()
-run(lambda: main(options))
+run(
+    lambda: main(options),
+    reads=[options.target, options.draft, options.prompts, options.tuned],
+    writes=[options.output],
+    arguments=options,
+)

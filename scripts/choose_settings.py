@@ -7,10 +7,16 @@ import pandas as pd
 
 from dynatree.analysis.tuning import choose
 from dynatree.files import write_json
+from dynatree.scripting import run
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("--summary", type=Path, required=True, help="summary of the sweep")
 parser.add_argument("--output", type=Path, required=True)
 options = parser.parse_args()
 
-write_json(options.output, choose(pd.read_csv(options.summary)))
+
+def main() -> None:
+    write_json(options.output, choose(pd.read_csv(options.summary)))
+
+
+run(main, reads=[options.summary], writes=[options.output], arguments=options)

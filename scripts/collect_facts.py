@@ -18,4 +18,4 @@ def main() -> None:
     write_json(options.output, run_facts([meta | {"requests": len(records)} for meta, records in measurements]))
 
 
-run(main)
+run(main, reads=options.records, writes=[options.output], arguments=options)

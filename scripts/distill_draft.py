@@ -13,9 +13,10 @@ from dynatree.distillation.agreement import agreement
 from dynatree.distillation.card import model_card
 from dynatree.distillation.openings import HELD_OUT
 from dynatree.distillation.training import Recipe, distil, load_samples
-from dynatree.errors import DynatreeError
+from dynatree.files import write_json, write_text
 from dynatree.loading import load_pair, save_borrowing_draft
 from dynatree.models import ModelPair
+from dynatree.scripting import run
 
 NEW_TOKENS = 96
 
@@ -32,8 +33,7 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def main() -> None:
-    options = parse()
+def main(options: argparse.Namespace) -> None:
     torch.set_num_threads(options.threads)
     recipe = Recipe(**{name: getattr(options, name) for name in vars(Recipe())})
     pair = load_pair(options.target, device="cpu", dtype="float32")
@@ -59,13 +59,15 @@ def main() -> None:
         }
         | {f"top{rank}": share for rank, share in shares.items()}
     )
-    (options.output / "README.md").write_text(model_card(**report))
-    (options.output / "report.json").write_text(json.dumps(report, indent=2) + "\n")
+    write_text(options.output / "README.md", model_card(**report))
+    write_json(options.output / "report.json", report)
     print(json.dumps({name: report[name] for name in ("layers", "steps", "minutes", "top1", "top2", "top4")}))
 
 
-if __name__ == "__main__":
-    try:
-        main()
-    except DynatreeError as error:
-        sys.exit(f"error: {error}")
+options = parse()
+run(
+    lambda: main(options),
+    reads=[options.target, *sorted(options.samples.glob("*.safetensors"))],
+    writes=[options.output / name for name in ("model.safetensors", "README.md", "report.json")],
+    arguments=options,
+)

@@ -30,4 +30,9 @@ def main() -> None:
     write_json(options.output, illustrate(pair, prompts, options.options))
 
 
-run(main)
+run(
+    main,
+    reads=[options.target, options.draft, options.prompts],
+    writes=[options.output],
+    arguments=options,
+)

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 from dynatree.fetch import fetch
+from dynatree.files import MANIFEST
 from dynatree.scripting import run
 
 parser = argparse.ArgumentParser(description=__doc__)
@@ -12,4 +13,8 @@ parser.add_argument("--source", type=json.loads, required=True, help="the model'
 parser.add_argument("--output", type=Path, required=True, help="folder of the checkpoint")
 options = parser.parse_args()
 
-run(lambda: fetch(options.source, options.output))
+run(
+    lambda: fetch(options.source, options.output),
+    writes=[options.output / MANIFEST],
+    arguments=options,
+)

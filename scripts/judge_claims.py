@@ -32,4 +32,9 @@ def main() -> None:
     write_text(options.tex, claims_latex(ledger))
 
 
-run(main)
+run(
+    main,
+    reads=[options.claims, *options.requests, *options.summaries],
+    writes=[options.csv, options.tex],
+    arguments=options,
+)

@@ -40,4 +40,9 @@ def main() -> None:
     write_text(options.output, pd.DataFrame(rows).to_csv(index=False, float_format="%.6g"))
 
 
-run(main)
+run(
+    main,
+    reads=[options.target, options.draft, options.prompts, options.tuned],
+    writes=[options.output],
+    arguments=options,
+)

@@ -19,4 +19,9 @@ parser.add_argument(
 parser.add_argument("--output", type=Path, required=True)
 options = parser.parse_args()
 
-run(lambda: write_json(options.output, prepare(options.source, options.tokenizer, options.limits)))
+run(
+    lambda: write_json(options.output, prepare(options.source, options.tokenizer, options.limits)),
+    reads=[options.source.get("path"), options.tokenizer],
+    writes=[options.output],
+    arguments=options,
+)

@@ -4,7 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
-from dynatree.analysis.paper import render
+from dynatree.analysis.paper import TEMPLATES, render
 from dynatree.files import write_text
 from dynatree.scripting import run
 
@@ -25,4 +25,14 @@ def main() -> None:
     write_text(options.output, render(options.config, inputs, folders, options.output.parent))
 
 
-run(main)
+run(
+    main,
+    reads=[
+        *sorted(TEMPLATES.glob("*.j2")),
+        *options.summaries,
+        *(options.facts, options.tuned, options.claims, options.requests),
+        *options.published,
+    ],
+    writes=[options.output],
+    arguments=options,
+)

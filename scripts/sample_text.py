@@ -7,6 +7,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from dynatree.distillation.sampling import sample_text
+from dynatree.scripting import run
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("--target", type=Path, required=True, help="folder of the target checkpoint")
@@ -18,13 +19,19 @@ parser.add_argument("--seed", type=int, default=1)
 parser.add_argument("--threads", type=int, default=2)
 options = parser.parse_args()
 
-torch.set_num_threads(options.threads)
-sample_text(
-    AutoModelForCausalLM.from_pretrained(options.target, dtype=torch.float32),
-    AutoTokenizer.from_pretrained(options.target),
-    options.output,
-    options.shards,
-    options.sequences,
-    options.length,
-    options.seed,
-)
+
+def main() -> None:
+    torch.set_num_threads(options.threads)
+    sample_text(
+        AutoModelForCausalLM.from_pretrained(options.target, dtype=torch.float32),
+        AutoTokenizer.from_pretrained(options.target),
+        options.output,
+        options.shards,
+        options.sequences,
+        options.length,
+        options.seed,
+    )
+
+
+shards = [options.output / f"{index:04d}.safetensors" for index in range(options.shards)]
+run(main, reads=[options.target], writes=[path for path in shards if not path.exists()], arguments=options)

@@ -27,4 +27,4 @@ def main() -> None:
         write_text(path, pd.concat(frames).to_csv(index=False, float_format="%.6g"))
 
 
-run(main)
+run(main, reads=options.records, writes=[options.requests, options.summary], arguments=options)

@@ -7,11 +7,17 @@ import pandas as pd
 
 from dynatree.analysis.memory import summarise_memory
 from dynatree.files import write_text
+from dynatree.scripting import run
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("--measured", type=Path, nargs="+", required=True, help="CSV: one row per case and prompt")
 parser.add_argument("--summary", type=Path, required=True, help="CSV: one row per data set and case")
 options = parser.parse_args()
 
-measured = pd.concat([pd.read_csv(path) for path in options.measured], ignore_index=True)
-write_text(options.summary, summarise_memory(measured).to_csv(index=False, float_format="%.6g"))
+
+def main() -> None:
+    measured = pd.concat([pd.read_csv(path) for path in options.measured], ignore_index=True)
+    write_text(options.summary, summarise_memory(measured).to_csv(index=False, float_format="%.6g"))
+
+
+run(main, reads=options.measured, writes=[options.summary], arguments=options)

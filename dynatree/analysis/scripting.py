@@ -21,7 +21,7 @@ def draw(description: str, function: Callable) -> None:
         save(figure, options.pdf)
         save(figure, options.png)
 
-    run(work)
+    run(work, reads=options.input, writes=[options.pdf, options.png], arguments=options)
 
 
 def tabulate(description: str, function: Callable) -> None:
@@ -33,7 +33,7 @@ def tabulate(description: str, function: Callable) -> None:
         write_text(options.csv, frame.to_csv(index=False))
         write_text(options.tex, latex)
 
-    run(work)
+    run(work, reads=options.input, writes=[options.csv, options.tex], arguments=options)
 
 
 def _parse(description: str, *outputs: str) -> argparse.Namespace:

@@ -1,5 +1,6 @@
 """One look for all figures: Okabe and Ito's colour-blind-safe palette, one colour per method everywhere."""
 
+from io import BytesIO
 from pathlib import Path
 
 import matplotlib
@@ -8,6 +9,8 @@ matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
+
+from dynatree.files import write_bytes
 
 COLORS = {
     "autoregressive": "#999999",
@@ -41,8 +44,7 @@ plt.rcParams.update(
 
 def save(figure: Figure, path: Path) -> None:
     """Save as PDF or PNG by the suffix, with the same bytes for the same picture."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     metadata = {"CreationDate": None} if path.suffix == ".pdf" else {"Software": None}
-    partial = path.with_name(f".{path.name}")
-    figure.savefig(partial, format=path.suffix[1:], metadata=metadata)
-    partial.replace(path)
+    picture = BytesIO()
+    figure.savefig(picture, format=path.suffix[1:], metadata=metadata)
+    write_bytes(path, picture.getvalue())

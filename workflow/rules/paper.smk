@@ -64,4 +64,5 @@ rule compile_paper:
         folder=subpath(input.tex, parent=True),
         code=code_hash("scripts/compile_paper.py"),
     shell:
-        "python scripts/compile_paper.py --folder {params.folder:q} --bibliography {input.bibliography:q} >{log} 2>&1"
+        "python scripts/compile_paper.py --folder {params.folder:q} --bibliography {input.bibliography:q}"
+        " --included {input.included:q} >{log} 2>&1"
