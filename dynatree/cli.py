@@ -29,6 +29,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="command")
     _add_generate(commands.add_parser("generate", help="continue a prompt"))
     _add_check(commands.add_parser("check", help="verify that a target and a draft fit together"))
+    _add_trace(commands.add_parser("trace", help="say what a file of the pipeline was made from"))
     return parser
 
 
@@ -61,6 +62,12 @@ def _add_generate(parser: argparse.ArgumentParser) -> None:
 def _add_check(parser: argparse.ArgumentParser) -> None:
     _add_models(parser, Path)
     parser.set_defaults(run=_check, device="cpu", dtype="float32")
+
+
+def _add_trace(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", type=Path, help="a file that the pipeline made, such as paper/demo/dynatree.pdf")
+    parser.add_argument("value", nargs="?", help="follow only this number, as it is printed")
+    parser.set_defaults(run=_trace)
 
 
 def _method_options() -> dict[str, tuple[object, list[str]]]:
@@ -153,6 +160,13 @@ def _check(options: argparse.Namespace) -> int:
         print(f"{'ok  ' if finding.good else 'FAIL'}  {finding.subject:20} {finding.detail}")
         good &= finding.good
     return 0 if good else 1
+
+
+def _trace(options: argparse.Namespace) -> int:
+    from dynatree.trace import trace
+
+    print("\n".join(trace(options.file, options.value)))
+    return 0
 
 
 if __name__ == "__main__":
