@@ -56,6 +56,31 @@ def memory_cases(config: dict) -> dict[str, dict]:
     return _named(config["experiments"]["memory"]["methods"], config)
 
 
+def without_labels(job: dict) -> dict:
+    """What a measurement has to know of a job: all but the names that only readers see."""
+    groups = {name: group | {"cases": unlabelled(group["cases"])} for name, group in job["groups"].items()}
+    return job | {"groups": groups}
+
+
+def unlabelled(cases: dict[str, dict]) -> dict[str, dict]:
+    """``cases`` without their labels."""
+    return {key: {name: value for name, value in case.items() if name != "label"} for key, case in cases.items()}
+
+
+def labels(config: dict, experiment: str) -> dict[str, dict[str, str]]:
+    """How readers know the "cases" and "datasets" of an experiment: key -> label."""
+    if experiment == "memory":
+        cases = memory_cases(config)
+    else:
+        groups = GROUPS[experiment](config["experiments"][experiment], config).values()
+        cases = {key: case for group in groups for key, case in group["cases"].items()}
+    datasets = config["experiments"][experiment]["datasets"]
+    return {
+        "cases": {key: case["label"] for key, case in cases.items()},
+        "datasets": {name: config["prompts"][name]["label"] for name in datasets},
+    }
+
+
 def prompt_limits(config: dict, dataset: str) -> dict[str, int]:
     """What the prompts of a data set must satisfy for all experiments that use them, see :func:`prompts.prepare`."""
     made = [job for job in jobs(config).values() if job["dataset"] == dataset]

@@ -29,7 +29,7 @@ def prepare(settings: dict, tokenizer_folder: Path, limits: dict) -> dict:
     """Read, cut, tokenise and check the prompts of a data set.
 
     Args:
-        settings: the data set's section of the configuration: "label", "stands_for", "source", "count" and "tuning";
+        settings: the data set's section of the configuration: "name", "stands_for", "source", "count" and "tuning";
             for real data sets also "mode" and "length". In mode "tokens" texts are cut to ``length`` tokens; in mode
             "published" to at most ``length`` characters, as the original does.
         tokenizer_folder: folder of the target with its tokenizer.
@@ -37,7 +37,7 @@ def prepare(settings: dict, tokenizer_folder: Path, limits: dict) -> dict:
             tuning prompts must leave room for within the model's positions.
 
     Returns:
-        "label", "stands_for", "source" as a text, "prompts" and "tuning": each prompt has "id", "text" and "tokens".
+        "stands_for", "source" as a text, "prompts" and "tuning": each prompt has "id", "text" and "tokens".
 
     Raises:
         DynatreeError: too few usable texts, a prompt that is too short, too long or there twice, or an unreadable
@@ -47,11 +47,12 @@ def prepare(settings: dict, tokenizer_folder: Path, limits: dict) -> dict:
     tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder)
     limits = limits | {"positions": AutoConfig.from_pretrained(tokenizer_folder).max_position_embeddings}
     if settings.get("mode") == "tokens":  # known before anything is downloaded
-        _check_length(f"{settings['label']}: every prompt", settings["length"], limits, limits["new_tokens"])
+        _check_length(f"{settings['name']}: every prompt", settings["length"], limits, limits["new_tokens"])
     source, prompts = _read(settings, tokenizer)
     count = settings["count"]
-    _check_prompts(settings["label"], prompts, count, limits)
-    return {key: settings[key] for key in ("label", "stands_for")} | {
+    _check_prompts(settings["name"], prompts, count, limits)
+    return {
+        "stands_for": settings["stands_for"],
         "source": source,
         "prompts": prompts[:count],
         "tuning": prompts[count:],
@@ -169,7 +170,7 @@ MODES = {
 
 
 def _check_settings(settings: dict) -> None:
-    label, kind, mode = settings["label"], settings["source"]["kind"], settings.get("mode")
+    label, kind, mode = settings["name"], settings["source"]["kind"], settings.get("mode")
     kinds = sorted({"file"} | {kind for kind, _ in MODES})
     if kind not in kinds:
         raise DynatreeError(f"{label}: unknown kind of source {kind!r}; choose one of {', '.join(kinds)}")

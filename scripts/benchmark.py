@@ -2,16 +2,19 @@
 
 import argparse
 import json
+import sys
 from pathlib import Path
 
 import torch
 
 from dynatree.benchmark.environment import environment, now
-from dynatree.benchmark.protocol import measure
+from dynatree.benchmark.planning import assemble, missing, valid
+from dynatree.benchmark.protocol import compare, measure
 from dynatree.benchmark.records import Journal, write_records
 from dynatree.benchmark.settings import resolve
 from dynatree.files import MANIFEST, read_json, sha256
 from dynatree.loading import load_pair
+from dynatree.locks import file_lock
 from dynatree.scripting import run
 
 
@@ -22,46 +25,49 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--target", type=Path, required=True, help="folder of the target")
     parser.add_argument("--draft", type=Path, required=True, help="folder of the draft")
     parser.add_argument("--prompts", type=Path, required=True, help="prepared prompts")
-    parser.add_argument("--output", type=Path, required=True, help="file for the records")
+    parser.add_argument("--journal", type=Path, required=True, help="file of every request that ever finished")
+    parser.add_argument("--output", type=Path, required=True, help="file for the records that count")
     parser.add_argument("--code", required=True, help="fingerprint of the code that runs")
     parser.add_argument("--threads", type=int, required=True)
     return parser.parse_args()
 
 
-def describe(folder: Path, model) -> dict:
+def describe(folder: Path) -> dict:
     manifest = folder / MANIFEST
     return {
         "folder": str(folder),
         "sha256": sha256(manifest if manifest.exists() else folder / "model.safetensors"),
-        "parameters": model.num_parameters(),
     }
-
-
-def identity(meta: dict) -> dict:
-    """What must be the same for records to be continued: all but the commit, whose fingerprint says what matters."""
-    machine = {key: value for key, value in meta["environment"].items() if key not in ("commit", "uncommitted_changes")}
-    return meta | {"environment": machine}
 
 
 def main(options: argparse.Namespace) -> None:
     torch.set_num_threads(options.threads)
     tuned = read_json(options.tuned, "run the pipeline again") if options.tuned else {}
     job = resolve(options.job, tuned)
-    prompts = read_json(options.prompts, "delete it and run the pipeline again")
-    pair = load_pair(options.target, options.draft, job["device"], job["dtype"])
-    meta = {
+    data = read_json(options.prompts, "delete it and run the pipeline again")
+    prompts = data[job["split"]][: job["prompts"]]
+    about = {
+        "started": now(),
         "job": job,
         "code": options.code,
-        "dataset": {name: prompts[name] for name in ("label", "stands_for", "source")},
+        "dataset": {name: data[name] for name in ("stands_for", "source")},
         "prompts_sha256": sha256(options.prompts),
-        "models": {"target": describe(options.target, pair.target), "draft": describe(options.draft, pair.draft)},
-        "environment": environment(pair.device),
+        "models": {"target": describe(options.target), "draft": describe(options.draft)},
+        "environment": environment(torch.device(job["device"])),
     }
-    journal = Journal(options.output.with_suffix(".journal"), identity(meta))
-    started = now()
-    records = measure(pair, prompts[job["split"]][: job["prompts"]], job, journal)
-    write_records(options.output, meta | {"started": started, "finished": now()}, records)
-    journal.close()
+    with file_lock(options.journal.with_suffix(".lock"), exclusive=True, holder="another measurement of this job"):
+        journal = Journal(options.journal)
+        finished = valid(journal, prompts, about)
+        todo = missing(finished, prompts, job)
+        print(f"{len(finished)} requests are in {options.journal}, {len(todo)} are to be measured", file=sys.stderr)
+        if todo:
+            pair = load_pair(options.target, options.draft, job["device"], job["dtype"])
+            for role, model in (("target", pair.target), ("draft", pair.draft)):
+                about["models"][role]["parameters"] = model.num_parameters()
+            measure(pair, todo, about, journal)
+        measurement = assemble(journal, prompts, about)
+        compare(measurement.records, exact=job["dtype"] == "float32")
+        write_records(options.output, measurement)
 
 
 options = parse()

@@ -14,8 +14,7 @@ options = parser.parse_args()
 
 
 def main() -> None:
-    measurements = read_all(options.records, mixed_formats=True)
-    write_json(options.output, run_facts([meta | {"requests": len(records)} for meta, records in measurements]))
+    write_json(options.output, run_facts(read_all(options.records, mixed_formats=True)))
 
 
 run(main, reads=options.records, writes=[options.output], arguments=options)

@@ -33,8 +33,8 @@ def main() -> None:
     rows = []
     for key, case in cases.items():
         for prompt in prompts["prompts"][: job["prompts"]]:
-            names = {"dataset": job["dataset"], "dataset_label": prompts["label"], "stands_for": prompts["stands_for"]}
-            names |= {"case": key, "label": case["label"], "prompt": prompt["id"], "new_tokens": job["new_tokens"]}
+            names = {"dataset": job["dataset"], "stands_for": prompts["stands_for"]}
+            names |= {"case": key, "prompt": prompt["id"], "new_tokens": job["new_tokens"]}
             how = "CUDA allocator" if pair.device.type == "cuda" else "live tensors"
             rows.append(names | measure_memory(pair, prompt["tokens"], case, job["new_tokens"]) | {"how": how})
     write_text(options.output, pd.DataFrame(rows).to_csv(index=False, float_format="%.6g"))

@@ -20,9 +20,9 @@ options = parser.parse_args()
 def main() -> None:
     requests, summaries = [], []
     measurements = read_all(options.records, options.mixed_formats)
-    for path, (meta, records) in zip(options.records, measurements, strict=True):
-        requests.append(per_request(path.stem, meta, records))
-        summaries.append(summarise(meta, requests[-1]))
+    for path, measurement in zip(options.records, measurements, strict=True):
+        requests.append(per_request(path.stem, measurement))
+        summaries.append(summarise(measurement.job, requests[-1]))
     for path, frames in ((options.requests, requests), (options.summary, summaries)):
         write_text(path, pd.concat(frames).to_csv(index=False, float_format="%.6g"))
 

@@ -37,7 +37,7 @@ def model(tmp_path_factory):
 
 
 def section(source: dict, count: int = 2, tuning: int = 1, **cut) -> dict:
-    return {"label": "L", "stands_for": "PG-19", "source": source, "count": count, "tuning": tuning} | cut
+    return {"name": "L", "stands_for": "PG-19", "source": source, "count": count, "tuning": tuning} | cut
 
 
 def parquet(path: Path, lines: list, column: str = "text") -> dict:
@@ -93,8 +93,7 @@ def test_a_file_gives_its_first_prompts_for_measuring_and_its_last_for_tuning(tm
     assert [prompt["id"] for prompt in prepared["prompts"]] == ["a", "b"]
     assert [prompt["id"] for prompt in prepared["tuning"]] == ["e"]
     assert prepared["tuning"][0]["tokens"] == byte_tokenizer()("eeeee").input_ids
-    assert {key: prepared[key] for key in ("label", "stands_for", "source")} == {
-        "label": "L",
+    assert {key: prepared[key] for key in ("stands_for", "source")} == {
         "stands_for": "PG-19",
         "source": "S",
     }

@@ -25,10 +25,12 @@ from types import SimpleNamespace
 import jinja2
 import pandas as pd
 
+from dynatree.analysis.labels import with_labels
 from dynatree.analysis.latex import escape
 from dynatree.analysis.statistics import Comparison, compare
 from dynatree.analysis.tables.booktabs import number
 from dynatree.errors import DynatreeError
+from dynatree.experiments import labels
 
 TEMPLATES = Path(__file__).resolve().parents[2] / "paper"
 
@@ -46,7 +48,9 @@ def render(config: dict, inputs: dict[str, Path | list[Path]], folders: dict[str
     Raises:
         DynatreeError: a template uses a name that does not exist.
     """
-    results = {path.stem: _rows(pd.read_csv(path)) for path in inputs["summaries"]}
+    results = {
+        path.stem: _rows(with_labels(pd.read_csv(path), labels(config, path.stem))) for path in inputs["summaries"]
+    }
     requests = pd.read_csv(inputs["requests"])
     published = {path.stem: pd.read_csv(path) for path in inputs["published"]}
     relative = {kind: os.path.relpath(folder, home.resolve()) for kind, folder in folders.items()}

@@ -1,11 +1,13 @@
 """What the scripts of figures and tables share."""
 
 import argparse
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 
+from dynatree.analysis.labels import with_labels
 from dynatree.files import read_json, write_text
 from dynatree.scripting import run
 
@@ -17,7 +19,7 @@ def draw(description: str, function: Callable) -> None:
     options = _parse(description, "pdf", "png")
 
     def work() -> None:
-        figure = function(*map(_read, options.input))
+        figure = function(*_inputs(options))
         save(figure, options.pdf)
         save(figure, options.png)
 
@@ -29,7 +31,7 @@ def tabulate(description: str, function: Callable) -> None:
     options = _parse(description, "csv", "tex")
 
     def work() -> None:
-        frame, latex = function(*map(_read, options.input))
+        frame, latex = function(*_inputs(options))
         write_text(options.csv, frame.to_csv(index=False))
         write_text(options.tex, latex)
 
@@ -39,10 +41,18 @@ def tabulate(description: str, function: Callable) -> None:
 def _parse(description: str, *outputs: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--input", type=Path, nargs="*", default=[], help="CSV or JSON files")
+    parser.add_argument("--labels", type=json.loads, help="names of the cases and data sets, as JSON")
     for name in outputs:
         parser.add_argument(f"--{name}", type=Path, required=True)
     return parser.parse_args()
 
 
-def _read(path: Path):
-    return pd.read_csv(path) if path.suffix == ".csv" else read_json(path, "run the pipeline again")
+def _inputs(options: argparse.Namespace) -> list:
+    return [_read(path, options.labels) for path in options.input]
+
+
+def _read(path: Path, labels: dict | None):
+    if path.suffix != ".csv":
+        return read_json(path, "run the pipeline again")
+    frame = pd.read_csv(path)
+    return with_labels(frame, labels) if labels and "case" in frame else frame

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 
+from dynatree.analysis.statistics import levelled
 from dynatree.analysis.vocabulary import BASELINE
 
 
@@ -64,6 +65,7 @@ def describe(choice: str | dict) -> str:
 
 def with_speedup(requests: pd.DataFrame) -> pd.DataFrame:
     """``requests`` with a column ``speedup``: throughput over the baseline's on the same job, group and prompt."""
+    requests = levelled(requests)
     keys = ["job", "group", "prompt"]
     baseline = requests[requests["case"] == BASELINE].groupby(keys)["throughput"].median().rename("_baseline")
     joined = requests.join(baseline, on=keys)

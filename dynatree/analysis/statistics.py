@@ -11,6 +11,7 @@ from scipy import stats
 RESAMPLES = 10_000
 CONFIDENCE = 0.95
 SEED = 20_250_101
+BASELINE = "autoregressive"
 EQUAL = 1e-12  # log ratios closer than this differ by rounding only
 
 
@@ -85,11 +86,31 @@ class Comparison(NamedTuple):
     n: int
 
 
+TIMED = ("throughput", "ttft_ms", "tpot_ms")
+
+
+def levelled(requests: pd.DataFrame) -> pd.DataFrame:
+    """``requests`` with the times of all sessions on the level of the first, by the baselines they are paired with.
+
+    Where a case was measured again later, the machine may have been faster or slower. Both sessions measured the
+    baseline on the same prompt: dividing by it, and multiplying by the first session's, leaves ratios between cases
+    that are ratios of their speed-ups. Within one session nothing changes.
+    """
+    if (requests.groupby("job")["baseline"].nunique() <= 1).all():
+        return requests
+    keys = ["job", "group", "prompt"]
+    baselines = requests[requests["case"] == BASELINE].groupby([*keys, "baseline"])[list(TIMED)].median()
+    factors = baselines.groupby(keys).transform("first") / baselines
+    scale = factors.reindex(pd.MultiIndex.from_frame(requests[[*keys, "baseline"]])).set_axis(requests.index)
+    return requests.assign(**{name: requests[name] * scale[name] for name in TIMED})
+
+
 def paired_ratios(requests: pd.DataFrame, case: str, other: str, quantity: str) -> pd.Series:
     """``case`` over ``other`` in ``quantity`` for every job, data set, group and prompt that has both.
 
     Repetitions count once, by their median. Where the quantity is missing or zero on one side there is no ratio.
     """
+    requests = levelled(requests)
     keys = [requests[name].astype(str) for name in ("job", "dataset", "group", "prompt")]
     medians = requests[quantity].groupby([requests["case"], *keys]).median()
     pairs = medians.unstack("case").reindex(columns=[case, other])

@@ -12,11 +12,12 @@ from dynatree.analysis.statistics import (
     holm,
     interval,
     looping_share,
+    paired_ratios,
     paired_test,
     published_acceptance,
     time_per_token,
 )
-from dynatree.benchmark.records import Record, read_records
+from dynatree.benchmark.records import Measurement, Record, read_records
 from dynatree.errors import DynatreeError
 
 BASELINE = "autoregressive"
@@ -24,15 +25,15 @@ REMEDY = "delete the older files and run the pipeline again"
 LARGEST_MARGIN = 1.0  # logits
 
 SAME = {
-    "code": lambda meta: meta["code"],
-    "machines": lambda meta: [meta["environment"][key] for key in ("machine", "device", "threads", "versions")],
-    "models": lambda meta: [meta["models"][role]["sha256"] for role in ("target", "draft")],
+    "code": lambda session: session["code"],
+    "machines": lambda session: [session["environment"][key] for key in ("machine", "device", "threads", "versions")],
+    "models": lambda session: [session["models"][role]["sha256"] for role in ("target", "draft")],
 }
-SAME_FORMAT = {"number formats": lambda meta: meta["job"]["dtype"]}
+SAME_FORMAT = {"number formats": lambda session: session["job"]["dtype"]}
 
 
-def read_all(paths: list[Path], mixed_formats: bool = False) -> list[tuple[dict, list[Record]]]:
-    """Read measurements that belong together: the meta and the records of each file.
+def read_all(paths: list[Path], mixed_formats: bool = False) -> list[Measurement]:
+    """Read measurements that belong together, one from each file.
 
     Args:
         paths: files of records.
@@ -43,19 +44,20 @@ def read_all(paths: list[Path], mixed_formats: bool = False) -> list[tuple[dict,
             case's tokens differ from the baseline's in float32, or in another format lie further than
             ``LARGEST_MARGIN`` from the target's own choice.
     """
-    files = [(path, *read_records(path)) for path in paths]
+    measurements = [read_records(path) for path in paths]
     for name, read in (SAME if mixed_formats else SAME | SAME_FORMAT).items():
-        values = {str(read(meta)): path for path, meta, _ in files}
+        files = zip(paths, measurements, strict=True)
+        values = {str(read(session)): path for path, found in files for session in found.sessions.values()}
         if len(values) > 1:
             raise DynatreeError(f"{' and '.join(map(str, values.values()))} come from different {name}; {REMEDY}")
-    for path, meta, records in files:
-        _check_outputs(path, meta, records)
-    return [(meta, records) for _, meta, records in files]
+    for path, measurement in zip(paths, measurements, strict=True):
+        _check_outputs(path, measurement)
+    return measurements
 
 
-def _check_outputs(path: Path, meta: dict, records: list[Record]) -> None:
-    exact = meta["job"]["dtype"] == "float32"
-    for record in records:
+def _check_outputs(path: Path, measurement: Measurement) -> None:
+    exact = measurement.job["dtype"] == "float32"
+    for record in measurement.records:
         if exact and record.divergence is not None:
             raise DynatreeError(
                 f"{path}: {record.case} differs from the baseline on prompt {record.prompt!r}; it is not lossless"
@@ -67,28 +69,28 @@ def _check_outputs(path: Path, meta: dict, records: list[Record]) -> None:
             )
 
 
-def per_request(job: str, meta: dict, records: list[Record]) -> pd.DataFrame:
-    """One row per record with the derived quantities of a single request."""
+def per_request(name: str, measurement: Measurement) -> pd.DataFrame:
+    """One row per record of the job ``name`` with the derived quantities of a single request."""
     rows = []
-    for record in records:
-        case = meta["job"]["groups"][record.group]["cases"][record.case]
-        rows.append(_names(job, meta, record, case) | _quantities(record, case) | case.get("factors", {}))
+    for record in measurement.records:
+        case = measurement.job["groups"][record.group]["cases"][record.case]
+        rows.append(_names(name, measurement, record, case) | _quantities(record, case) | case.get("factors", {}))
     return pd.DataFrame(rows)
 
 
-def _names(job: str, meta: dict, record: Record, case: dict) -> dict:
+def _names(name: str, measurement: Measurement, record: Record, case: dict) -> dict:
     return {
-        "experiment": meta["job"]["experiment"],
-        "job": job,
-        "dataset": meta["job"]["dataset"],
-        "dataset_label": meta["dataset"]["label"],
-        "stands_for": meta["dataset"]["stands_for"],
+        "experiment": measurement.job["experiment"],
+        "job": name,
+        "dataset": measurement.job["dataset"],
+        "stands_for": measurement.sessions[record.session]["dataset"]["stands_for"],
         "group": record.group,
         "case": record.case,
-        "label": case["label"],
         "method": case["method"],
         "engine": case["engine"],
-        "dtype": meta["job"]["dtype"],
+        "dtype": measurement.job["dtype"],
+        "session": record.session,
+        "baseline": record.baseline,
         "prompt": record.prompt,
         "prompt_tokens": record.prompt_tokens,
         "repetition": record.repetition,
@@ -122,6 +124,7 @@ def _quantities(record: Record, case: dict) -> dict:
         "identical": record.divergence is None,
         "margin": record.margin,
         "load": record.load,
+        "clock": record.clock,
     }
 
 
@@ -152,33 +155,34 @@ AVERAGED = (
 WITH_INTERVAL = ("throughput", "ttft_ms", "tpot_ms", "tokens_per_round", "acceptance_rate")
 
 
-def summarise(meta: dict, requests: pd.DataFrame) -> pd.DataFrame:
+def summarise(job: dict, requests: pd.DataFrame) -> pd.DataFrame:
     """One row per group and case of a job: means over prompts, the paired speed-up, its test, 95 % intervals.
 
     Repetitions of a prompt count once, by their median. The speed-up is the geometric mean over prompts of the
-    throughput divided by the baseline's on the same prompt; p-values are Holm-corrected over the cases of a group.
+    throughput divided by that of the baseline it is paired with; p-values are Holm-corrected over the cases of a group.
     """
     return pd.concat(
-        [_group_rows(meta, requests[requests["group"] == group], group) for group in meta["job"]["groups"]],
+        [_group_rows(job, requests[requests["group"] == group], group) for group in job["groups"]],
         ignore_index=True,
     )
 
 
-def _group_rows(meta: dict, requests: pd.DataFrame, group: str) -> pd.DataFrame:
+def _group_rows(job: dict, requests: pd.DataFrame, group: str) -> pd.DataFrame:
     per_prompt = requests.groupby(["case", "prompt"], sort=False).median(numeric_only=True)
     identical = requests.groupby(["case", "prompt"], sort=False)["identical"].all()
-    baseline = per_prompt.loc[BASELINE, "throughput"]
     rows = []
-    for case, settings in meta["job"]["groups"][group]["cases"].items():
+    for case, settings in job["groups"][group]["cases"].items():
         values = per_prompt.loc[case]
-        ratios = values["throughput"] / baseline
+        ratios = (
+            values["throughput"] ** 0 if case == BASELINE else paired_ratios(requests, case, BASELINE, "throughput")
+        )
         p, effect = paired_test(np.log(ratios)) if case != BASELINE else (np.nan, np.nan)
         first = requests[requests["case"] == case].iloc[0]
         row = {name: first[name] for name in NAMES}
         row |= {
             "options": json.dumps(settings["options"]),
             "prompts": len(values),
-            "repetitions": meta["job"]["repetitions"],
+            "repetitions": job["repetitions"],
             "new_tokens": int(values["new_tokens"].max()),
             "identical": int(identical.loc[case].sum()),
             "margin": values["margin"].max() if "margin" in values else np.nan,
@@ -194,15 +198,21 @@ def _group_rows(meta: dict, requests: pd.DataFrame, group: str) -> pd.DataFrame:
     return frame
 
 
+def _against_baseline(requests: pd.DataFrame, case: str, prompts: int) -> tuple[pd.Series, float, float]:
+    """The speed-ups by prompt, the p-value and the effect size."""
+    if case == BASELINE:
+        return pd.Series(np.ones(prompts)), np.nan, np.nan
+    ratios = paired_ratios(requests, case, BASELINE, "throughput")
+    return ratios, *paired_test(np.log(ratios))
+
+
 NAMES = (
     "experiment",
     "job",
     "dataset",
-    "dataset_label",
     "stands_for",
     "group",
     "case",
-    "label",
     "method",
     "engine",
     "dtype",
@@ -216,15 +226,16 @@ def _with_bounds(name: str, values: pd.Series, statistic=np.mean) -> dict[str, f
     return {name: centre, f"{name}_low": low, f"{name}_high": high}
 
 
-def run_facts(metas: list[dict]) -> dict:
+def run_facts(measurements: list[Measurement]) -> dict:
     """What the paper says about a run: its machine, models, texts and times."""
-    first = metas[0]
+    last = max((measurement.latest for measurement in measurements), key=lambda session: session["started"])
+    times = [record.time for measurement in measurements for record in measurement.records]
     return {
-        "environment": first["environment"],
-        "models": first["models"],
-        "code": first["code"],
-        "datasets": {meta["job"]["dataset"]: meta["dataset"] for meta in metas},
-        "requests": sum(meta["requests"] for meta in metas),
-        "started": min(meta["started"] for meta in metas),
-        "finished": max(meta["finished"] for meta in metas),
+        "environment": last["environment"],
+        "models": last["models"],
+        "code": last["code"],
+        "datasets": {measurement.job["dataset"]: measurement.latest["dataset"] for measurement in measurements},
+        "requests": len(times),
+        "started": min(times),
+        "finished": max(times),
     }

@@ -8,69 +8,65 @@ import torch
 from tqdm import tqdm
 
 from dynatree.benchmark.audit import largest_gap
-from dynatree.benchmark.environment import load
-from dynatree.benchmark.records import Journal, Record, requests
+from dynatree.benchmark.environment import clock, load, now
+from dynatree.benchmark.planning import BASELINE, Request, prompt_hash
+from dynatree.benchmark.records import Journal, Record
 from dynatree.benchmark.references import reference
 from dynatree.decoding import generate
 from dynatree.errors import DynatreeError
 from dynatree.models import ModelPair
 
-BASELINE = "autoregressive"
 WARM_UP_TOKENS = 16
 
 
-def measure(pair: ModelPair, prompts: list[dict], job: dict, journal: Journal) -> list[Record]:
-    """Run every case on every prompt and compare what they emit.
+def measure(pair: ModelPair, requests: list[Request], about: dict, journal: Journal) -> None:
+    """Run requests in one session and compare what they emit with the baseline.
 
     Args:
         pair: target and draft.
-        prompts: each with "id" and "tokens".
-        job: see :func:`dynatree.experiments.jobs`, with the options of all cases; each group has the autoregressive
-            baseline.
-        journal: takes each finished record; those it already holds are not measured again.
-
-    Returns:
-        All records in the order they ran. In float32 their outputs equal the baseline's. In other formats, where
-        passes over one token and over many round differently, each record holds the largest gap between a
-        teacher-forced argmax and an emitted token.
+        requests: see :func:`dynatree.benchmark.planning.missing`; at least one.
+        about: what is known about the session: its "job", with the options of all cases, and all else to be recorded.
+        journal: takes each finished record. In float32 its outputs equal the baseline's. In other formats, where
+            passes over one token and over many round differently, a record holds the largest gap between a
+            teacher-forced argmax and an emitted token.
 
     Raises:
         DynatreeError: in float32, a case emits other tokens than the baseline; the message says where.
     """
+    job = about["job"]
     exact = job["dtype"] == "float32"
-    done = {record.key for record in journal.records}
-    planned = enumerate(requests(prompts, job["groups"], job["repetitions"]))
-    todo = [(order, *what) for order, what in planned if (what[1]["id"], *what[2:], what[0]) not in done]
-    if todo:
-        _warm_up(pair, prompts, job)
-    for order, repetition, prompt, group, case in tqdm(todo, desc="measuring", unit="request", file=sys.stderr):
+    session = journal.begin(about)
+    _warm_up(pair, requests, job)
+    for order, repetition, prompt, group, case in tqdm(requests, desc="measuring", unit="request", file=sys.stderr):
         settings = job["groups"][group]
         tokens = prompt["tokens"][: settings["prompt_tokens"]]
-        before = load()
+        conditions = {"time": now(), "load": load(), "clock": clock(pair.device)}
         with _quiet(pair.device):
             measured = run_case(pair, tokens, settings["cases"][case], settings["new_tokens"])
         record = Record(
+            session=session,
+            baseline=session,
             prompt=prompt["id"],
             prompt_tokens=len(tokens),
+            prompt_sha256=prompt_hash(tokens),
             group=group,
             case=case,
             repetition=repetition,
             order=order,
             divergence=None,
             margin=None if exact else largest_gap(pair, tokens, measured["tokens"]),
-            load=before,
+            **conditions,
             **measured,
         )
         journal.add(record)
-        _compare(journal.records, exact)
-    return sorted(journal.records, key=lambda record: record.order)
+        compare([one for one in journal.records if one.session == session], exact)
 
 
-def _compare(records: list[Record], exact: bool) -> None:
-    """Note where each record differs from the baseline on its prompt, once that has run; raise if it must not."""
-    baselines = {(record.prompt, record.group): record.tokens for record in records if record.case == BASELINE}
+def compare(records: list[Record], exact: bool) -> None:
+    """Note where each record differs from its baseline, if that is among the records; raise if it must not."""
+    baselines = {(one.prompt, one.group, one.session): one.tokens for one in records if one.case == BASELINE}
     for record in records:
-        expected = baselines.get((record.prompt, record.group))
+        expected = baselines.get((record.prompt, record.group, record.baseline))
         if expected is not None:
             record.divergence = first_difference(record.tokens, expected)
             if exact and record.divergence is not None:
@@ -85,9 +81,10 @@ def first_difference(tokens: list[int], expected: list[int]) -> int | None:
     return next((index for index, (ours, theirs) in pairs if ours != theirs), min(len(tokens), len(expected)))
 
 
-def _warm_up(pair: ModelPair, prompts: list[dict], job: dict) -> None:
-    """Unrecorded requests of each kind of method the job has."""
-    cases = [case for group in job["groups"].values() for case in group["cases"].values()]
+def _warm_up(pair: ModelPair, requests: list[Request], job: dict) -> None:
+    """Unrecorded requests of each kind of method that is to be measured."""
+    cases = [job["groups"][group]["cases"][case] for *_, group, case in requests]
+    prompts = [prompt for _, _, prompt, _, _ in requests]
     kinds = {(case["engine"], case["method"]): case for case in reversed(cases)}
     new_tokens = min(WARM_UP_TOKENS, *(group["new_tokens"] for group in job["groups"].values()))
     for index in range(job["warmup"]):

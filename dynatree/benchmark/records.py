@@ -1,9 +1,10 @@
-"""Raw records of a measurement: what is stored, the journal that survives interruptions, and reading them back."""
+"""Raw records: the journal that every finished request goes to, and the file of those that count for a run."""
 
 import json
 import os
+import secrets
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -16,12 +17,15 @@ class Record:
     """One request: a prompt continued by a method.
 
     Attributes:
+        session: id of the session that ran it, see :class:`Journal`.
+        baseline: id of the session whose baseline it is paired with.
         prompt: id of the prompt.
         prompt_tokens: its length.
+        prompt_sha256: hash of its tokens.
         group: the group of cases it belongs to, which share the baseline.
         case: key of the case within its group.
         repetition: 0, 1, ...
-        order: number of the request in the job, in the order they ran.
+        order: number of the request in the job, in the order they are to run.
         tokens: the emitted ids.
         divergence: index of the first token that differs from autoregressive decoding; None if none does. A journal
             may hold None because the baseline had yet to run.
@@ -30,11 +34,16 @@ class Record:
         rounds: target forwards after prefill.
         draft_forwards, verified, accepted, drafted_depth: see :class:`dynatree.decoding.Stats`; None where a
             reference does not tell.
+        time: when the request started, UTC.
         load: load average of the machine before the request.
+        clock: clock of the processor or GPU before the request, MHz; None where it is not known.
     """
 
+    session: str
+    baseline: str
     prompt: str
     prompt_tokens: int
+    prompt_sha256: str
     group: str
     case: str
     repetition: int
@@ -48,91 +57,140 @@ class Record:
     verified: int | None
     accepted: int | None
     drafted_depth: int | None
+    time: str
     load: float
+    clock: float | None
 
     @property
-    def key(self) -> tuple[str, str, str, int]:
+    def key(self) -> tuple[int, str, str, str]:
         """What identifies the request within its job."""
-        return self.prompt, self.group, self.case, self.repetition
+        return self.repetition, self.prompt, self.group, self.case
+
+
+@dataclass
+class Measurement:
+    """What counts for a run.
+
+    Attributes:
+        job: what was measured, see :func:`dynatree.experiments.jobs`.
+        sessions: id -> what is known about the session, for every session that a record names.
+        records: one per request; of the baseline one per session that others are paired with.
+    """
+
+    job: dict
+    sessions: dict[str, dict]
+    records: list[Record]
+
+    @property
+    def latest(self) -> dict:
+        """The session that began last."""
+        return max(self.sessions.values(), key=lambda session: session["started"])
 
 
 class Journal:
-    """Finished records of a job that still runs, one line each; a restart of the same job goes on after them.
+    """Every request of a job that ever finished, one line each, in a file that only grows.
+
+    Each process that measures is a session. It writes one line about itself before its records: what it measures, on
+    which machine, with which code, models and versions.
 
     Args:
-        path: the journal's file.
-        meta: what the job measures and where. A journal whose meta differs is set aside as ``*.superseded``.
+        path: the journal's file; it need not exist.
+
+    Attributes:
+        sessions: id -> what is known about the session.
+        records: the records of all sessions in the order they were finished.
     """
 
-    def __init__(self, path: Path, meta: dict):
+    def __init__(self, path: Path):
         self.path = path
-        self.records = self._resume(meta)
-        if not self.records:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(json.dumps(meta) + "\n")
+        self.sessions: dict[str, dict] = {}
+        self.records: list[Record] = []
+        damaged = sum(not self._read(line) for line in path.read_bytes().splitlines()) if path.exists() else 0
+        if damaged:
+            print(f"{path}: {damaged} damaged line(s) left out; these requests are measured again", file=sys.stderr)
 
-    def _resume(self, meta: dict) -> list[Record]:
-        if not self.path.exists():
-            return []
-        lines = self.path.read_text().split("\n")
-        if _parse(lines[0]) != json.loads(json.dumps(meta)):
-            aside = self.path.with_suffix(".superseded")
-            self.path.replace(aside)
-            print(f"the journal is of another measurement; kept as {aside}", file=sys.stderr)
-            return []
-        # The last line is empty, or torn by an interruption: what counts is whole lines.
-        records = [Record(**_parse(line)) for line in lines[1:-1]]
-        self.path.write_text("\n".join(lines[: len(records) + 1]) + "\n")
-        print(f"continuing after {len(records)} finished records", file=sys.stderr)
-        return records
+    def _read(self, line: bytes) -> bool:
+        """Take a line; False if it was torn by an interruption or is damaged."""
+        try:
+            content = json.loads(line)
+            if "about" in content:
+                self.sessions[content["session"]] = content["about"]
+                return True
+            record = Record(**content)
+        except (ValueError, TypeError):
+            return False
+        if record.session in self.sessions:
+            self.records.append(record)
+        return record.session in self.sessions
+
+    def begin(self, about: dict) -> str:
+        """Begin a session; returns its id."""
+        session = f"{about['started']}-{secrets.token_hex(3)}"
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        if self.path.exists() and not self.path.read_bytes().endswith(b"\n"):
+            self._append("\n")
+        self._append(json.dumps({"session": session, "about": about}) + "\n")
+        self.sessions[session] = about
+        return session
 
     def add(self, record: Record) -> None:
         """Append a record and make sure it is on disk."""
-        with self.path.open("a") as stream:
-            stream.write(json.dumps(asdict(record)) + "\n")
-            stream.flush()
-            os.fsync(stream.fileno())
+        self._append(json.dumps(asdict(record)) + "\n")
         self.records.append(record)
 
-    def close(self) -> None:
-        """Remove the journal, when its records are safe elsewhere."""
-        self.path.unlink()
+    def _append(self, text: str) -> None:
+        with self.path.open("a") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
 
 
-def write_records(path: Path, meta: dict, records: list[Record]) -> None:
+def write_records(path: Path, measurement: Measurement) -> None:
     """Write a finished measurement."""
-    write_json(path, {"meta": meta, "records": [asdict(record) for record in records]})
+    content = {"job": measurement.job, "sessions": measurement.sessions}
+    write_json(path, content | {"records": [asdict(record) for record in measurement.records]})
 
 
-def read_records(path: Path) -> tuple[dict, list[Record]]:
+def read_records(path: Path) -> Measurement:
     """Read a finished measurement.
 
     Raises:
-        DynatreeError: the file is missing, damaged, or not a measurement.
+        DynatreeError: the file is missing, damaged, or not a measurement. A damaged file is set aside as
+            ``*.damaged``, so that the next run makes it again from the journal.
     """
-    content = read_json(path, "delete it and run the pipeline again")
     try:
-        return content["meta"], [Record(**record) for record in content["records"]]
+        content = read_json(path, "run the pipeline again, which makes it from its journal")
+        records = [Record(**record) for record in content["records"]]
+        return Measurement(content["job"], content["sessions"], records)
+    except DynatreeError:
+        _set_aside(path)
+        raise
     except (KeyError, TypeError) as error:
+        _set_aside(path)
         names = ", ".join(field.name for field in fields(Record))
-        raise DynatreeError(f"{path} is not a file of records with {names}: {error}") from error
+        raise DynatreeError(
+            f"{path} is not a file of records with {names}: {error}; run the pipeline again, which makes it anew"
+        ) from error
 
 
-def requests(prompts: list[dict], groups: dict, repetitions: int) -> Iterator[tuple[int, dict, str, str]]:
-    """All requests of a job in order: (repetition, prompt, group, case), all cases interleaved within each prompt.
+def _set_aside(path: Path) -> None:
+    if path.exists():
+        path.replace(path.with_name(f"{path.name}.damaged"))
 
-    The case that goes first changes from prompt to prompt, so that none always runs on a warm or a cold machine.
+
+def pair_with_baselines(records: Iterable[Record], baselines: Iterable[Record]) -> list[Record]:
+    """Tell each record the session of its baseline: its own, or else the first later one that has it.
+
+    Returns:
+        The records and the baselines they need, in the order they are to run.
     """
-    cases = [(name, case) for name, group in groups.items() for case in group["cases"]]
-    for repetition in range(repetitions):
-        for index, prompt in enumerate(prompts):
-            first = (index + repetition) % len(cases)
-            for group, case in cases[first:] + cases[:first]:
-                yield repetition, prompt, group, case
-
-
-def _parse(line: str) -> dict | None:
-    try:
-        return json.loads(line)
-    except ValueError:
-        return None
+    found: dict[tuple, list[Record]] = {}
+    for baseline in baselines:
+        found.setdefault(baseline.key[:3], []).append(baseline)
+    needed = {}
+    for record in records:
+        others = found[record.key[:3]]
+        chosen = next((one for one in others if one.session >= record.session), others[-1])
+        record.baseline = chosen.session
+        needed[chosen.key, chosen.session] = chosen
+    return sorted([*records, *needed.values()], key=lambda record: (record.order, record.session))

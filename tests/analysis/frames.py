@@ -48,7 +48,8 @@ def request_frame(datasets=tuple(DATASETS), cases=tuple(LABELS)) -> pd.DataFrame
                 factor = SPEED[case] * (rng.lognormal(0, 0.12) if case != "autoregressive" else 1)
                 factor *= 2 if prompt == 3 and case == "dynatree" else 1
                 values = {"throughput": pace * factor, "tokens_per_round": TOKENS[case] * rng.lognormal(0, 0.1)}
-                rows.append(_names("main", dataset, case) | {"prompt": f"p{prompt}", "repetition": 0} | values)
+                known = {"prompt": f"p{prompt}", "repetition": 0, "baseline": "one session"}
+                rows.append(_names("main", dataset, case) | known | values)
     return pd.DataFrame(rows)
 
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import yaml
 
-from dynatree.benchmark.records import Record
+from dynatree.benchmark.records import Measurement, Record
 from dynatree.benchmark.settings import resolve
-from dynatree.experiments import jobs
+from dynatree.experiments import jobs, without_labels
 
 ROOT = Path(__file__).resolve().parents[2]
 TUNED = {
@@ -26,6 +26,7 @@ RATES = {
     "dynatree": 14,
 }
 OTHER_RATE = 12.5
+SESSION = "2026-01-01T00:00:00+00:00-abcdef"
 ENVIRONMENT = {
     "commit": "0123456789abcdef",
     "uncommitted_changes": False,
@@ -45,28 +46,25 @@ def configuration() -> dict:
     return yaml.safe_load((ROOT / "config/ci.yaml").read_text())
 
 
-def measurement(
-    name: str = "main-narrative", prompts: int = 4, config: dict | None = None
-) -> tuple[dict, list[Record]]:
-    """Meta and records of a job whose speed-ups are exactly the ratios of RATES."""
+def measurement(name: str = "main-narrative", prompts: int = 4, config: dict | None = None) -> Measurement:
+    """A job whose speed-ups are exactly the ratios of RATES, measured in one session."""
     config = config or configuration()
-    job = resolve(jobs(config)[name], TUNED)
+    job = resolve(without_labels(jobs(config)[name]), TUNED)
     dataset = config["prompts"][job["dataset"]]
-    meta = {
+    session = {
         "job": job,
-        "dataset": {"label": dataset["label"], "stands_for": dataset["stands_for"], "source": "made up"},
+        "dataset": {"stands_for": dataset["stands_for"], "source": "made up"},
         "code": "c0de",
         "models": {role: {"folder": role, "sha256": role * 9, "parameters": 10**6} for role in ("target", "draft")},
         "environment": ENVIRONMENT,
         "started": "2026-01-01T00:00:00+00:00",
-        "finished": "2026-01-01T00:10:00+00:00",
     }
     records: list[Record] = []
     for index in range(prompts):
         for group, settings in job["groups"].items():
             for case in settings["cases"]:
                 records.append(_record(index, group, case, settings, len(records), job["dtype"]))
-    return copy.deepcopy(meta), records
+    return Measurement(copy.deepcopy(job), {SESSION: copy.deepcopy(session)}, records)
 
 
 def _record(prompt: int, group: str, case: str, settings: dict, order: int, dtype: str) -> Record:
@@ -77,6 +75,11 @@ def _record(prompt: int, group: str, case: str, settings: dict, order: int, dtyp
     seconds |= {"prefill": 0.0, "draft": 0.0, "verify": 0.95 * total, "other": 0.05 * total} if ours else {}
     counts = (15, 30, 8, 20) if ours else (15, None, None, None)
     return Record(
+        session=SESSION,
+        baseline=SESSION,
+        prompt_sha256=f"{prompt:016}",
+        time=f"2026-01-01T00:00:{order % 60:02}+00:00",
+        clock=2000.0,
         prompt=f"p{prompt}",
         prompt_tokens=settings["prompt_tokens"] or 50,
         group=group,

@@ -34,6 +34,7 @@ def requests_of(speeds: dict, prompts: int = 8, job: str = "main-encyclopaedic",
             rows.append(
                 {
                     "job": job,
+                    "baseline": f"session of {job}",
                     "stands_for": "WikiText-2",
                     "group": group,
                     "case": case,

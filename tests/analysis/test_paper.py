@@ -19,7 +19,7 @@ from dynatree.analysis.memory import summarise_memory
 from dynatree.analysis.paper import render, side
 from dynatree.analysis.references import load_claims
 from dynatree.analysis.summary import per_request, run_facts, summarise
-from dynatree.experiments import jobs
+from dynatree.experiments import jobs, labels
 
 ROOT = Path(__file__).resolve().parents[2]
 HOSTILE = r"100% \of $x_1$ & {a} #b~^ <|>" + '"'
@@ -50,8 +50,8 @@ def memory_frame(config: dict) -> pd.DataFrame:
     rows = []
     for case in memory["methods"]:
         own = parts | ({"weights_draft_mib": 0.0, "cache_draft_mib": 0.0} if case == "autoregressive" else {})
-        names = {"dataset": "encyclopaedic", "dataset_label": "Encyclopaedic", "stands_for": "WikiText-2"}
-        names |= {"case": case, "label": config["methods"][case]["label"], "prompt": "p0", "new_tokens": 12}
+        names = {"dataset": "encyclopaedic", "stands_for": "WikiText-2"}
+        names |= {"case": case, "prompt": "p0", "new_tokens": 12}
         rows.append(names | own | {"peak_mib": sum(own.values()), "largest_logits_mib": 2.0, "how": "live tensors"})
     return summarise_memory(pd.DataFrame(rows))
 
@@ -61,19 +61,18 @@ def results(tmp_path_factory) -> Path:
     """A folder like results/RUN, from synthetic measurements of all experiments."""
     folder = tmp_path_factory.mktemp("results")
     config = configuration()
-    requests, summaries, metas = {}, {}, []
+    requests, summaries, measurements = {}, {}, []
     for name, job in jobs(config).items():
-        meta, records = measurement(name, prompts=6, config=config)
-        rows = per_request(name, meta, records)
+        measurements.append(measurement(name, prompts=6, config=config))
+        rows = per_request(name, measurements[-1])
         requests.setdefault(job["experiment"], []).append(rows)
-        summaries.setdefault(job["experiment"], []).append(summarise(meta, rows))
-        metas.append(meta | {"requests": len(records)})
+        summaries.setdefault(job["experiment"], []).append(summarise(measurements[-1].job, rows))
     for kind, frames in (("requests", requests), ("summary", summaries)):
         (folder / kind).mkdir()
         for experiment, parts in frames.items():
             pd.concat(parts).to_csv(folder / kind / f"{experiment}.csv", index=False)
     memory_frame(config).to_csv(folder / "summary/memory.csv", index=False)
-    (folder / "facts.json").write_text(json.dumps(run_facts(metas)))
+    (folder / "facts.json").write_text(json.dumps(run_facts(measurements)))
     (folder / "tuned.json").write_text(json.dumps(TUNED))
     (folder / "tree.json").write_text(json.dumps(TREE))
     frames = {path.stem: pd.read_csv(path) for path in (folder / "requests").glob("*.csv")}
@@ -172,10 +171,8 @@ def test_paper_compiles_with_hostile_names_and_repeats_to_the_byte(results, tmp_
 
 def make_tables_and_figures(results: Path) -> None:
     """Run the scripts as the rules do, with a case whose label is hostile to LaTeX."""
-    summary = results / "summary/main.csv"
-    table = pd.read_csv(summary)
-    table.loc[table["case"] == "hf_generate", "label"] = "A & B_c 100%"
-    table.to_csv(summary, index=False)
+    config = configuration()
+    config["methods"]["hf_generate"]["label"] = "A & B_c 100%"
     rules = (ROOT / "workflow/rules/results.smk").read_text()
     sources = dict(
         re.findall(r'^    "(\w+)": \[([^]]*)\],$', rules.partition("FIGURES = {")[2].partition("}")[0], re.M)
@@ -188,7 +185,9 @@ def make_tables_and_figures(results: Path) -> None:
                 for file in re.findall(r'"([^"]+)"', files)
             ]
             outputs = [part for ending in endings for part in (f"--{ending}", results / kind / f"{name}.{ending}")]
-            command = [sys.executable, ROOT / f"scripts/{kind}/{name}.py", "--input", *inputs, *outputs]
+            names = labels(config, name if name in config["experiments"] else "main")
+            command = [sys.executable, ROOT / f"scripts/{kind}/{name}.py", "--labels", json.dumps(names)]
+            command += ["--input", *inputs, *outputs]
             subprocess.run(command, cwd=ROOT, check=True)
 
 

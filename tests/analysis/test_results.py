@@ -7,13 +7,17 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from synthetic import RATES, measurement
+from synthetic import RATES, SESSION, measurement
 
 from dynatree import DynatreeError
 from dynatree.analysis.memory import summarise_memory
+from dynatree.analysis.selection import with_speedup
+from dynatree.analysis.statistics import paired_ratios
 from dynatree.analysis.summary import LARGEST_MARGIN, per_request, read_all, run_facts, summarise
 from dynatree.analysis.tuning import choose
-from dynatree.benchmark.records import write_records
+from dynatree.benchmark.records import Measurement, write_records
+
+LATER = "2026-01-02T00:00:00+00:00-123456"
 
 
 @pytest.fixture
@@ -21,13 +25,16 @@ def files(tmp_path) -> list[Path]:
     paths = []
     for name in ("main-encyclopaedic", "main-narrative"):
         paths.append(tmp_path / f"{name}.json")
-        write_records(paths[-1], *measurement(name))
+        write_records(paths[-1], measurement(name))
     return paths
 
 
 def summary_of(name: str, **options) -> pd.DataFrame:
-    meta, records = measurement(name, **options)
-    return summarise(meta, per_request(name, meta, records))
+    return summary_from(measurement(name, **options))
+
+
+def summary_from(found: Measurement) -> pd.DataFrame:
+    return summarise(found.job, per_request("x", found))
 
 
 def test_summary_gives_the_known_numbers():
@@ -51,11 +58,11 @@ def test_summary_gives_the_known_numbers():
 
 
 def test_every_group_has_its_own_baseline_and_keeps_its_factors():
-    meta, records = measurement("prompt_length-encyclopaedic")
-    for record in records:
+    found = measurement("prompt_length-encyclopaedic")
+    for record in found.records:
         if record.group == "96":
             record.seconds["total"] *= 3  # a slower machine for this group only
-    rows = summarise(meta, per_request("x", meta, records))
+    rows = summary_from(found)
     dynatree = rows[rows["case"] == "dynatree"]
     assert dynatree["limit"].tolist() == [24, 96]
     assert dynatree["speedup"].tolist() == pytest.approx([1.4, 1.4])
@@ -73,60 +80,80 @@ def test_grids_keep_their_factors():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda meta: meta.update(code="other"), "different code"),
-        (lambda meta: meta["environment"].update(machine="other"), "different machines"),
-        (lambda meta: meta["models"]["draft"].update(sha256="other"), "different models"),
-        (lambda meta: meta["job"].update(dtype="float16"), "different number formats"),
+        (lambda session: session.update(code="other"), "different code"),
+        (lambda session: session["environment"].update(machine="other"), "different machines"),
+        (lambda session: session["models"]["draft"].update(sha256="other"), "different models"),
+        (lambda session: session["job"].update(dtype="float16"), "different number formats"),
     ],
 )
 def test_what_does_not_belong_together_is_refused(files, change, message):
-    meta, records = measurement()
-    change(meta)
-    write_records(files[1], meta, [replace(record, margin=0.0) for record in records])
+    found = measurement()
+    change(found.sessions[SESSION])
+    write_records(files[1], found)
     with pytest.raises(DynatreeError, match=message):
         read_all(files)
 
 
 def test_number_formats_may_be_mixed_where_they_are_compared(files):
-    write_records(files[1], *measurement("formats-encyclopaedic-bfloat16"))
+    write_records(files[1], measurement("formats-encyclopaedic-bfloat16"))
     assert len(read_all(files, mixed_formats=True)) == 2
 
 
 def test_a_failed_comparison_is_refused(files):
-    meta, records = measurement()
-    records[5].divergence = 7
-    write_records(files[1], meta, records)
-    with pytest.raises(DynatreeError, match=f"{records[5].case} differs from the baseline on prompt 'p0'"):
+    found = measurement()
+    found.records[5].divergence = 7
+    write_records(files[1], found)
+    with pytest.raises(DynatreeError, match=f"{found.records[5].case} differs from the baseline on prompt 'p0'"):
         read_all(files)
 
 
 def test_in_half_precision_a_difference_is_accepted_and_a_wrong_token_is_not(tmp_path):
     path = tmp_path / "r.json"
-    meta, records = measurement("formats-encyclopaedic-bfloat16")
-    records[3].divergence = 7
-    write_records(path, meta, records)
-    rows = summarise(meta, per_request("r", *read_all([path])[0]))
+    found = measurement("formats-encyclopaedic-bfloat16")
+    found.records[3].divergence = 7
+    write_records(path, found)
+    rows = summary_from(*read_all([path]))
     assert rows["identical"].sum() == rows["prompts"].sum() - 1
     assert rows["margin"].max() == 0.03
-    records[3].margin = LARGEST_MARGIN + 0.5
-    write_records(path, meta, records)
+    found.records[3].margin = LARGEST_MARGIN + 0.5
+    write_records(path, found)
     with pytest.raises(DynatreeError, match=r"whose logit is 1.50 below the target's best"):
         read_all([path])
 
 
 def test_repetitions_count_once_by_their_median():
-    meta, records = measurement(prompts=2)
-    for record in [record for record in records if record.case == "dynatree"]:
+    found = measurement(prompts=2)
+    for record in [record for record in found.records if record.case == "dynatree"]:
         outlier = record.seconds | {"total": 100 * record.seconds["total"]}
-        records += [replace(record, repetition=1, seconds=outlier), replace(record, repetition=2)]
-    rows = summarise(meta, per_request("x", meta, records)).set_index("case")
+        found.records += [replace(record, repetition=1, seconds=outlier), replace(record, repetition=2)]
+    rows = summary_from(found).set_index("case")
     assert rows.loc["dynatree", "speedup"] == pytest.approx(1.4)
 
 
 def test_the_order_of_records_does_not_matter():
-    meta, records = measurement()
-    backwards = summarise(meta, per_request("x", meta, records[::-1]))
-    pd.testing.assert_frame_equal(summarise(meta, per_request("x", meta, records)), backwards)
+    found = measurement()
+    backwards = replace(found, records=found.records[::-1])
+    pd.testing.assert_frame_equal(summary_from(found), summary_from(backwards))
+
+
+def test_a_case_measured_again_on_a_slower_machine_keeps_its_ratios():
+    """The second session is half as fast; its baselines say so."""
+    found = measurement()
+    again = [replace(record, session=LATER, baseline=LATER) for record in found.records]
+    for record in again:
+        record.seconds = {part: 2 * seconds for part, seconds in record.seconds.items()}
+    kept = [r for r in found.records if r.case != "dynatree"]
+    repeated = [r for r in again if r.case in ("autoregressive", "dynatree")]
+    both = replace(found, records=kept + repeated, sessions=found.sessions | {LATER: found.sessions[SESSION]})
+    pd.testing.assert_series_equal(summary_from(both)["speedup"], summary_from(found)["speedup"])
+    before, after = (per_request("x", measured) for measured in (found, both))
+    for quantity in ("throughput", "ttft_ms", "tokens_per_round"):
+        ratios = [paired_ratios(rows, "dynatree", "fixed_tree", quantity) for rows in (before, after)]
+        pd.testing.assert_series_equal(*ratios)
+    speedups = [with_speedup(rows).groupby(["case", "prompt"])["speedup"].median() for rows in (before, after)]
+    pd.testing.assert_series_equal(*speedups)
+    raw = [rows.loc[rows["case"] == "dynatree", "throughput"].mean() for rows in (before, after)]
+    assert raw[1] == pytest.approx(raw[0] / 2), "what was measured is reported as it was"
 
 
 def test_the_fastest_of_each_kind_is_chosen():
@@ -142,8 +169,7 @@ def test_the_fastest_of_each_kind_is_chosen():
 
 
 def test_facts_cover_the_whole_run(files):
-    measurements = read_all(files)
-    facts = run_facts([meta | {"requests": len(records)} for meta, records in measurements])
+    facts = run_facts(read_all(files))
     assert facts["requests"] == 2 * 4 * len(RATES)
     assert list(facts["datasets"]) == ["encyclopaedic", "narrative"]
     assert facts["environment"]["machine"] == "m"

@@ -141,7 +141,7 @@ def _requests() -> pd.DataFrame:
         ("b", "x", "zero", 0, 0.0),
         ("a", "x", "zero", 0, 7.0),
     ]
-    return pd.DataFrame(rows, columns=columns).assign(job="j", group="all")
+    return pd.DataFrame(rows, columns=columns).assign(job="j", group="all", baseline="s")
 
 
 def test_comparison_pairs_prompts_and_takes_the_median_of_repetitions():

@@ -21,15 +21,16 @@ rule measure:
         gpu=1 if config["device"] != "cpu" else 0,
         mem_mb=4000,
     params:
-        job=lambda wildcards: json.dumps(JOBS[wildcards.job]),
+        job=job_settings,
+        journal=f"results/{RUN}/journals/{{job}}.jsonl",
         tuned=lambda wildcards, input: f"--tuned {input.tuned}" if input.tuned else "",
         target=subpath(input.target, parent=True),
         draft=subpath(input.draft, parent=True),
         code=code_hash("scripts/benchmark.py"),
     shell:
         "python scripts/benchmark.py --job {params.job:q} {params.tuned} --target {params.target:q}"
-        " --draft {params.draft:q} --prompts {input.prompts:q} --output {output:q} --code {params.code}"
-        " --threads {threads} 2>&1 | tee {log}"
+        " --draft {params.draft:q} --prompts {input.prompts:q} --journal {params.journal:q} --output {output:q}"
+        " --code {params.code} --threads {threads} 2>&1 | tee {log}"
 
 
 rule choose_settings:
@@ -70,7 +71,7 @@ rule measure_memory:
                 key: config["experiments"]["memory"][key]
                 for key in ("prompts", "new_tokens")
             }
-            | {"dataset": wildcards.dataset, "cases": memory_cases(config)}
+            | {"dataset": wildcards.dataset, "cases": unlabelled(memory_cases(config))}
         ),
         tuned=lambda wildcards, input: f"--tuned {input.tuned}" if input.tuned else "",
         target=subpath(input.target, parent=True),

@@ -8,7 +8,14 @@ sys.path.insert(0, workflow.basedir)
 from dynatree.analysis.references import check_published, load_claims
 from dynatree.configuration import check
 from dynatree.errors import DynatreeError
-from dynatree.experiments import jobs, memory_cases, prompt_limits
+from dynatree.experiments import (
+    jobs,
+    labels,
+    memory_cases,
+    prompt_limits,
+    unlabelled,
+    without_labels,
+)
 from dynatree.fingerprint import code_hash
 
 # Whatever a run depends on or will be held against must be in order before hours are spent on it.
@@ -61,6 +68,28 @@ def tuned_settings(wildcards):
     """The file of tuned settings for a job that needs one."""
     groups = JOBS[wildcards.job]["groups"].values()
     return [TUNED] if any(needs_tuning(group["cases"]) for group in groups) else []
+
+
+def prompt_settings(wildcards):
+    """What the preparation of prompts has to know of a data set."""
+    settings = config["prompts"][wildcards.dataset]
+    kept = {name: value for name, value in settings.items() if name != "label"}
+    return json.dumps({"name": wildcards.dataset} | kept)
+
+
+def job_settings(wildcards):
+    return json.dumps(without_labels(JOBS[wildcards.job]))
+
+
+def labels_of(sources):
+    """Names of the cases and data sets of the experiments that results come from."""
+    found = {"cases": {}, "datasets": {}}
+    for experiment in {Path(source).stem for source in sources} & set(
+        config["experiments"]
+    ):
+        for kind, names in labels(config, experiment).items():
+            found[kind] |= names
+    return json.dumps(found)
 
 
 def texts(wildcards):

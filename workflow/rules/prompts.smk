@@ -9,7 +9,7 @@ rule prepare_prompts:
     conda:
         "../../envs/conda.yaml"
     params:
-        source=lambda wildcards: json.dumps(config["prompts"][wildcards.dataset]),
+        source=prompt_settings,
         limits=lambda wildcards: json.dumps(prompt_limits(config, wildcards.dataset)),
         tokenizer=subpath(input.target, parent=True),
         code=code_hash("scripts/prepare_prompts.py"),

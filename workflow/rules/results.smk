@@ -102,9 +102,10 @@ rule table:
     conda:
         "../../envs/conda.yaml"
     params:
+        labels=lambda wildcards: labels_of(TABLES[wildcards.name]),
         code=lambda wildcards: code_hash(f"scripts/tables/{wildcards.name}.py"),
     shell:
-        "python scripts/tables/{wildcards.name}.py --input {input:q} --csv {output.csv:q} --tex {output.tex:q}"
+        "python scripts/tables/{wildcards.name}.py --input {input:q} --labels {params.labels:q} --csv {output.csv:q} --tex {output.tex:q}"
         " >{log} 2>&1"
 
 
@@ -121,9 +122,10 @@ rule figure:
     conda:
         "../../envs/conda.yaml"
     params:
+        labels=lambda wildcards: labels_of(FIGURES[wildcards.name]),
         code=lambda wildcards: code_hash(f"scripts/figures/{wildcards.name}.py"),
     shell:
-        "python scripts/figures/{wildcards.name}.py --input {input:q} --pdf {output.pdf:q} --png {output.png:q}"
+        "python scripts/figures/{wildcards.name}.py --input {input:q} --labels {params.labels:q} --pdf {output.pdf:q} --png {output.png:q}"
         " >{log} 2>&1"
 
 
