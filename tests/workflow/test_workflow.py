@@ -119,11 +119,14 @@ def test_records_say_where_they_come_from(finished):
     content = json.loads((finished / "results/ci/records/main-narrative.json").read_text())
     assert len(content["records"]) == 3 * 8
     assert {len(record["tokens"]) for record in content["records"]} == {24}
-    meta = content["meta"]
-    assert len(meta["code"]) == 16
-    assert meta["environment"]["threads"] == 1
-    assert set(meta["environment"]["versions"]) >= {"torch", "transformers", "python"}
-    assert not list((finished / "results").rglob("*.journal"))
+    (session,) = content["sessions"]
+    assert {record["session"] for record in content["records"]} == {session}
+    about = content["sessions"][session]
+    assert len(about["code"]) == 16
+    assert about["environment"]["threads"] == 1
+    assert set(about["environment"]["versions"]) >= {"torch", "transformers", "python"}
+    journal = (finished / "results/ci/journals/main-narrative.jsonl").read_text().splitlines()
+    assert [json.loads(line) for line in journal[1:]] == content["records"]
 
 
 @NEEDS_LATEX
@@ -214,7 +217,7 @@ def test_a_missing_published_number_stops_the_run_before_it_measures(tmp_path):
     done = snakemake(folder, "results/ci/records/main-narrative.json")
     assert done.returncode != 0
     assert "the published speedup of dynatree on PG-19 is missing; add it to" in done.stdout + done.stderr
-    assert not list((folder / "results/ci").rglob("*.journal"))
+    assert not list((folder / "results/ci").rglob("*.jsonl"))
 
 
 @pytest.mark.skipif(not DATA.exists(), reason="needs real WikiText-2 and books in ../shared/data")
