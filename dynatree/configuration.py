@@ -1,5 +1,6 @@
 """Check a run's configuration before anything is computed."""
 
+import re
 from pathlib import Path
 
 import jsonschema
@@ -13,9 +14,18 @@ TUNED = {"chain": "linear", "tree": "fixed_tree"}
 HUGGINGFACE_OPTIONS = {"generate": set(), "assisted": {"num_assistant_tokens"}}
 
 
+def _pattern(validator, pattern: str, text, schema):
+    """A JSON Schema's "$" is the end of the text; in Python's expressions a newline may follow."""
+    if isinstance(text, str) and not re.search(pattern.replace("$", r"\Z"), text):
+        yield jsonschema.ValidationError(f"{text!r} does not match {pattern!r}")
+
+
+Validator = jsonschema.validators.extend(jsonschema.Draft202012Validator, {"pattern": _pattern})
+
+
 def check(config: dict) -> None:
     """Raise a one-line DynatreeError that names the key of the first mistake, if there is one."""
-    validator = jsonschema.Draft202012Validator(yaml.safe_load(SCHEMA.read_text()))
+    validator = Validator(yaml.safe_load(SCHEMA.read_text()))
     mistakes = sorted(validator.iter_errors(config), key=lambda error: (len(error.absolute_path), error.message))
     if mistakes:
         raise DynatreeError(_explain(jsonschema.exceptions.best_match(mistakes)))

@@ -57,7 +57,7 @@ def load_model(name: str | Path, role: str, device: torch.device, dtype: torch.d
         model = AutoModelForCausalLM.from_pretrained(
             name, dtype=dtype, use_safetensors=True, trust_remote_code=False, low_cpu_mem_usage=True
         )
-    except (OSError, ValueError, SafetensorError) as error:
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise DynatreeError(
             f"cannot load the {role} {name}: {_first_line(error)}; is it a complete checkpoint?"
         ) from error

@@ -11,6 +11,9 @@ from dynatree.errors import DynatreeError
 WIDEST_EXCESS = 5.0  # points by which a line may stick out
 EPOCH = "1735689600"  # the PDF's dates, fixed so that equal sources give equal bytes
 
+# No commands from the source, and no latexmkrc, which is a program.
+OPTIONS = ("-norc", "-g", "-pdf", "-no-shell-escape", "-interaction=nonstopmode", "-halt-on-error", "-silent")
+
 
 def compile_latex(folder: Path, name: str, bibliography: Path) -> Path:
     """Run latexmk in ``folder`` on ``name``.tex.
@@ -23,7 +26,7 @@ def compile_latex(folder: Path, name: str, bibliography: Path) -> Path:
         raise DynatreeError("latexmk is missing; `make latex` installs it, or says what to install")
     shutil.copyfile(bibliography, folder / bibliography.name)
     environment = os.environ | {"SOURCE_DATE_EPOCH": EPOCH, "FORCE_SOURCE_DATE": "1"}
-    command = ["latexmk", "-g", "-pdf", "-interaction=nonstopmode", "-halt-on-error", "-silent", f"{name}.tex"]
+    command = ["latexmk", *OPTIONS, f"{name}.tex"]
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
     log = (folder / f"{name}.log").read_text(errors="replace") if (folder / f"{name}.log").exists() else done.stderr
     found = complaints(log)

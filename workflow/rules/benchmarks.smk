@@ -23,14 +23,14 @@ rule measure:
     params:
         job=job_settings,
         journal=f"results/{RUN}/journals/{{job}}.jsonl",
-        tuned=lambda wildcards, input: f"--tuned {input.tuned}" if input.tuned else "",
+        tuned=lambda wildcards, input: ["--tuned", input.tuned] if input.tuned else [],
         target=subpath(input.target, parent=True),
         draft=subpath(input.draft, parent=True),
         code=code_hash("scripts/benchmark.py"),
     shell:
-        "python scripts/benchmark.py --job {params.job:q} {params.tuned} --target {params.target:q}"
+        "python scripts/benchmark.py --job {params.job:q} {params.tuned:q} --target {params.target:q}"
         " --draft {params.draft:q} --prompts {input.prompts:q} --journal {params.journal:q} --output {output:q}"
-        " --code {params.code} --threads {threads} 2>&1 | tee {log}"
+        " --code {params.code:q} --threads {threads} 2>&1 | tee {log:q}"
 
 
 rule choose_settings:
@@ -45,7 +45,7 @@ rule choose_settings:
     params:
         code=code_hash("scripts/choose_settings.py"),
     shell:
-        "python scripts/choose_settings.py --summary {input:q} --output {output:q} >{log} 2>&1"
+        "python scripts/choose_settings.py --summary {input:q} --output {output:q} >{log:q} 2>&1"
 
 
 rule measure_memory:
@@ -73,13 +73,13 @@ rule measure_memory:
             }
             | {"dataset": wildcards.dataset, "cases": unlabelled(memory_cases(config))}
         ),
-        tuned=lambda wildcards, input: f"--tuned {input.tuned}" if input.tuned else "",
+        tuned=lambda wildcards, input: ["--tuned", input.tuned] if input.tuned else [],
         target=subpath(input.target, parent=True),
         draft=subpath(input.draft, parent=True),
         code=code_hash("scripts/measure_memory.py"),
     shell:
-        "python scripts/measure_memory.py --job {params.job:q} {params.tuned} --target {params.target:q}"
-        " --draft {params.draft:q} --prompts {input.prompts:q} --output {output:q} --threads {threads} >{log} 2>&1"
+        "python scripts/measure_memory.py --job {params.job:q} {params.tuned:q} --target {params.target:q}"
+        " --draft {params.draft:q} --prompts {input.prompts:q} --output {output:q} --threads {threads} >{log:q} 2>&1"
 
 
 # A real drafted tree for the paper.
@@ -100,10 +100,10 @@ rule draft_tree:
         mem_mb=4000,
     params:
         options=json.dumps(config["methods"]["dynatree"]["options"]),
-        where=f"--device {config['device']} --dtype {config['dtype']}",
+        where=["--device", config["device"], "--dtype", config["dtype"]],
         target=subpath(input.target, parent=True),
         draft=subpath(input.draft, parent=True),
         code=code_hash("scripts/draft_tree.py"),
     shell:
-        "python scripts/draft_tree.py --options {params.options:q} {params.where} --target {params.target:q}"
-        " --draft {params.draft:q} --prompts {input.prompts:q} --output {output:q} --threads {threads} >{log} 2>&1"
+        "python scripts/draft_tree.py --options {params.options:q} {params.where:q} --target {params.target:q}"
+        " --draft {params.draft:q} --prompts {input.prompts:q} --output {output:q} --threads {threads} >{log:q} 2>&1"

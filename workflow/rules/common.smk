@@ -26,6 +26,12 @@ try:
 except DynatreeError as mistake:
     sys.exit(f"error: {mistake}")
 
+# Jobs import the package from this checkout, whose code the fingerprints describe, not an installed copy of it.
+# Part of the command, because Snakemake takes PYTHONPATH out of the environment of jobs in conda.
+shell.prefix(
+    "set -euo pipefail; export PYTHONPATH={workflow.basedir:q}${{PYTHONPATH:+:$PYTHONPATH}}; "
+)
+
 RUN = config["run"]
 JOBS = jobs(config)
 MEASURED = [name for name in config["experiments"] if name != "memory"]
@@ -95,6 +101,11 @@ def labels_of(sources):
 def texts(wildcards):
     """The local file or folder that the prompts come from, if it is one."""
     return config["prompts"][wildcards.dataset]["source"].get("path", [])
+
+
+def arguments(values, *names):
+    """The command line that passes these values under their names."""
+    return [word for name in names for word in (f"--{name}", values[name])]
 
 
 def places(sources):

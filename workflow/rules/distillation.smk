@@ -15,13 +15,13 @@ rule sample_text:
     resources:
         slots=100,
     params:
-        recipe=f"--shards {RECIPE['shards']} --sequences {RECIPE['sequences']} --length {RECIPE['length']} --seed {RECIPE['seed']}",
+        recipe=arguments(RECIPE, "shards", "sequences", "length", "seed"),
         target=subpath(input.target, parent=True),
         folder=subpath(output[0], parent=True),
         code=code_hash("scripts/sample_text.py"),
     shell:
-        "python scripts/sample_text.py --target {params.target:q} --output {params.folder:q} {params.recipe}"
-        " --threads {threads} 2>&1 | tee {log}"
+        "python scripts/sample_text.py --target {params.target:q} --output {params.folder:q} {params.recipe:q}"
+        " --threads {threads} 2>&1 | tee {log:q}"
 
 
 rule distill_draft:
@@ -38,14 +38,14 @@ rule distill_draft:
     resources:
         slots=100,
     params:
-        recipe=f"--layers {RECIPE['layers']} --vocabulary {RECIPE['vocabulary']} --steps {RECIPE['steps']} --seed {RECIPE['seed']}",
+        recipe=arguments(RECIPE, "layers", "vocabulary", "steps", "seed"),
         target=subpath(input.target, parent=True),
         samples=subpath(input.samples, parent=True),
         folder=subpath(output[0], parent=True),
         code=code_hash("scripts/distill_draft.py"),
     shell:
         "python scripts/distill_draft.py --target {params.target:q} --samples {params.samples:q}"
-        " --output {params.folder:q} {params.recipe} --threads {threads} 2>&1 | tee {log}"
+        " --output {params.folder:q} {params.recipe:q} --threads {threads} 2>&1 | tee {log:q}"
 
 
 rule distill:

@@ -11,4 +11,4 @@ rule fetch_model:
         folder=subpath(output.manifest, parent=True),
         code=code_hash("scripts/fetch_model.py"),
     shell:
-        "python scripts/fetch_model.py --source {params.source:q} --output {params.folder:q} >{log} 2>&1"
+        "python scripts/fetch_model.py --source {params.source:q} --output {params.folder:q} >{log:q} 2>&1"

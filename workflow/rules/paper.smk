@@ -41,12 +41,12 @@ rule render_paper:
                 )
             }
         ),
-        folders=f"--tables results/{RUN}/tables --figures figures/{RUN}",
+        folders=["--tables", f"results/{RUN}/tables", "--figures", f"figures/{RUN}"],
         code=code_hash("scripts/render_paper.py"),
     shell:
         "python scripts/render_paper.py --config {params.config:q} --summaries {input.summaries:q} --facts {input.facts:q}"
         " --tuned {input.tuned:q} --claims {input.claims:q} --requests {input.requests:q} --published {input.published:q}"
-        " {params.folders} --output {output:q} >{log} 2>&1"
+        " {params.folders:q} --output {output:q} >{log:q} 2>&1"
 
 
 rule compile_paper:
@@ -65,4 +65,4 @@ rule compile_paper:
         code=code_hash("scripts/compile_paper.py"),
     shell:
         "python scripts/compile_paper.py --folder {params.folder:q} --bibliography {input.bibliography:q}"
-        " --included {input.included:q} >{log} 2>&1"
+        " --included {input.included:q} >{log:q} 2>&1"

@@ -15,4 +15,4 @@ rule prepare_prompts:
         code=code_hash("scripts/prepare_prompts.py"),
     shell:
         "python scripts/prepare_prompts.py --source {params.source:q} --tokenizer {params.tokenizer:q}"
-        " --limits {params.limits:q} --output {output:q} >{log} 2>&1"
+        " --limits {params.limits:q} --output {output:q} >{log:q} 2>&1"

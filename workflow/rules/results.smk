@@ -48,12 +48,12 @@ rule summarise:
         "../../envs/conda.yaml"
     params:
         formats=lambda wildcards: (
-            "--mixed-formats" if wildcards.experiment == "formats" else ""
+            ["--mixed-formats"] if wildcards.experiment == "formats" else []
         ),
         code=code_hash("scripts/summarise.py"),
     shell:
-        "python scripts/summarise.py --records {input:q} {params.formats} --requests {output.requests:q}"
-        " --summary {output.summary:q} >{log} 2>&1"
+        "python scripts/summarise.py --records {input:q} {params.formats:q} --requests {output.requests:q}"
+        " --summary {output.summary:q} >{log:q} 2>&1"
 
 
 rule summarise_memory:
@@ -71,7 +71,7 @@ rule summarise_memory:
     params:
         code=code_hash("scripts/summarise_memory.py"),
     shell:
-        "python scripts/summarise_memory.py --measured {input:q} --summary {output:q} >{log} 2>&1"
+        "python scripts/summarise_memory.py --measured {input:q} --summary {output:q} >{log:q} 2>&1"
 
 
 rule collect_facts:
@@ -86,7 +86,7 @@ rule collect_facts:
     params:
         code=code_hash("scripts/collect_facts.py"),
     shell:
-        "python scripts/collect_facts.py --records {input:q} --output {output:q} >{log} 2>&1"
+        "python scripts/collect_facts.py --records {input:q} --output {output:q} >{log:q} 2>&1"
 
 
 rule table:
@@ -105,8 +105,8 @@ rule table:
         labels=lambda wildcards: labels_of(TABLES[wildcards.name]),
         code=lambda wildcards: code_hash(f"scripts/tables/{wildcards.name}.py"),
     shell:
-        "python scripts/tables/{wildcards.name}.py --input {input:q} --labels {params.labels:q} --csv {output.csv:q} --tex {output.tex:q}"
-        " >{log} 2>&1"
+        "python scripts/tables/{wildcards.name:q}.py --input {input:q} --labels {params.labels:q} --csv {output.csv:q} --tex {output.tex:q}"
+        " >{log:q} 2>&1"
 
 
 rule figure:
@@ -125,8 +125,8 @@ rule figure:
         labels=lambda wildcards: labels_of(FIGURES[wildcards.name]),
         code=lambda wildcards: code_hash(f"scripts/figures/{wildcards.name}.py"),
     shell:
-        "python scripts/figures/{wildcards.name}.py --input {input:q} --labels {params.labels:q} --pdf {output.pdf:q} --png {output.png:q}"
-        " >{log} 2>&1"
+        "python scripts/figures/{wildcards.name:q}.py --input {input:q} --labels {params.labels:q} --pdf {output.pdf:q} --png {output.png:q}"
+        " >{log:q} 2>&1"
 
 
 rule judge_claims:
@@ -151,4 +151,4 @@ rule judge_claims:
         code=code_hash("scripts/judge_claims.py"),
     shell:
         "python scripts/judge_claims.py --claims {input.claims:q} --requests {input.requests:q}"
-        " --summaries {input.summaries:q} --run {params.run:q} --csv {output.csv:q} --tex {output.tex:q} >{log} 2>&1"
+        " --summaries {input.summaries:q} --run {params.run:q} --csv {output.csv:q} --tex {output.tex:q} >{log:q} 2>&1"
