@@ -79,7 +79,10 @@ class _Chain:
         yield f"{margin}{name}: {self._state(name, recorded, note)}"
         for line in self._details(path, note):
             yield f"{margin}  | {line}"
-        for source, digest in self._inputs(path, note):
+        inputs = self._inputs(path, note)
+        if self._has_value(path) and note and not inputs:
+            yield f"{margin}  | computed here from {_few(note['inputs'])}"
+        for source, digest in inputs:
             yield from self.file(source, digest, depth + 1)
 
     def _state(self, name: str, recorded: str, note: dict | None) -> str:
@@ -110,6 +113,7 @@ class _Chain:
         for occurrence in found[:SHOWN]:
             yield f"{self.value} in {occurrence.text}"
             yield from self._raw(occurrence.row, note)
+            yield from self._claim(occurrence.row, note)
         if len(found) > SHOWN:
             yield f"and {len(found) - SHOWN} more"
 
@@ -121,6 +125,18 @@ class _Chain:
                 yield f"  from {name}, session {session}: {row['case']} on {', '.join(prompts)}"
             yield from (f"  request by request in {other}" for other in note["outputs"] if "/requests/" in other)
 
+    def _claim(self, row: dict[str, str], note: dict | None) -> Iterator[str]:
+        """The raw records behind the verdict on a claim."""
+        claims = note["arguments"].get("claims") if note else None
+        if not claims or "verdict" not in row:
+            return
+        from dynatree.analysis.backing import requests_of_claim
+
+        requests = [self.root / name for name in note["inputs"] if "/requests/" in name]
+        for path, compared in requests_of_claim(row["id"], self.root / claims, requests).items():
+            for about in compared:
+                yield from self._raw(about, _read_note(path))
+
     def _inputs(self, path: Path, note: dict | None) -> list[tuple[str, str]]:
         inputs = list(note["inputs"].items()) if note else []
         if self.value is None:
@@ -128,7 +144,11 @@ class _Chain:
         return [(name, digest) for name, digest in inputs if self._has_value(self.root / name)]
 
     def _has_value(self, path: Path) -> bool:
-        return path.exists() and bool(occurrences(path, self.value))
+        return self.value is not None and path.exists() and bool(occurrences(path, self.value))
+
+
+def _few(names: dict[str, str]) -> str:
+    return ", ".join([*names][:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
 
 
 def _making(note: dict) -> Iterator[str]:

@@ -1,12 +1,14 @@
 """The chain from a PDF back to raw records, in a small made-up run."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
 from dynatree import DynatreeError
 from dynatree.cli import main
+from dynatree.fingerprint import ROOT
 from dynatree.occurrences import occurrences
 from dynatree.provenance import hash_of, note_path
 from dynatree.trace import trace
@@ -121,6 +123,7 @@ def test_a_number_leads_to_its_requests(run):
     assert f"|   from {RECORDS}, session s1: tree on p\n" in text
     assert f"|   from {RECORDS}, session s2: tree on q\n" in text
     assert f"|   request by request in {REQUESTS}" in text
+    assert f"| computed here from {RECORDS}" in text
     assert "chain" not in text
 
 
@@ -162,3 +165,21 @@ def test_the_command_prints_the_chain_from_any_folder(run, capsys, monkeypatch):
 def test_where_a_number_occurs(tmp_path, name, text, value, count):
     (tmp_path / name).write_text(text)
     assert len(occurrences(tmp_path / name, value)) == count
+
+
+def test_a_verdict_leads_to_the_requests_that_its_claim_compares(run):
+    shutil.copy(ROOT / "config/claims.yaml", run / "config/claims.yaml")
+    (run / "results/r/claims.csv").write_text(
+        "id,value,verdict\nfaster-than-autoregressive-wikitext,1.3333,confirmed\nmemory,1.33,refuted\n"
+    )
+    rows = [f"main-a,{text},all,{case}" for text in ("WikiText-2", "PG-19") for case in ("autoregressive", "dynatree")]
+    (run / REQUESTS).write_text("\n".join(["job,stands_for,group,case", *rows, "main-a,WikiText-2,all,linear"]))
+    cases = ("dynatree", "autoregressive", "linear")
+    records = [{"session": "s1", "group": "all", "case": case, "prompt": "p"} for case in cases]
+    (run / RECORDS).write_text(json.dumps(MEASUREMENT | {"records": records}))
+    note(run, "scripts/summarise.py", [RECORDS], [REQUESTS, SUMMARY])
+    note(run, "scripts/judge.py", [REQUESTS], ["results/r/claims.csv"], claims="config/claims.yaml")
+    lines = [line.strip() for line in trace(run / "results/r/claims.csv", "1.33")]
+    behind = [line for line in lines if "from results" in line]
+    assert behind == [f"|   from {RECORDS}, session s1: {case} on p" for case in ("dynatree", "autoregressive")]
+    assert "| 1.33 in id=memory: value=1.33" in lines
