@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from dynatree.benchmark.environment import environment, now
+from dynatree.benchmark.environment import environment
 from dynatree.benchmark.planning import assemble, missing, valid
 from dynatree.benchmark.protocol import compare, measure
 from dynatree.benchmark.records import Journal, write_records
@@ -15,6 +15,7 @@ from dynatree.benchmark.settings import resolve
 from dynatree.files import MANIFEST, read_json, sha256
 from dynatree.loading import load_pair
 from dynatree.locks import file_lock
+from dynatree.machine import now
 from dynatree.scripting import run
 
 

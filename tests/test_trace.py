@@ -180,6 +180,6 @@ def test_a_verdict_leads_to_the_requests_that_its_claim_compares(run):
     note(run, "scripts/summarise.py", [RECORDS], [REQUESTS, SUMMARY])
     note(run, "scripts/judge.py", [REQUESTS], ["results/r/claims.csv"], claims="config/claims.yaml")
     lines = [line.strip() for line in trace(run / "results/r/claims.csv", "1.33")]
-    behind = [line for line in lines if "from results" in line]
+    behind = [line for line in lines if line.startswith("|   from")]
     assert behind == [f"|   from {RECORDS}, session s1: {case} on p" for case in ("dynatree", "autoregressive")]
     assert "| 1.33 in id=memory: value=1.33" in lines

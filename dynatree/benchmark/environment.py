@@ -7,8 +7,6 @@ from importlib.metadata import version
 import torch
 
 from dynatree.machine import allocation, checkout, cpu_clock, machine
-from dynatree.machine import load as load
-from dynatree.machine import now as now
 
 LIBRARIES = ("torch", "transformers", "tokenizers", "safetensors", "numpy")
 

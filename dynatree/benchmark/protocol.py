@@ -8,12 +8,13 @@ import torch
 from tqdm import tqdm
 
 from dynatree.benchmark.audit import largest_gap
-from dynatree.benchmark.environment import clock, load, now
+from dynatree.benchmark.environment import clock
 from dynatree.benchmark.planning import BASELINE, Request, prompt_hash
 from dynatree.benchmark.records import Journal, Record
 from dynatree.benchmark.references import reference
 from dynatree.decoding import generate
 from dynatree.errors import DynatreeError
+from dynatree.machine import load, now
 from dynatree.models import ModelPair
 
 WARM_UP_TOKENS = 16

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from dynatree.tiny import save_tiny_checkpoint
+from dynatree.trace import trace
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT.parent / "shared/data"
@@ -127,6 +128,30 @@ def test_records_say_where_they_come_from(finished):
     assert set(about["environment"]["versions"]) >= {"torch", "transformers", "python"}
     journal = (finished / "results/ci/journals/main-narrative.jsonl").read_text().splitlines()
     assert [json.loads(line) for line in journal[1:]] == content["records"]
+
+
+@NEEDS_LATEX
+def test_the_paper_is_traced_to_every_record_and_model(finished):
+    lines = [line.strip() for line in trace(finished / "paper/ci/dynatree.pdf")]
+    assert not [line for line in lines if ": CHANGED" in line or ": MISSING" in line]
+    records = [path.relative_to(finished).as_posix() for path in finished.glob("results/ci/records/[!.]*")]
+    for name in (*records, *(f"resources/models/tiny-{role}/MANIFEST.sha256" for role in ("target", "draft"))):
+        assert f"{name}: unchanged" in lines
+    sources = {line.partition(":")[0] for line in lines if line.endswith("a source")}
+    assert {"paper/references.bib", "config/claims.yaml", "results/published/main.csv"} <= sources
+    assert not [name for name in sources if name.startswith(("results/ci", "figures", "resources"))]
+
+
+@NEEDS_LATEX
+def test_a_number_of_the_paper_is_traced_to_its_requests(finished):
+    summary = pd.read_csv(finished / "results/ci/summary/main.csv").set_index(["dataset", "case"])
+    number = f"{summary.loc[('narrative', 'dynatree'), 'throughput']:.1f}"
+    lines = [line.strip() for line in trace(finished / "paper/ci/dynatree.pdf", number)]
+    assert "results/ci/tables/main.tex: unchanged" in lines
+    raw = json.loads((finished / "results/ci/records/main-narrative.json").read_text())
+    mine = [record for record in raw["records"] if record["case"] == "dynatree"]
+    session, prompts = mine[0]["session"], ", ".join(record["prompt"] for record in mine)
+    assert f"|   from results/ci/records/main-narrative.json, session {session}: dynatree on {prompts}" in lines
 
 
 @NEEDS_LATEX
