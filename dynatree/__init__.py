@@ -11,6 +11,7 @@ _HOMES = {
     "ModelPair": "dynatree.models",
     "TokenTree": "dynatree.tree",
     "TreeCache": "dynatree.cache",
+    "__version__": "dynatree.version",
     "generate": "dynatree.decoding",
     "load_pair": "dynatree.loading",
 }

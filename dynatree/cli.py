@@ -8,6 +8,7 @@ from pathlib import Path
 
 from dynatree.errors import DynatreeError
 from dynatree.policies import POLICIES, policy_options
+from dynatree.version import __version__
 
 GREEN, PLAIN = "\x1b[32m", "\x1b[0m"
 
@@ -26,6 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="dynatree", description="Lossless tree speculative decoding.")
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(required=True, metavar="command")
     _add_generate(commands.add_parser("generate", help="continue a prompt"))
     _add_check(commands.add_parser("check", help="verify that a target and a draft fit together"))

@@ -1,15 +1,15 @@
 """Check a run's configuration before anything is computed."""
 
 import re
-from pathlib import Path
 
 import jsonschema
 import yaml
 
 from dynatree.errors import DynatreeError
 from dynatree.experiments import jobs
+from dynatree.repository import repository_path
 
-SCHEMA = Path(__file__).resolve().parent.parent / "config" / "schema.yaml"
+SCHEMA = "config/schema.yaml"
 TUNED = {"chain": "linear", "tree": "fixed_tree"}
 HUGGINGFACE_OPTIONS = {"generate": set(), "assisted": {"num_assistant_tokens"}}
 
@@ -25,7 +25,7 @@ Validator = jsonschema.validators.extend(jsonschema.Draft202012Validator, {"patt
 
 def check(config: dict) -> None:
     """Raise a one-line DynatreeError that names the key of the first mistake, if there is one."""
-    validator = Validator(yaml.safe_load(SCHEMA.read_text()))
+    validator = Validator(yaml.safe_load(repository_path(SCHEMA).read_text()))
     mistakes = sorted(validator.iter_errors(config), key=lambda error: (len(error.absolute_path), error.message))
     if mistakes:
         raise DynatreeError(_explain(jsonschema.exceptions.best_match(mistakes)))

@@ -6,7 +6,8 @@ import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+from dynatree.repository import ROOT
+
 CPU_INFO = Path("/proc/cpuinfo")
 ALLOCATION = ("SLURM_JOB_ID", "CUDA_VISIBLE_DEVICES")
 
@@ -61,6 +62,8 @@ def _cpu_info(name: str) -> list[str]:
 
 def _git(*arguments: str) -> str | None:
     """Output of a git command in the repository; None outside a checkout or without git."""
+    if not (ROOT / ".git").exists():  # an installed package may lie in a checkout of something else
+        return None
     try:
         done = subprocess.run(["git", "-C", ROOT, *arguments], capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from dynatree.analysis.paper import TEMPLATES, render
 from dynatree.files import write_text
+from dynatree.repository import repository_path
 from dynatree.scripting import run
 
 parser = argparse.ArgumentParser(description=__doc__)
@@ -28,7 +29,7 @@ def main() -> None:
 run(
     main,
     reads=[
-        *sorted(TEMPLATES.glob("*.j2")),
+        *sorted(repository_path(TEMPLATES).glob("*.j2")),
         *options.summaries,
         *(options.facts, options.tuned, options.claims, options.requests),
         *options.published,

@@ -30,9 +30,10 @@ from dynatree.analysis.latex import escape
 from dynatree.analysis.statistics import Comparison, compare
 from dynatree.analysis.tables.booktabs import number
 from dynatree.errors import DynatreeError
+from dynatree.repository import repository_path
 from dynatree.experiments import labels
 
-TEMPLATES = Path(__file__).resolve().parents[2] / "paper"
+TEMPLATES = "paper"
 
 
 def render(config: dict, inputs: dict[str, Path | list[Path]], folders: dict[str, Path], home: Path) -> str:
@@ -75,7 +76,7 @@ def render(config: dict, inputs: dict[str, Path | list[Path]], folders: dict[str
 
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
+        loader=jinja2.FileSystemLoader(repository_path(TEMPLATES)),
         undefined=jinja2.StrictUndefined,
         variable_start_string=r"\VAR{",
         variable_end_string="}",
