@@ -11,7 +11,5 @@ def repository_path(name: str) -> Path:
     """The path of a file or folder of the repository; a DynatreeError where the package is installed without it."""
     path = ROOT / name
     if not path.exists():
-        raise DynatreeError(
-            f"{path} is missing: the pipeline is not part of the installed package; work in a checkout of the repository"
-        )
+        raise DynatreeError(f"{path} is missing: the pipeline is not part of the installed package; use a checkout")
     return path

@@ -30,8 +30,8 @@ from dynatree.analysis.latex import escape
 from dynatree.analysis.statistics import Comparison, compare
 from dynatree.analysis.tables.booktabs import number
 from dynatree.errors import DynatreeError
-from dynatree.repository import repository_path
 from dynatree.experiments import labels
+from dynatree.repository import repository_path
 
 TEMPLATES = "paper"
 
