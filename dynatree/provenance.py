@@ -4,7 +4,7 @@ The note on ``folder/name`` is ``folder/.provenance/name.json``. All outputs of 
 
 * ``script``, its ``code`` fingerprint and its ``arguments``, which hold the slice of the configuration it was given,
 * ``commit`` and ``uncommitted_changes``, ``versions`` of the libraries that the process had imported,
-* ``machine``, ``system``, ``processor``, ``cores``, ``threads``, ``load``, and the job of a batch system,
+* ``machine``, ``system``, ``processor``, ``cores``, ``threads``, ``load``, ``clock`` (MHz), a batch job,
 * ``started`` and ``finished``, UTC,
 * ``inputs`` and ``outputs``: file -> SHA-256. Paths are relative to the working directory.
 """
@@ -23,7 +23,7 @@ from pathlib import Path
 from dynatree.errors import DynatreeError
 from dynatree.files import MANIFEST, manifest_of, sha256, write_json
 from dynatree.fingerprint import ROOT, code_hash
-from dynatree.machine import allocation, checkout, load, machine, now
+from dynatree.machine import allocation, checkout, cpu_clock, load, machine, now
 
 FOLDER = ".provenance"
 
@@ -55,6 +55,7 @@ def begin(script: Path, arguments: argparse.Namespace | dict | None, reads: Iter
         **allocation(),
         "threads": os.environ.get("OMP_NUM_THREADS"),
         "load": load(),
+        "clock": cpu_clock(),
         "started": now(),
         "inputs": hashes(reads),
     }

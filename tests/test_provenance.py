@@ -73,7 +73,7 @@ def test_a_note_says_where_an_output_comes_from(checkout):
     assert note["commit"] == "unknown"
     assert note["started"] <= note["finished"]
     assert set(note["versions"]) == {"python", "yaml"}
-    assert {"machine", "system", "processor", "cores", "load", "uncommitted_changes"} <= set(note)
+    assert {"machine", "system", "processor", "cores", "load", "clock", "uncommitted_changes"} <= set(note)
 
 
 def test_a_script_that_fails_leaves_no_note(checkout):
