@@ -1,18 +1,27 @@
-"""A fingerprint of the code that a script really uses.
+"""A fingerprint of the code that a script really uses, and the libraries it uses.
 
 Snakemake sees that a rule's command changes, but not that a module imported by its script did. The fingerprint is a
 hash over the script and every module of this repository it imports, directly or not, without comments, docstrings
-and layout. Imports made at run time under computed names are not seen; this project has none.
+and layout. It is the same under every minor version of Python, and does not count what carries scripts without
+touching what they write (``CARRIERS``).
 """
 
 import ast
 import hashlib
+import re
+import sys
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
+
+from dynatree.errors import DynatreeError
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = "dynatree"
+LOCK = "envs/requirements.lock"
+CARRIERS = {f"{PACKAGE}/{name}.py" for name in ("fingerprint", "locks", "provenance", "scripting")}
+DISTRIBUTIONS = {"yaml": "pyyaml"}  # where the name of an import is not that of its distribution
+UNCOUNTED = {"ctx", "kind", "type_comment", "type_ignores"}  # fields of the syntax tree that say nothing, or vary
 
 
 @cache
@@ -24,38 +33,93 @@ def code_hash(script: str, root: Path = ROOT) -> str:
     return digest.hexdigest()[:16]
 
 
+@cache
+def libraries(script: str, root: Path = ROOT) -> str:
+    """The pinned versions of the libraries that ``script`` and its modules import, such as "numpy 2.4.6, torch 2.13.0".
+
+    Raises:
+        DynatreeError: an import is neither of the standard library nor pinned in the lock file.
+    """
+    pins = dict(re.findall(r"^([\w.-]+)==(\S+)", (root / LOCK).read_text(), re.MULTILINE))
+    versions = {name.lower().replace("_", "-"): version for name, version in pins.items()}
+    found = set()
+    for path in import_closure(root / script, root):
+        for module in _imported_modules(path):
+            name = module.partition(".")[0]
+            distribution = DISTRIBUTIONS.get(name, name).replace("_", "-")
+            if distribution in versions:
+                found.add(f"{distribution} {versions[distribution]}")
+            elif name not in sys.stdlib_module_names and name != PACKAGE:
+                raise DynatreeError(
+                    f"{path} imports {name}, which {LOCK} does not pin; add it to pyproject.toml and lock"
+                )
+    return ", ".join(sorted(found))
+
+
 def import_closure(script: Path, root: Path = ROOT) -> set[Path]:
-    """The script and every file of the package that importing it executes."""
+    """The script and every counted file of the package that importing it executes."""
     seen: set[Path] = set()
     waiting = [script]
     while waiting:
         path = waiting.pop()
-        if path not in seen:
+        if path not in seen and path.relative_to(root).as_posix() not in CARRIERS:
             seen.add(path)
-            waiting += _imported_files(path, root)
+            waiting += (file for module in _imported_modules(path) for file in _files_of(module, root))
     return seen
 
 
 def normalised(path: Path) -> str:
-    """The syntax of a source file, printed without comments, docstrings and layout."""
+    """The syntax of a source file as text, without comments, docstrings and layout."""
+    return _read(path, *_version(path))[0]
+
+
+def _imported_modules(path: Path) -> tuple[str, ...]:
+    return _read(path, *_version(path))[1]
+
+
+def _version(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_mtime_ns, status.st_size
+
+
+@lru_cache(maxsize=1000)
+def _read(path: Path, modified: int, size: int) -> tuple[str, tuple[str, ...]]:
     tree = ast.parse(path.read_text())
+    return _text(_stripped(tree)), tuple(_modules_of(tree, path))
+
+
+def _stripped(tree: ast.Module) -> ast.Module:
+    """The tree without docstrings."""
     for node in ast.walk(tree):
         documented = isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
         if documented and ast.get_docstring(node, clean=False) is not None:
             node.body = node.body[1:] or [ast.Pass()]
-    return ast.unparse(tree)
+        elif isinstance(node, ast.JoinedStr):  # some versions of Python put empty texts between its parts
+            node.values = [value for value in node.values if getattr(value, "value", None) != ""]
+    return tree
 
 
-def _imported_files(path: Path, root: Path) -> Iterator[Path]:
-    for node in ast.walk(ast.parse(path.read_text())):
+def _text(node) -> str:
+    """A syntax tree as text. Empty fields are left out: later versions of Python add some."""
+    if isinstance(node, list):
+        return f"[{','.join(map(_text, node))}]"
+    if not isinstance(node, ast.AST):
+        return repr(node)
+    fields = ((name, value) for name, value in ast.iter_fields(node) if name not in UNCOUNTED)
+    inner = ",".join(f"{name}={_text(value)}" for name, value in fields if value is not None and value != [])
+    return f"{type(node).__name__}({inner})"
+
+
+def _modules_of(tree: ast.Module, path: Path) -> Iterator[str]:
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
-            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-        else:
-            continue
-        for name in names:
-            yield from _files_of(name, root)
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level:
+            raise DynatreeError(
+                f"{path}:{node.lineno}: a relative import, which fingerprints do not follow; name it whole"
+            )
+        elif isinstance(node, ast.ImportFrom):
+            yield from (node.module, *(f"{node.module}.{alias.name}" for alias in node.names))
 
 
 def _files_of(module: str, root: Path) -> Iterator[Path]:
@@ -71,9 +135,16 @@ def _files_of(module: str, root: Path) -> Iterator[Path]:
 
 def _lazy_home(parts: list[str], root: Path) -> Iterator[Path]:
     """The module behind a public name that ``dynatree/__init__.py`` loads lazily."""
-    if len(parts) == 2:
-        for node in ast.walk(ast.parse((root / PACKAGE / "__init__.py").read_text())):
-            if isinstance(node, ast.Dict):
-                for key, value in zip(node.keys, node.values, strict=True):
-                    if isinstance(key, ast.Constant) and key.value == parts[1]:
-                        yield from _files_of(value.value, root)
+    if len(parts) == 2 and (home := _lazy_names(root).get(parts[1])):
+        yield from _files_of(home, root)
+
+
+def _lazy_names(root: Path) -> dict[str, str]:
+    path = root / PACKAGE / "__init__.py"
+    return _names_in(path, *_version(path))
+
+
+@lru_cache(maxsize=10)
+def _names_in(path: Path, modified: int, size: int) -> dict[str, str]:
+    dicts = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Dict)]
+    return {key.value: value.value for node in dicts for key, value in zip(node.keys, node.values, strict=True)}

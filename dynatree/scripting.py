@@ -9,6 +9,7 @@ from pathlib import Path
 
 from dynatree import provenance
 from dynatree.errors import DynatreeError
+from dynatree.locks import machine_lock
 
 FULL = {errno.ENOSPC, errno.EDQUOT}
 
@@ -18,6 +19,7 @@ def run(
     reads: Iterable[Path | None] = (),
     writes: Iterable[Path] = (),
     arguments: argparse.Namespace | dict | None = None,
+    exclusive: bool = False,
 ) -> None:
     """Run ``work`` and leave a note on where they come from beside its outputs; see :mod:`dynatree.provenance`.
 
@@ -28,11 +30,13 @@ def run(
         reads: files and folders that it reads; None is left out.
         writes: the files it writes.
         arguments: what the script was called with.
+        exclusive: nothing else of any pipeline may run on this machine meanwhile; see :func:`machine_lock`.
     """
     try:
-        begun = provenance.begin(Path(sys.argv[0]), arguments, reads)
-        work()
-        provenance.finish(begun, writes)
+        with machine_lock(exclusive):
+            begun = provenance.begin(Path(sys.argv[0]), arguments, reads)
+            work()
+            provenance.finish(begun, writes)
     except Exception as error:
         line = explain(error)
         if line is None:

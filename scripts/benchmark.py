@@ -30,6 +30,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--output", type=Path, required=True, help="file for the records that count")
     parser.add_argument("--code", required=True, help="fingerprint of the code that runs")
     parser.add_argument("--threads", type=int, required=True)
+    parser.add_argument("--exclusive", action="store_true", help="let nothing else run on this machine meanwhile")
     return parser.parse_args()
 
 
@@ -77,4 +78,5 @@ run(
     reads=[options.target, options.draft, options.prompts, options.tuned],
     writes=[options.output],
     arguments=options,
+    exclusive=options.exclusive,
 )

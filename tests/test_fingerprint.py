@@ -1,19 +1,22 @@
 """What changes a fingerprint and what does not."""
 
+import hashlib
 import re
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from dynatree.fingerprint import ROOT, code_hash, import_closure
+from dynatree.errors import DynatreeError
+from dynatree.fingerprint import CARRIERS, ROOT, code_hash, import_closure, libraries, normalised
 
 MEASURING = "scripts/benchmark.py"
 
 
 @pytest.fixture
 def copy(tmp_path) -> Path:
-    for folder in ("dynatree", "scripts"):
+    for folder in ("dynatree", "scripts", "envs"):
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
     return tmp_path
 
@@ -85,3 +88,103 @@ def hash_of(root: Path, script: Path) -> str:
 def test_lazy_names_are_followed(copy):
     (copy / "scripts/lazy.py").write_text("from dynatree import TokenTree\n")
     assert copy / "dynatree/tree.py" in import_closure(copy / "scripts/lazy.py", copy)
+
+
+SYNTAX = '''
+"""Text."""
+from __future__ import annotations
+import a.b as c, d
+@decorator(x=1, *y, **z)
+async def f(a, /, b: int = 3, *args, c=..., **rest) -> "t":
+    """Text."""
+    global g
+    async with a as b, c: await d
+    x: int = 0x10; y = 1_000.5; z = 2j; w = b"b"
+    return f"{x!r:>{y}} {z=} {{}} {a['k']}" "more" f'{b"q"}'
+class C(B, metaclass=M):
+    "Text."
+    def g(self): return (yield), [*(i for j in k if l for i in j)], {**m}, {1, 2}, lambda *p, q=1: ~-+p[1:2, ::3]
+match x:
+    case {"k": [1, *rest], **others} | C(y=None) if (n := 5): pass
+    case _: raise E from None
+try:
+    del x, y[0]; assert not a or b and c, "m"
+except* (A, B) as e: x @= y ** z // 3 << 2
+else: nonsense if 1 < x <= 2 is not None else (a, b)
+finally:
+    while True: break
+    else: continue
+'''
+INTERPRETERS = sorted(
+    {*Path.home().glob(".pyenv/versions/3.1[1-9]*/bin/python"), *Path("/usr/bin").glob("python3.1[1-9]")}
+)
+HASHES = """
+import sys
+sys.path.insert(0, ".")
+from dynatree.fingerprint import code_hash
+print(*(code_hash(script) for script in sys.argv[1:]))
+"""
+
+
+def test_the_normalised_text_is_that_of_every_version_of_python(tmp_path):
+    (tmp_path / "sample.py").write_text(SYNTAX)
+    assert hashlib.sha256(normalised(tmp_path / "sample.py").encode()).hexdigest()[:16] == "58c0bb670efef601"
+
+
+@pytest.mark.skipif(not INTERPRETERS, reason="no other Python here")
+def test_other_versions_of_python_find_the_same_fingerprints():
+    scripts = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "scripts").rglob("*.py"))
+    expected = [code_hash(script) for script in scripts]
+    for python in INTERPRETERS:
+        done = subprocess.run([python, "-c", HASHES, *scripts], cwd=ROOT, capture_output=True, text=True, check=True)
+        assert done.stdout.split() == expected, python
+
+
+@pytest.mark.parametrize("carrier", sorted(CARRIERS))
+def test_what_only_carries_scripts_does_not_count(copy, carrier):
+    before = fingerprint(copy)
+    with (copy / carrier).open("a") as stream:
+        stream.write("changed = True\n")
+    assert fingerprint(copy) == before
+
+
+def test_relative_imports_are_refused(copy):
+    (copy / "scripts/near.py").write_text("from . import benchmark\n")
+    with pytest.raises(DynatreeError, match=r"near.py:1: a relative import"):
+        import_closure(copy / "scripts/near.py", copy)
+
+
+def test_no_module_is_imported_under_a_computed_name():
+    """But for the public names, whose homes are followed."""
+    found = []
+    for path in (path for folder in ("dynatree", "scripts") for path in (ROOT / folder).rglob("*.py")):
+        if re.search(r"import_module|__import__|runpy|(?<![.\w])(exec|eval)\(", path.read_text()):
+            found.append(path.relative_to(ROOT).as_posix())
+    assert sorted(found) == ["dynatree/__init__.py"]
+
+
+@pytest.mark.parametrize(
+    ("script", "present", "absent"),
+    [
+        ("scripts/benchmark.py", ("torch", "transformers", "safetensors"), ("matplotlib", "pandas", "ruff")),
+        ("scripts/figures/main.py", ("matplotlib", "pandas"), ("torch", "transformers")),
+        ("scripts/choose_settings.py", ("pandas",), ("torch", "matplotlib")),
+    ],
+)
+def test_libraries_are_those_that_are_imported_with_their_pins(script, present, absent):
+    names = dict(entry.split() for entry in libraries(script).split(", "))
+    lock = (ROOT / "envs/requirements.lock").read_text()
+    assert all(f"{name}=={version}" in lock for name, version in names.items() if name != "pyyaml")
+    assert set(present) <= set(names)
+    assert not set(absent) & set(names)
+
+
+def test_every_script_imports_only_what_is_pinned():
+    for path in (ROOT / "scripts").rglob("*.py"):
+        assert libraries(path.relative_to(ROOT).as_posix()) is not None
+
+
+def test_an_import_that_is_not_pinned_is_named(copy):
+    (copy / "scripts/odd.py").write_text("import numpee\n")
+    with pytest.raises(DynatreeError, match=r"odd.py imports numpee, which envs/requirements.lock does not pin"):
+        libraries("scripts/odd.py", copy)

@@ -23,14 +23,16 @@ rule measure:
     params:
         job=job_settings,
         journal=f"results/{RUN}/journals/{{job}}.jsonl",
+        alone=["--exclusive"] if config["protocol"]["exclusive"] else [],
         tuned=lambda wildcards, input: ["--tuned", input.tuned] if input.tuned else [],
         target=subpath(input.target, parent=True),
         draft=subpath(input.draft, parent=True),
         code=code_hash("scripts/benchmark.py"),
+        libraries=libraries("scripts/benchmark.py"),
     shell:
         "python scripts/benchmark.py --job {params.job:q} {params.tuned:q} --target {params.target:q}"
         " --draft {params.draft:q} --prompts {input.prompts:q} --journal {params.journal:q} --output {output:q}"
-        " --code {params.code:q} --threads {threads} 2>&1 | tee {log:q}"
+        " --code {params.code:q} --threads {threads} {params.alone:q} 2>&1 | tee {log:q}"
 
 
 rule choose_settings:
@@ -44,6 +46,7 @@ rule choose_settings:
         "../../envs/conda.yaml"
     params:
         code=code_hash("scripts/choose_settings.py"),
+        libraries=libraries("scripts/choose_settings.py"),
     shell:
         "python scripts/choose_settings.py --summary {input:q} --output {output:q} >{log:q} 2>&1"
 
@@ -77,6 +80,7 @@ rule measure_memory:
         target=subpath(input.target, parent=True),
         draft=subpath(input.draft, parent=True),
         code=code_hash("scripts/measure_memory.py"),
+        libraries=libraries("scripts/measure_memory.py"),
     shell:
         "python scripts/measure_memory.py --job {params.job:q} {params.tuned:q} --target {params.target:q}"
         " --draft {params.draft:q} --prompts {input.prompts:q} --output {output:q} --threads {threads} >{log:q} 2>&1"
@@ -104,6 +108,7 @@ rule draft_tree:
         target=subpath(input.target, parent=True),
         draft=subpath(input.draft, parent=True),
         code=code_hash("scripts/draft_tree.py"),
+        libraries=libraries("scripts/draft_tree.py"),
     shell:
         "python scripts/draft_tree.py --options {params.options:q} {params.where:q} --target {params.target:q}"
         " --draft {params.draft:q} --prompts {input.prompts:q} --output {output:q} --threads {threads} >{log:q} 2>&1"

@@ -16,7 +16,7 @@ from dynatree.experiments import (
     unlabelled,
     without_labels,
 )
-from dynatree.fingerprint import code_hash
+from dynatree.fingerprint import code_hash, libraries
 
 # Whatever a run depends on or will be held against must be in order before hours are spent on it.
 try:

@@ -19,6 +19,7 @@ rule sample_text:
         target=subpath(input.target, parent=True),
         folder=subpath(output[0], parent=True),
         code=code_hash("scripts/sample_text.py"),
+        libraries=libraries("scripts/sample_text.py"),
     shell:
         "python scripts/sample_text.py --target {params.target:q} --output {params.folder:q} {params.recipe:q}"
         " --threads {threads} 2>&1 | tee {log:q}"
@@ -43,6 +44,7 @@ rule distill_draft:
         samples=subpath(input.samples, parent=True),
         folder=subpath(output[0], parent=True),
         code=code_hash("scripts/distill_draft.py"),
+        libraries=libraries("scripts/distill_draft.py"),
     shell:
         "python scripts/distill_draft.py --target {params.target:q} --samples {params.samples:q}"
         " --output {params.folder:q} {params.recipe:q} --threads {threads} 2>&1 | tee {log:q}"

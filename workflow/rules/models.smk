@@ -10,5 +10,6 @@ rule fetch_model:
         source=model_source,
         folder=subpath(output.manifest, parent=True),
         code=code_hash("scripts/fetch_model.py"),
+        libraries=libraries("scripts/fetch_model.py"),
     shell:
         "python scripts/fetch_model.py --source {params.source:q} --output {params.folder:q} >{log:q} 2>&1"

@@ -43,6 +43,7 @@ rule render_paper:
         ),
         folders=["--tables", f"results/{RUN}/tables", "--figures", f"figures/{RUN}"],
         code=code_hash("scripts/render_paper.py"),
+        libraries=libraries("scripts/render_paper.py"),
     shell:
         "python scripts/render_paper.py --config {params.config:q} --summaries {input.summaries:q} --facts {input.facts:q}"
         " --tuned {input.tuned:q} --claims {input.claims:q} --requests {input.requests:q} --published {input.published:q}"
@@ -63,6 +64,7 @@ rule compile_paper:
     params:
         folder=subpath(input.tex, parent=True),
         code=code_hash("scripts/compile_paper.py"),
+        libraries=libraries("scripts/compile_paper.py"),
     shell:
         "python scripts/compile_paper.py --folder {params.folder:q} --bibliography {input.bibliography:q}"
         " --included {input.included:q} >{log:q} 2>&1"

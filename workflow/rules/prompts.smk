@@ -13,6 +13,7 @@ rule prepare_prompts:
         limits=lambda wildcards: json.dumps(prompt_limits(config, wildcards.dataset)),
         tokenizer=subpath(input.target, parent=True),
         code=code_hash("scripts/prepare_prompts.py"),
+        libraries=libraries("scripts/prepare_prompts.py"),
     shell:
         "python scripts/prepare_prompts.py --source {params.source:q} --tokenizer {params.tokenizer:q}"
         " --limits {params.limits:q} --output {output:q} >{log:q} 2>&1"

@@ -51,6 +51,7 @@ rule summarise:
             ["--mixed-formats"] if wildcards.experiment == "formats" else []
         ),
         code=code_hash("scripts/summarise.py"),
+        libraries=libraries("scripts/summarise.py"),
     shell:
         "python scripts/summarise.py --records {input:q} {params.formats:q} --requests {output.requests:q}"
         " --summary {output.summary:q} >{log:q} 2>&1"
@@ -70,6 +71,7 @@ rule summarise_memory:
         "../../envs/conda.yaml"
     params:
         code=code_hash("scripts/summarise_memory.py"),
+        libraries=libraries("scripts/summarise_memory.py"),
     shell:
         "python scripts/summarise_memory.py --measured {input:q} --summary {output:q} >{log:q} 2>&1"
 
@@ -85,6 +87,7 @@ rule collect_facts:
         "../../envs/conda.yaml"
     params:
         code=code_hash("scripts/collect_facts.py"),
+        libraries=libraries("scripts/collect_facts.py"),
     shell:
         "python scripts/collect_facts.py --records {input:q} --output {output:q} >{log:q} 2>&1"
 
@@ -104,6 +107,7 @@ rule table:
     params:
         labels=lambda wildcards: labels_of(TABLES[wildcards.name]),
         code=lambda wildcards: code_hash(f"scripts/tables/{wildcards.name}.py"),
+        libraries=lambda wildcards: libraries(f"scripts/tables/{wildcards.name}.py"),
     shell:
         "python scripts/tables/{wildcards.name:q}.py --input {input:q} --labels {params.labels:q} --csv {output.csv:q} --tex {output.tex:q}"
         " >{log:q} 2>&1"
@@ -124,6 +128,7 @@ rule figure:
     params:
         labels=lambda wildcards: labels_of(FIGURES[wildcards.name]),
         code=lambda wildcards: code_hash(f"scripts/figures/{wildcards.name}.py"),
+        libraries=lambda wildcards: libraries(f"scripts/figures/{wildcards.name}.py"),
     shell:
         "python scripts/figures/{wildcards.name:q}.py --input {input:q} --labels {params.labels:q} --pdf {output.pdf:q} --png {output.png:q}"
         " >{log:q} 2>&1"
@@ -149,6 +154,7 @@ rule judge_claims:
     params:
         run=json.dumps({key: config[key] for key in ("device", "dtype", "models")}),
         code=code_hash("scripts/judge_claims.py"),
+        libraries=libraries("scripts/judge_claims.py"),
     shell:
         "python scripts/judge_claims.py --claims {input.claims:q} --requests {input.requests:q}"
         " --summaries {input.summaries:q} --run {params.run:q} --csv {output.csv:q} --tex {output.tex:q} >{log:q} 2>&1"
