@@ -34,3 +34,9 @@ def test_rules_run_nothing_but_commands():
     """Other ways to run code would escape the test above."""
     for path in RULES:
         assert not re.search(r"^    (run|script|notebook|wrapper):|\bshell\(", path.read_text(), re.M), path
+
+
+def test_no_parameter_is_taken_for_a_pattern():
+    """Snakemake looks for wildcards in strings, but not in what functions return."""
+    for path in RULES:
+        assert not re.search(r"^        \w+=json\.dumps\(", path.read_text(), re.M), f"{path.name}: use literal(...)"

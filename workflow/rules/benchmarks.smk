@@ -103,7 +103,7 @@ rule draft_tree:
         gpu=1 if config["device"] != "cpu" else 0,
         mem_mb=4000,
     params:
-        options=json.dumps(config["methods"]["dynatree"]["options"]),
+        options=literal(config["methods"]["dynatree"]["options"]),
         where=["--device", config["device"], "--dtype", config["dtype"]],
         target=subpath(input.target, parent=True),
         draft=subpath(input.draft, parent=True),

@@ -103,6 +103,11 @@ def texts(wildcards):
     return config["prompts"][wildcards.dataset]["source"].get("path", [])
 
 
+def literal(value):
+    """A parameter that holds ``value`` as JSON; as a plain string, "{...}" within it would be taken for a wildcard."""
+    return lambda wildcards: json.dumps(value)
+
+
 def arguments(values, *names):
     """The command line that passes these values under their names."""
     return [word for name in names for word in (f"--{name}", values[name])]

@@ -25,7 +25,7 @@ rule render_paper:
     conda:
         "../../envs/conda.yaml"
     params:
-        config=json.dumps(
+        config=literal(
             {
                 key: config[key]
                 for key in (

@@ -152,7 +152,7 @@ rule judge_claims:
     conda:
         "../../envs/conda.yaml"
     params:
-        run=json.dumps({key: config[key] for key in ("device", "dtype", "models")}),
+        run=literal({key: config[key] for key in ("device", "dtype", "models")}),
         code=code_hash("scripts/judge_claims.py"),
         libraries=libraries("scripts/judge_claims.py"),
     shell:
