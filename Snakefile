@@ -22,8 +22,20 @@ if "distillation" in config:
     include: "workflow/rules/distillation.smk"
 
 
+# Light, or in need of the network: on a cluster they run where snakemake does.
 localrules:
     all,
+    fetch_model,
+    prepare_prompts,
+    choose_settings,
+    summarise,
+    summarise_memory,
+    collect_facts,
+    table,
+    figure,
+    judge_claims,
+    render_paper,
+    compile_paper,
 
 
 rule all:

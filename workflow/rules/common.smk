@@ -17,6 +17,8 @@ from dynatree.experiments import (
     without_labels,
 )
 from dynatree.fingerprint import code_hash, libraries
+from dynatree.queue import wait_for_jobs
+from dynatree.takeover import take_over
 
 # Whatever a run depends on or will be held against must be in order before hours are spent on it.
 try:
@@ -25,6 +27,14 @@ try:
     check_published(Path("results/published/main.csv"))
 except DynatreeError as mistake:
     sys.exit(f"error: {mistake}")
+
+# Only the workflow itself, not the processes that it starts for its jobs, and not one that only looks.
+if workflow.is_main_process and not workflow.output_settings.dryrun:
+    try:
+        if take_over(Path.cwd()):
+            wait_for_jobs(Path.cwd())
+    except DynatreeError as mistake:
+        sys.exit(f"error: {mistake}")
 
 # Jobs import the package from this checkout, whose code the fingerprints describe, not an installed copy of it.
 # Part of the command, because Snakemake takes PYTHONPATH out of the environment of jobs in conda.
