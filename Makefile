@@ -4,10 +4,10 @@ CORES ?= all
 RUN := .venv/bin/
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: help setup latex demo test lint format distill snapshot plan lock clean
+.PHONY: help setup latex demo test test-slurm lint format distill snapshot plan lock clean
 
 help:  ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 setup: .venv/installed  ## the virtual environment with the pinned dependencies
 
@@ -24,6 +24,10 @@ demo: setup latex  ## from nothing to paper/demo/dynatree.pdf on the embedded mo
 
 test: setup latex  ## all tests
 	$(RUN)python -m pytest
+
+test-slurm: setup latex  ## the pipeline on a real Slurm of one node
+	@envs/slurm.sh
+	$(RUN)python -m pytest tests/slurm
 
 lint: setup  ## style and workflow checks
 	$(RUN)ruff check .

@@ -1,0 +1,45 @@
+"""One Slurm for all tests, and a copy of the repository for each."""
+
+from pathlib import Path
+
+import pytest
+from cluster import Cluster, Unavailable
+from runs import LOCAL, PROMPTS, Run
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cluster")
+    try:
+        cluster = Cluster(folder)
+    except Unavailable as reason:
+        pytest.skip(f"no Slurm here: {reason}")
+    yield cluster
+    cluster.stop()
+
+
+@pytest.fixture(scope="session")
+def complete(cluster, tmp_path_factory) -> Run:
+    """A copy in which the complete tiny run has gone through Slurm."""
+    run = Run(cluster, tmp_path_factory.mktemp("complete"))
+    run.profile_asks_for_gpus()
+    done = run.finish()
+    assert done.returncode == 0, done.stdout + done.stderr
+    return run
+
+
+@pytest.fixture(scope="session")
+def prepared(cluster, tmp_path_factory) -> Run:
+    """A copy with models and prompts."""
+    run = Run(cluster, tmp_path_factory.mktemp("prepared"))
+    done = run.finish(PROMPTS, profile=LOCAL)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return run
+
+
+@pytest.fixture
+def small(prepared: Run, tmp_path: Path) -> Run:
+    """A copy in which one Slurm job, draft_tree, is left to do for the target ``TREE``."""
+    run = Run(prepared.cluster, tmp_path / "copy")
+    run.take_over(prepared, "resources", "results/ci/prompts")
+    return run

@@ -1,0 +1,73 @@
+"""Snakemake with the Slurm profile, in a copy of the repository."""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from cluster import Cluster
+from test_workflow import copy_repository
+
+PROMPTS = "results/ci/prompts/encyclopaedic.json"
+TREE = "results/ci/tree.json"
+SLURM = ("--workflow-profile", "profiles/slurm", "--slurm-init-seconds-before-status-checks", "2")
+LOCAL = ("--cores", "2")
+
+
+class Run:
+    """A copy of the repository in ``folder`` and what Snakemake does there."""
+
+    def __init__(self, cluster: Cluster, folder: Path):
+        self.cluster = cluster
+        self.folder = copy_repository(folder)
+        self.environment = cluster.environment | {
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{cluster.environment['PATH']}",
+            "PYTHONPATH": str(self.folder),
+            "DYNATREE_SLURM_PARTITION": "cpu",
+            "DYNATREE_SLURM_GPU_PARTITION": "gpu",
+        }
+
+    def profile_asks_for_gpus(self) -> None:
+        """The tiny run computes on the CPU; with this, Slurm hands its timings a device all the same."""
+        profile = self.folder / "workflow/profiles/slurm/profile.yaml"
+        old = '      slurm_extra: "--exclusive"\n'
+        assert old in profile.read_text()
+        profile.write_text(profile.read_text().replace(old, f"{old}      gpu: 1\n"))
+
+    def take_over(self, other: "Run", *places: str) -> None:
+        for place in places:
+            shutil.copytree(other.folder / place, self.folder / place)
+
+    def script(self, text: str) -> None:
+        """Put ``text`` before the script of the small run's job."""
+        path = self.folder / "scripts/draft_tree.py"
+        path.write_text(text + path.read_text())
+
+    def start(self, *arguments: str, profile: tuple[str, ...] = SLURM) -> subprocess.Popen:
+        command = [sys.executable, "-m", "snakemake", *arguments, "--configfile", "config/ci.yaml", *profile]
+        pipe = subprocess.PIPE
+        return subprocess.Popen(
+            command, cwd=self.folder, env=self.environment, stdout=pipe, stderr=pipe, text=True, start_new_session=True
+        )
+
+    def finish(self, *arguments: str, profile: tuple[str, ...] = SLURM) -> subprocess.CompletedProcess:
+        process = self.start(*arguments, profile=profile)
+        out, err = process.communicate(timeout=900)
+        return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+    def jobs(self) -> list[dict[str, str]]:
+        """Slurm's records of the jobs submitted from here."""
+        return [job for job in self.cluster.jobs() if job["WorkDir"] == str(self.folder)]
+
+    def states(self) -> list[str]:
+        return [job["JobState"] for job in self.jobs()]
+
+
+def wait(until: Callable[[], bool], seconds: float = 90) -> None:
+    deadline = time.monotonic() + seconds
+    while not until():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.2)
