@@ -27,6 +27,7 @@ rule measure:
         tuned=lambda wildcards, input: ["--tuned", input.tuned] if input.tuned else [],
         target=subpath(input.target, parent=True),
         draft=subpath(input.draft, parent=True),
+        threads=config["threads"],  # a timing with other threads is another one
         code=code_hash("scripts/benchmark.py"),
         libraries=libraries("scripts/benchmark.py"),
     shell:
@@ -79,6 +80,7 @@ rule measure_memory:
         tuned=lambda wildcards, input: ["--tuned", input.tuned] if input.tuned else [],
         target=subpath(input.target, parent=True),
         draft=subpath(input.draft, parent=True),
+        threads=config["threads"],
         code=code_hash("scripts/measure_memory.py"),
         libraries=libraries("scripts/measure_memory.py"),
     shell:
