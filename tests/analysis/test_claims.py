@@ -381,4 +381,4 @@ def test_script(tmp_path):
     failed = subprocess.run(
         [*command, "no.yaml"], cwd=ROOT, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True
     )
-    assert failed.returncode == 2 and failed.stderr.startswith("error: no.yaml cannot be read")
+    assert failed.returncode == 2 and failed.stderr.startswith("error: no.yaml is missing")
