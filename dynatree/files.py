@@ -102,3 +102,19 @@ def read_manifest(folder: Path) -> dict[str, str]:
     """File name -> SHA-256 of a folder's manifest."""
     lines = (folder / MANIFEST).read_text().splitlines()
     return {name: digest for digest, _, name in (line.partition("  ") for line in lines if line)}
+
+
+def check_folder(folder: Path) -> None:
+    """Raise unless every file of a fetched folder is as its manifest says; a folder without a manifest is left alone.
+
+    A damaged folder loses its manifest, which the pipeline goes by: the next run fetches the folder again.
+
+    Raises:
+        DynatreeError: a file is missing or has changed.
+    """
+    if not (folder / MANIFEST).exists():
+        return
+    for name, expected in read_manifest(folder).items():
+        if not (folder / name).is_file() or sha256(folder / name) != expected:
+            (folder / MANIFEST).unlink()
+            raise DynatreeError(f"{folder / name} is damaged or missing; run the pipeline again, which fetches it anew")

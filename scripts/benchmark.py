@@ -12,7 +12,7 @@ from dynatree.benchmark.planning import assemble, missing, valid
 from dynatree.benchmark.protocol import compare, measure
 from dynatree.benchmark.records import Journal, write_records
 from dynatree.benchmark.settings import resolve
-from dynatree.files import MANIFEST, read_json, sha256
+from dynatree.files import MANIFEST, check_folder, read_json, sha256
 from dynatree.loading import load_pair
 from dynatree.locks import file_lock
 from dynatree.machine import now
@@ -63,6 +63,8 @@ def main(options: argparse.Namespace) -> None:
         todo = missing(finished, prompts, job)
         print(f"{len(finished)} requests are in {options.journal}, {len(todo)} are to be measured", file=sys.stderr)
         if todo:
+            for folder in (options.target, options.draft):
+                check_folder(folder)
             pair = load_pair(options.target, options.draft, job["device"], job["dtype"])
             for role, model in (("target", pair.target), ("draft", pair.draft)):
                 about["models"][role]["parameters"] = model.num_parameters()

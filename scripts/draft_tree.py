@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from dynatree.files import read_json, write_json
+from dynatree.files import check_folder, read_json, write_json
 from dynatree.illustration import illustrate
 from dynatree.loading import load_pair
 from dynatree.scripting import run
@@ -26,6 +26,8 @@ options = parser.parse_args()
 def main() -> None:
     torch.set_num_threads(options.threads)
     prompts = read_json(options.prompts, "delete it and run the pipeline again")["prompts"]
+    for folder in (options.target, options.draft):
+        check_folder(folder)
     pair = load_pair(options.target, options.draft, options.device, options.dtype)
     write_json(options.output, illustrate(pair, prompts, options.options))
 

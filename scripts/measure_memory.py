@@ -9,7 +9,7 @@ import torch
 
 from dynatree.benchmark.memory import measure_memory
 from dynatree.benchmark.settings import resolve_cases
-from dynatree.files import read_json, write_text
+from dynatree.files import check_folder, read_json, write_text
 from dynatree.loading import load_pair
 from dynatree.scripting import run
 
@@ -29,6 +29,8 @@ def main() -> None:
     job = options.job
     cases = resolve_cases(job["cases"], read_json(options.tuned, "run the pipeline again") if options.tuned else {})
     prompts = read_json(options.prompts, "delete it and run the pipeline again")
+    for folder in (options.target, options.draft):
+        check_folder(folder)
     pair = load_pair(options.target, options.draft, job["device"], job["dtype"])
     rows = []
     for key, case in cases.items():

@@ -8,7 +8,7 @@ from transformers import AutoTokenizer
 from dynatree import DynatreeError, generate, load_pair
 from dynatree.check import check_pair
 from dynatree.fetch import fetch
-from dynatree.files import MANIFEST, read_manifest, sha256
+from dynatree.files import MANIFEST, check_folder, read_manifest, sha256
 
 RANDOM = {"kind": "random", "architecture": "gpt_neox", "seed": 3, "layers": 2}
 
@@ -88,3 +88,28 @@ def test_the_embedded_target_is_what_is_pinned(embedded_target, demo_config):
         assert actual[name] == pinned
     tokenizer = AutoTokenizer.from_pretrained(embedded_target)
     assert tokenizer.decode(tokenizer("The cat sat.").input_ids) == "The cat sat."
+
+
+@pytest.mark.parametrize("damage", ["truncated", "changed", "missing"])
+def test_a_damaged_model_is_named_and_fetched_again(tmp_path, damage):
+    source = {"kind": "random", "architecture": "llama", "seed": 1, "layers": 1}
+    folder = tmp_path / "model"
+    fetch(source, folder)
+    check_folder(folder)
+    path = folder / "model.safetensors"
+    content = path.read_bytes()
+    if damage == "missing":
+        path.unlink()
+    else:
+        path.write_bytes(content[:-100] if damage == "truncated" else content[:-1] + bytes([content[-1] ^ 1]))
+    with pytest.raises(DynatreeError, match=r"model.safetensors is damaged or missing; run the pipeline again"):
+        check_folder(folder)
+    assert not (folder / MANIFEST).exists(), "without it the pipeline fetches again"
+    fetch(source, folder)
+    check_folder(folder)
+    assert path.read_bytes() == content
+
+
+def test_a_folder_without_a_manifest_is_not_checked(tmp_path):
+    (tmp_path / "model.safetensors").write_bytes(b"somebody's own")
+    check_folder(tmp_path)
