@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from cluster import Cluster
-from test_workflow import copy_repository
+from repository_copy import copy_repository
 
 PROMPTS = "results/ci/prompts/encyclopaedic.json"
 TREE = "results/ci/tree.json"

@@ -2,7 +2,7 @@
 
 import json
 
-from test_workflow import copy_repository, snakemake
+from repository_copy import copy_repository, snakemake
 
 RECORD = "results/ci/records/sweep-narrative.json"
 

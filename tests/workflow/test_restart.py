@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from test_workflow import copy_repository, snakemake
+from repository_copy import copy_repository, snakemake
 
 TREE = "results/ci/tree.json"
 

@@ -1,64 +1,18 @@
 """The whole pipeline with tiny random models, in a copy of the repository."""
 
 import json
-import os
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import yaml
+from repository_copy import NEEDS_LATEX, ROOT, copy_repository, snakemake
 
 from dynatree.tiny import save_tiny_checkpoint
 from dynatree.trace import trace
 
-ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT.parent / "shared/data"
-PARTS = ("Snakefile", "workflow", "profiles", "config", "dynatree", "scripts", "paper", "envs", "results/published")
 EXPERIMENTS = set(yaml.safe_load((ROOT / "config/ci.yaml").read_text())["experiments"])
-PAPER = {"render_paper", "compile_paper", "all"}
-TUNED = {
-    "measure",
-    "measure_memory",
-    "summarise",
-    "summarise_memory",
-    "collect_facts",
-    "table",
-    "figure",
-    "judge_claims",
-}
-NEEDS_LATEX = pytest.mark.skipif(not shutil.which("latexmk"), reason="latexmk is missing; `make latex` installs it")
-
-
-def copy_repository(folder: Path) -> Path:
-    for part in PARTS:
-        source, goal = ROOT / part, folder / part
-        goal.parent.mkdir(parents=True, exist_ok=True)
-        if source.is_symlink():
-            goal.symlink_to(source.readlink())
-        elif source.is_dir():
-            shutil.copytree(source, goal, ignore=shutil.ignore_patterns("__pycache__", "demo", "ci"))
-        else:
-            shutil.copy2(source, goal)
-    return folder
-
-
-def snakemake(folder: Path, *arguments: str, config: str = "config/ci.yaml") -> subprocess.CompletedProcess:
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    environment = os.environ | {"PATH": path, "PYTHONPATH": str(folder)}
-    command = [sys.executable, "-m", "snakemake", *arguments, "--cores", "2", "--configfile", config]
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=600)
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory) -> Path:
-    """A copy in which the tiny run has finished."""
-    folder = copy_repository(tmp_path_factory.mktemp("run"))
-    done = snakemake(folder)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return folder
 
 
 @NEEDS_LATEX
@@ -159,47 +113,6 @@ def test_a_second_run_finds_nothing_to_do(finished):
     done = snakemake(finished, "-n")
     assert "Nothing to be done" in done.stdout + done.stderr
     assert "profiles/default" in done.stdout + done.stderr
-
-
-@NEEDS_LATEX
-@pytest.mark.parametrize(
-    ("name", "old", "new", "expected"),
-    [
-        (
-            "dynatree/analysis/figures/main.py",
-            "height * 0.9",
-            "height * 0.8",
-            {"figure", "render_paper", "compile_paper", "all"},
-        ),
-        ("dynatree/analysis/figures/main.py", "height * 0.9", "height * 0.9  # a gap", set()),
-        ("paper/threats.tex.j2", "shared machine", "busy machine", {"render_paper", "compile_paper", "all"}),
-        (
-            "config/claims.yaml",
-            "is faster than a single chain",
-            "beats a chain",
-            {"judge_claims", *PAPER},
-        ),
-        ("dynatree/analysis/tuning.py", "if len(rows):", "if len(rows) > 0:", {"choose_settings", *TUNED, *PAPER}),
-        (
-            "dynatree/tree.py",
-            "depth = self.depth + 1",
-            "depth = 1 + self.depth",
-            {"measure", "choose_settings", "draft_tree", *TUNED, *PAPER},
-        ),
-    ],
-)
-def test_an_edit_reruns_what_uses_it(finished, name, old, new, expected):
-    path = finished / name
-    before, times = path.read_text(), path.stat()
-    assert old in before
-    path.write_text(before.replace(old, new))
-    try:
-        done = snakemake(finished, "-n", "--quiet", "rules")
-    finally:
-        path.write_text(before)
-        os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
-    jobs = {line.split()[0] for line in done.stdout.splitlines() if line and line.split()[-1].isdigit()}
-    assert jobs - {"total"} == expected, done.stdout + done.stderr
 
 
 def test_a_dry_run_works_before_anything_is_fetched_and_imports_no_torch(tmp_path):
