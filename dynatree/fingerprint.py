@@ -122,15 +122,15 @@ def _modules_of(tree: ast.Module, path: Path) -> Iterator[str]:
             yield from (node.module, *(f"{node.module}.{alias.name}" for alias in node.names))
 
 
-def _files_of(module: str, root: Path) -> Iterator[Path]:
+@cache
+def _files_of(module: str, root: Path) -> tuple[Path, ...]:
     """Files executed by ``import module``: the package's ``__init__`` files on the way and the module itself."""
     parts = module.split(".")
     if parts[0] != PACKAGE:
-        return
-    for length in range(1, len(parts) + 1):
-        base = root.joinpath(*parts[:length])
-        yield from (p for p in (base / "__init__.py", base.with_suffix(".py")) if p.is_file())
-    yield from _lazy_home(parts, root)
+        return ()
+    bases = [root.joinpath(*parts[:length]) for length in range(1, len(parts) + 1)]
+    files = [path for base in bases for path in (base / "__init__.py", base.with_suffix(".py")) if path.is_file()]
+    return (*files, *_lazy_home(parts, root))
 
 
 def _lazy_home(parts: list[str], root: Path) -> Iterator[Path]:
