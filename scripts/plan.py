@@ -4,11 +4,8 @@ from pathlib import Path
 
 import yaml
 
-from dynatree.files import write_text
+from dynatree.documents import fill
 from dynatree.plan import markdown
-
-DOCUMENT = Path("docs/experiments.md")
-BEGIN, END = "<!-- plans -->\n", "<!-- end of plans -->"
 
 parts = []
 for name in ("paper", "demo", "ci"):
@@ -16,6 +13,4 @@ for name in ("paper", "demo", "ci"):
     config = yaml.safe_load(path.read_text())
     models = " and ".join(model["label"] for model in config["models"].values())
     parts.append(f"### `{path}`: {models}, {config['dtype']} on {config['device']}\n\n{markdown(config)}")
-before, _, rest = DOCUMENT.read_text().partition(BEGIN)
-_, _, after = rest.partition(END)
-write_text(DOCUMENT, f"{before}{BEGIN}\n" + "\n".join(parts) + f"\n{END}{after}")
+fill(Path("docs/experiments.md"), "plans", "\n".join(parts))

@@ -4,8 +4,8 @@ import argparse
 import shutil
 from pathlib import Path
 
-from dynatree.analysis.snapshot import insert, markdown
-from dynatree.files import write_text
+from dynatree.analysis.snapshot import markdown
+from dynatree.documents import fill
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("--run", default="demo", help="name of the run (default: %(default)s)")
@@ -18,5 +18,4 @@ for name in ("tables/main.csv", "requests/main.csv", "summary/facts.json", "clai
     shutil.copyfile(f"results/{options.run}/{name}", folder / NAMES.get(name, Path(name).name))
 for name in ("main.png", "tree.png"):
     shutil.copyfile(f"figures/{options.run}/{name}", folder / name)
-readme = Path("README.md")
-write_text(readme, insert(readme.read_text(), markdown(folder)))
+fill(Path("README.md"), "snapshot", markdown(folder))

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from dynatree.analysis.snapshot import insert, markdown
+from dynatree.analysis.snapshot import markdown
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
@@ -12,7 +12,7 @@ README = (ROOT / "README.md").read_text()
 def test_the_table_is_the_snapshot():
     table = markdown(ROOT / "results/snapshots/demo")
     assert len(re.findall(r"^\| DynaTree(?:, no history)? \|", table, re.M)) == 4
-    assert insert(README, table) == README
+    assert f"<!-- snapshot -->\n\n{table}\n<!-- end of snapshot -->" in README
 
 
 def test_links_lead_somewhere():

@@ -6,9 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from dynatree.analysis.tables.booktabs import number
-from dynatree.errors import DynatreeError
 
-BEGIN, END = "<!-- snapshot -->\n", "<!-- end of snapshot -->"
 HEADER = ("Method", "Tokens/s", "Speed-up", "Tokens/round", "Acceptance", "TTFT (ms)", "TPOT (ms)")
 DECIMALS = {"throughput": 1, "speedup": 2, "tokens_per_round": 2, "acceptance_rate": 2, "ttft_ms": 0, "tpot_ms": 1}
 
@@ -72,12 +70,3 @@ def _row(row: pd.Series) -> str:
             cell += f" [{number(row[f'{name}_low'], decimals)}, {number(row[f'{name}_high'], decimals)}]"
         cells.append(cell.replace("--", "-"))
     return f"| {' | '.join(cells)} |"
-
-
-def insert(readme: str, table: str) -> str:
-    """``readme`` with what stands between the snapshot marks replaced by ``table``."""
-    before, begin, rest = readme.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-        raise DynatreeError(f"the README has no place for the table: {BEGIN.strip()} and {END} are missing")
-    return f"{before}{BEGIN}\n{table}\n{END}{after}"
