@@ -4,7 +4,7 @@ CORES ?= all
 RUN := .venv/bin/
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: help setup latex demo test test-slurm lint format distill snapshot plan lock clean
+.PHONY: help setup latex demo test test-slurm lint format distill snapshot plan staleness lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -48,6 +48,9 @@ snapshot: setup  ## show the last demo in the README
 
 plan: setup  ## write what each configuration measures into docs/experiments.md
 	$(RUN)python scripts/plan.py
+
+staleness: setup  ## write what reruns after which change into docs/staleness.md
+	$(RUN)python scripts/staleness.py
 
 lock:  ## pin the newest versions that pyproject.toml admits
 	@PYTHON=$(PYTHON) envs/lock.sh

@@ -1,6 +1,6 @@
 """Draw peak memory."""
 
 from dynatree.analysis.figures.memory import memory_figure
-from dynatree.analysis.scripting import draw
+from dynatree.analysis.figures.script import draw
 
 draw(__doc__, memory_figure)

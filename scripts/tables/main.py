@@ -1,6 +1,6 @@
 """Make the table of the main comparison."""
 
-from dynatree.analysis.scripting import tabulate
 from dynatree.analysis.tables.main import main_table
+from dynatree.analysis.tables.script import tabulate
 
 tabulate(__doc__, main_table)
