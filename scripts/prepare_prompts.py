@@ -4,7 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
-from dynatree.files import write_json
+from dynatree.files import check_folder, write_json
 from dynatree.prompts import prepare
 from dynatree.scripting import run
 
@@ -19,8 +19,14 @@ parser.add_argument(
 parser.add_argument("--output", type=Path, required=True)
 options = parser.parse_args()
 
+
+def work() -> None:
+    check_folder(options.tokenizer)
+    write_json(options.output, prepare(options.source, options.tokenizer, options.limits))
+
+
 run(
-    lambda: write_json(options.output, prepare(options.source, options.tokenizer, options.limits)),
+    work,
     reads=[options.source.get("path"), options.tokenizer],
     writes=[options.output],
     arguments=options,

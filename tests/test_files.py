@@ -1,11 +1,14 @@
 """Files are whole or absent."""
 
 import os
+import signal
+import subprocess
+import sys
 
 import pytest
 
 from dynatree import DynatreeError
-from dynatree.files import MANIFEST, check_sha256, new_folder, read_json, read_manifest, write_manifest, write_text
+from dynatree.files import MANIFEST, new_folder, read_json, read_manifest, write_manifest, write_text
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path, monkeypatch):
@@ -31,7 +34,22 @@ def test_a_failed_folder_leaves_the_old_one(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         interrupted_writing(folder)
     assert (folder / "weights").read_text() == "old"
-    assert list(tmp_path.iterdir()) == [folder]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".model.lock", "model"]
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path):
+    code = (
+        "import os, signal; from dynatree.files import new_folder\n"
+        "with new_folder('model') as folder:\n"
+        "    (folder / 'half').touch()\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], cwd=tmp_path).returncode == -signal.SIGKILL
+    assert [path.name for path in tmp_path.rglob("half")] == ["half"]
+    with new_folder(tmp_path / "model") as folder:
+        (folder / "whole").touch()
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".model.lock", "model"]
+    assert [path.name for path in (tmp_path / "model").iterdir()] == ["whole"]
 
 
 def test_manifest_names_every_file(tmp_path):
@@ -47,12 +65,10 @@ def test_manifest_names_every_file(tmp_path):
     )
 
 
-def test_wrong_hashes_and_damaged_json_are_named(tmp_path):
+def test_damaged_json_is_named(tmp_path):
     path = tmp_path / "x.json"
     with pytest.raises(DynatreeError, match="is missing; do this"):
         read_json(path, "do this")
     path.write_text('{"half": ')
     with pytest.raises(DynatreeError, match=r"is damaged .*; do this"):
         read_json(path, "do this")
-    with pytest.raises(DynatreeError, match=r"has SHA-256 .* but 00 is pinned; fetch"):
-        check_sha256(path, "00", "fetch")
