@@ -1,10 +1,11 @@
 # Every target sets up what it needs; a second call spends seconds on that.
 PYTHON ?= python3
 CORES ?= all
+CONFIG ?= config/demo.yaml
 RUN := .venv/bin/
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: help setup latex demo test test-slurm lint format distill snapshot plan staleness lock clean
+.PHONY: help setup latex demo test test-slurm lint format distill snapshot plan staleness report archive verify dag lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -51,6 +52,18 @@ plan: setup  ## write what each configuration measures into docs/experiments.md
 
 staleness: setup  ## write what reruns after which change into docs/staleness.md
 	$(RUN)python scripts/staleness.py
+
+report: setup  ## report.html: figures, tables and claims of a finished run (CONFIG=...)
+	$(RUN)snakemake --configfile $(CONFIG) --report report.html
+
+archive: setup latex  ## results/RUN.tar.gz: a run that others can verify (CONFIG=...)
+	$(RUN)snakemake archive --cores $(CORES) --configfile $(CONFIG)
+
+verify: setup latex  ## rebuild tables, figures and PDF from RESULTS=archive.tar.gz and compare
+	$(RUN)python scripts/verify.py "$(RESULTS)"
+
+dag: setup  ## draw the rules in docs/architecture.md
+	$(RUN)python scripts/draw_rules.py
 
 lock:  ## pin the newest versions that pyproject.toml admits
 	@PYTHON=$(PYTHON) envs/lock.sh

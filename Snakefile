@@ -3,6 +3,9 @@ from snakemake.utils import min_version
 min_version("9.20")
 
 
+report: "workflow/report/workflow.rst"
+
+
 # A configuration file given on the command line replaces the default instead of being merged into it.
 if "run" not in config:
 
@@ -10,9 +13,20 @@ if "run" not in config:
 
 
 include: "workflow/rules/common.smk"
-include: "workflow/rules/models.smk"
-include: "workflow/rules/prompts.smk"
-include: "workflow/rules/benchmarks.smk"
+
+
+if "measured" in config:
+
+    include: "workflow/rules/adopt.smk"
+
+else:
+
+    include: "workflow/rules/models.smk"
+    include: "workflow/rules/prompts.smk"
+    include: "workflow/rules/benchmarks.smk"
+    include: "workflow/rules/archive.smk"
+
+
 include: "workflow/rules/results.smk"
 include: "workflow/rules/paper.smk"
 

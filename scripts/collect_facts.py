@@ -3,18 +3,22 @@
 import argparse
 from pathlib import Path
 
+from dynatree.analysis.pages import environment_page
 from dynatree.analysis.summary import read_all, run_facts
-from dynatree.files import write_json
+from dynatree.files import write_json, write_text
 from dynatree.scripting import run
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("--records", type=Path, nargs="+", required=True, help="the records of all jobs")
-parser.add_argument("--output", type=Path, required=True)
+parser.add_argument("--output", type=Path, required=True, help="JSON")
+parser.add_argument("--html", type=Path, required=True, help="the same to read")
 options = parser.parse_args()
 
 
 def main() -> None:
-    write_json(options.output, run_facts(read_all(options.records, mixed_formats=True)))
+    facts = run_facts(read_all(options.records, mixed_formats=True))
+    write_json(options.output, facts)
+    write_text(options.html, environment_page(facts))
 
 
-run(main, reads=options.records, writes=[options.output], arguments=options)
+run(main, reads=options.records, writes=[options.output, options.html], arguments=options)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from dynatree.analysis.claims import claims_latex, describe_run, judge
+from dynatree.analysis.pages import ledger_page
 from dynatree.analysis.references import load_claims
 from dynatree.files import write_text
 from dynatree.scripting import run
@@ -20,6 +21,7 @@ parser.add_argument("--summaries", type=Path, nargs="*", default=[], help="likew
 parser.add_argument("--run", type=json.loads, required=True, help="JSON: device and models of the run's configuration")
 parser.add_argument("--csv", type=Path, required=True)
 parser.add_argument("--tex", type=Path, required=True)
+parser.add_argument("--html", type=Path, required=True)
 options = parser.parse_args()
 
 
@@ -30,11 +32,12 @@ def main() -> None:
     ledger = judge(load_claims(options.claims), requests, summaries, describe_run(options.run))
     write_text(options.csv, ledger.to_csv(index=False, float_format="%.6g"))
     write_text(options.tex, claims_latex(ledger))
+    write_text(options.html, ledger_page(ledger.to_dict("records")))
 
 
 run(
     main,
     reads=[options.claims, *options.requests, *options.summaries],
-    writes=[options.csv, options.tex],
+    writes=[options.csv, options.tex, options.html],
     arguments=options,
 )

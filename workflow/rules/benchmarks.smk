@@ -36,22 +36,6 @@ rule measure:
         " --code {params.code:q} --threads {threads} {params.alone:q} 2>&1 | tee {log:q}"
 
 
-rule choose_settings:
-    input:
-        f"results/{RUN}/summary/sweep.csv",
-    output:
-        TUNED,
-    log:
-        f"results/{RUN}/logs/choose_settings.log",
-    conda:
-        "../../envs/conda.yaml"
-    params:
-        code=code_hash("scripts/choose_settings.py"),
-        libraries=libraries("scripts/choose_settings.py"),
-    shell:
-        "python scripts/choose_settings.py --summary {input:q} --output {output:q} >{log:q} 2>&1"
-
-
 rule measure_memory:
     input:
         **MODELS,

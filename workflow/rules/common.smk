@@ -47,6 +47,11 @@ JOBS = jobs(config)
 MEASURED = [name for name in config["experiments"] if name != "memory"]
 SLOTS = 100 if config["protocol"]["exclusive"] else 1
 TUNED = f"results/{RUN}/tuned.json"
+SUBJECTS = {
+    **dict.fromkeys(("paradigms", "round", "policy", "tree"), "Method"),
+    **dict.fromkeys(("sweep", "ablation", "pruning", "sensitivity"), "Settings"),
+    **dict.fromkeys(("length", "prompt_length", "formats"), "Scaling"),
+}
 
 
 def any_of(names):
@@ -121,6 +126,11 @@ def literal(value):
 def arguments(values, *names):
     """The command line that passes these values under their names."""
     return [word for name in names for word in (f"--{name}", values[name])]
+
+
+def subject(wildcards):
+    """The part of the report that a table or figure belongs to."""
+    return SUBJECTS.get(wildcards.name, "Comparison")
 
 
 def places(sources):

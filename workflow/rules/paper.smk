@@ -56,7 +56,12 @@ rule compile_paper:
         bibliography="paper/references.bib",
         included=INCLUDED,
     output:
-        f"paper/{RUN}/dynatree.pdf",
+        report(
+            f"paper/{RUN}/dynatree.pdf",
+            caption="../report/paper.rst",
+            category="Paper",
+            labels={"paper": "PDF"},
+        ),
     log:
         f"results/{RUN}/logs/compile_paper.log",
     conda:

@@ -80,7 +80,13 @@ rule collect_facts:
     input:
         expand(f"results/{RUN}/records/{{job}}.json", job=JOBS),
     output:
-        f"results/{RUN}/summary/facts.json",
+        json=f"results/{RUN}/summary/facts.json",
+        html=report(
+            f"results/{RUN}/environment.html",
+            caption="../report/environment.rst",
+            category="Run",
+            labels={"page": "environment"},
+        ),
     log:
         f"results/{RUN}/logs/collect_facts.log",
     conda:
@@ -89,14 +95,43 @@ rule collect_facts:
         code=code_hash("scripts/collect_facts.py"),
         libraries=libraries("scripts/collect_facts.py"),
     shell:
-        "python scripts/collect_facts.py --records {input:q} --output {output:q} >{log:q} 2>&1"
+        "python scripts/collect_facts.py --records {input:q} --output {output.json:q} --html {output.html:q}"
+        " >{log:q} 2>&1"
+
+
+rule choose_settings:
+    input:
+        f"results/{RUN}/summary/sweep.csv",
+    output:
+        report(
+            TUNED,
+            caption="../report/tuned.rst",
+            category="Tables",
+            subcategory="Settings",
+            labels={"table": "tuned settings", "format": "JSON"},
+        ),
+    log:
+        f"results/{RUN}/logs/choose_settings.log",
+    conda:
+        "../../envs/conda.yaml"
+    params:
+        code=code_hash("scripts/choose_settings.py"),
+        libraries=libraries("scripts/choose_settings.py"),
+    shell:
+        "python scripts/choose_settings.py --summary {input:q} --output {output:q} >{log:q} 2>&1"
 
 
 rule table:
     input:
         lambda wildcards: places(TABLES[wildcards.name]),
     output:
-        csv=f"results/{RUN}/tables/{{name}}.csv",
+        csv=report(
+            f"results/{RUN}/tables/{{name}}.csv",
+            caption="../report/table.rst",
+            category="Tables",
+            subcategory=subject,
+            labels={"table": "{name}", "format": "CSV"},
+        ),
         tex=f"results/{RUN}/tables/{{name}}.tex",
     log:
         f"results/{RUN}/logs/table/{{name}}.log",
@@ -118,7 +153,13 @@ rule figure:
         lambda wildcards: places(FIGURES[wildcards.name]),
     output:
         pdf=f"figures/{RUN}/{{name}}.pdf",
-        png=f"figures/{RUN}/{{name}}.png",
+        png=report(
+            f"figures/{RUN}/{{name}}.png",
+            caption="../report/figure.rst",
+            category="Figures",
+            subcategory=subject,
+            labels={"figure": "{name}"},
+        ),
     log:
         f"results/{RUN}/logs/figure/{{name}}.log",
     wildcard_constraints:
@@ -145,7 +186,18 @@ rule judge_claims:
             f"results/{RUN}/summary/{{name}}.csv", name=config["experiments"]
         ),
     output:
-        csv=f"results/{RUN}/claims.csv",
+        csv=report(
+            f"results/{RUN}/claims.csv",
+            caption="../report/claims.rst",
+            category="Claims",
+            labels={"ledger": "as data", "format": "CSV"},
+        ),
+        html=report(
+            f"results/{RUN}/claims.html",
+            caption="../report/claims.rst",
+            category="Claims",
+            labels={"ledger": "to read", "format": "HTML"},
+        ),
         tex=f"results/{RUN}/tables/claims.tex",
     log:
         f"results/{RUN}/logs/judge_claims.log",
@@ -157,4 +209,5 @@ rule judge_claims:
         libraries=libraries("scripts/judge_claims.py"),
     shell:
         "python scripts/judge_claims.py --claims {input.claims:q} --requests {input.requests:q}"
-        " --summaries {input.summaries:q} --run {params.run:q} --csv {output.csv:q} --tex {output.tex:q} >{log:q} 2>&1"
+        " --summaries {input.summaries:q} --run {params.run:q} --csv {output.csv:q} --tex {output.tex:q}"
+        " --html {output.html:q} >{log:q} 2>&1"

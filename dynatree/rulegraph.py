@@ -1,0 +1,21 @@
+"""The graph of the pipeline's rules as GitHub draws it."""
+
+import re
+
+
+def mermaid(graph: str) -> str:
+    """A mermaid block with names for ids, in an order of its own, from ``snakemake --rulegraph mermaid-js``."""
+    names = dict(re.findall(r"^\s*(id\d+)\[(\w+)\]", graph, re.MULTILINE))
+    edges = re.findall(r"^\s*(id\d+) --> (id\d+)", graph, re.MULTILINE)
+    lines = sorted(f"    {names[before]} --> {names[after]}" for before, after in edges)
+    return "\n".join(["```mermaid", "flowchart TB", *lines, "```"])
+
+
+def insert(document: str, block: str) -> str:
+    """The document with ``block`` between its markers BEGIN and END."""
+    before, _, rest = document.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    return f"{before}{BEGIN}\n{block}\n\n{END}{after}"
+
+
+BEGIN, END = "<!-- rules -->\n", "<!-- end of rules -->"

@@ -1,0 +1,26 @@
+# A finished run as one file that others can verify; not part of `all`.
+rule archive:
+    input:
+        records=expand(f"results/{RUN}/records/{{job}}.json", job=JOBS),
+        memory=expand(
+            f"results/{RUN}/records/memory-{{dataset}}.csv",
+            dataset=config["experiments"]["memory"]["datasets"],
+        ),
+        prompts=expand(
+            f"results/{RUN}/prompts/{{dataset}}.json", dataset=config["prompts"]
+        ),
+        tree=f"results/{RUN}/tree.json",
+        made=lambda wildcards: rules.all.input,
+    output:
+        f"results/{RUN}.tar.gz",
+    log:
+        f"results/{RUN}/logs/archive.log",
+    localrule: True
+    conda:
+        "../../envs/conda.yaml"
+    params:
+        config=literal(config),
+        code=code_hash("scripts/archive.py"),
+        libraries=libraries("scripts/archive.py"),
+    shell:
+        "python scripts/archive.py --config {params.config:q} --output {output:q} >{log:q} 2>&1"
