@@ -60,7 +60,7 @@ archive: setup latex  ## results/RUN.tar.gz: a run that others can verify (CONFI
 	$(RUN)snakemake archive --cores $(CORES) --configfile $(CONFIG)
 
 verify: setup latex  ## rebuild tables, figures and PDF from RESULTS=archive.tar.gz and compare
-	$(RUN)python scripts/verify.py "$(RESULTS)"
+	$(RUN)python scripts/verify.py "$(or $(RESULTS),$(error name an archive: make verify RESULTS=results/demo.tar.gz))"
 
 dag: setup  ## draw the rules in docs/architecture.md
 	$(RUN)python scripts/draw_rules.py

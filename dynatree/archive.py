@@ -17,7 +17,7 @@ from importlib.metadata import version
 from pathlib import Path, PurePosixPath
 
 from dynatree.errors import DynatreeError
-from dynatree.files import read_json
+from dynatree.files import read_json, whole_file
 from dynatree.fingerprint import ROOT, code_hash
 from dynatree.machine import checkout
 from dynatree.provenance import note_path
@@ -72,16 +72,14 @@ def pack(folder: Path, config: dict, output: Path) -> None:
         raise DynatreeError(f"run {run} is not finished in {folder}; run the pipeline before you archive it")
     notes = [note for name in raw + artefacts if (note := note_path(Path(name))) and (folder / note).is_file()]
     names = sorted([*raw, *artefacts, *(note.as_posix() for note in notes)])
-    partial = output.with_name(f".{output.name}")
     with (
-        partial.open("wb") as stream,
+        whole_file(output) as stream,
         gzip.GzipFile(filename="", mode="wb", fileobj=stream, mtime=0) as packed,
         tarfile.open(fileobj=packed, mode="w") as tar,
     ):
         _add(tar, ABOUT, json.dumps(describe(config), indent=1, sort_keys=True).encode())
         for name in names:
             _add(tar, name, (folder / name).read_bytes())
-    partial.replace(output)
 
 
 def unpack(archive: Path, folder: Path) -> dict:

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from dynatree.errors import DynatreeError
 from dynatree.locks import file_lock
@@ -15,8 +16,9 @@ from dynatree.locks import file_lock
 MANIFEST = "MANIFEST.sha256"
 
 
-def write_bytes(path: str | Path, content: bytes) -> None:
-    """Write a file so that it is either the old one or the whole new one, whatever interrupts.
+@contextmanager
+def whole_file(path: str | Path) -> Iterator[BinaryIO]:
+    """A stream to write a file with, which is either the old one or the whole new one, whatever interrupts.
 
     Raises:
         OSError: the disk is full, or the place cannot be written to; it names ``path``.
@@ -27,7 +29,7 @@ def write_bytes(path: str | Path, content: bytes) -> None:
         descriptor, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
             with os.fdopen(descriptor, "wb") as stream:
-                stream.write(content)
+                yield stream
                 stream.flush()
                 os.fsync(stream.fileno())
             os.chmod(partial, 0o644)
@@ -40,8 +42,14 @@ def write_bytes(path: str | Path, content: bytes) -> None:
         raise
 
 
+def write_bytes(path: str | Path, content: bytes) -> None:
+    """Write a file atomically; see :func:`whole_file`."""
+    with whole_file(path) as stream:
+        stream.write(content)
+
+
 def write_text(path: str | Path, text: str) -> None:
-    """Write text as UTF-8, atomically; see :func:`write_bytes`."""
+    """Write text as UTF-8, atomically; see :func:`whole_file`."""
     write_bytes(path, text.encode())
 
 

@@ -9,13 +9,3 @@ def mermaid(graph: str) -> str:
     edges = re.findall(r"^\s*(id\d+) --> (id\d+)", graph, re.MULTILINE)
     lines = sorted(f"    {names[before]} --> {names[after]}" for before, after in edges)
     return "\n".join(["```mermaid", "flowchart TB", *lines, "```"])
-
-
-def insert(document: str, block: str) -> str:
-    """The document with ``block`` between its markers BEGIN and END."""
-    before, _, rest = document.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n{block}\n\n{END}{after}"
-
-
-BEGIN, END = "<!-- rules -->\n", "<!-- end of rules -->"

@@ -4,11 +4,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-from dynatree.files import write_text
-from dynatree.rulegraph import insert, mermaid
+from dynatree.documents import fill
+from dynatree.rulegraph import mermaid
 
 DOCUMENT = Path("docs/architecture.md")
 COMMAND = ["-m", "snakemake", "--configfile", "config/ci.yaml", "--forceall", "--rulegraph", "mermaid-js"]
 
 graph = subprocess.run([sys.executable, *COMMAND], stdout=subprocess.PIPE, text=True, check=True).stdout
-write_text(DOCUMENT, insert(DOCUMENT.read_text(), mermaid(graph)))
+fill(DOCUMENT, "rules", mermaid(graph) + "\n")
