@@ -77,7 +77,7 @@ def pack(folder: Path, config: dict, output: Path) -> None:
         gzip.GzipFile(filename="", mode="wb", fileobj=stream, mtime=0) as packed,
         tarfile.open(fileobj=packed, mode="w") as tar,
     ):
-        _add(tar, ABOUT, json.dumps(describe(config), indent=1, sort_keys=True).encode())
+        _add(tar, ABOUT, json.dumps(describe(config), indent=1).encode())
         for name in names:
             _add(tar, name, (folder / name).read_bytes())
 
