@@ -1,5 +1,6 @@
 """An archive of the finished run, rebuilt elsewhere from its records alone."""
 
+import json
 import os
 import re
 import shutil
@@ -47,7 +48,9 @@ def test_what_does_not_follow_from_the_records_is_listed(packed, tmp_path):
     with tarfile.open(packed / ARCHIVE) as tar:
         tar.extractall(folder, filter="data")
     record, table = folder / RECORD, folder / TABLE
-    record.write_text(re.sub(r'"seconds": \[\n\s*([\d.]+)', '"seconds": [99.0', record.read_text(), count=1))
+    content = json.loads(record.read_text())
+    content["records"][0]["seconds"]["total"] *= 2
+    record.write_text(json.dumps(content))
     table.write_text(table.read_text().replace("1", "2"))
     (folder / "figures/ci/main.png").unlink()
     archive = tmp_path / "tampered.tar.gz"
