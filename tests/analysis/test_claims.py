@@ -372,12 +372,14 @@ def test_script(tmp_path):
     model = {"label": "M", "name": "m", "source": {"kind": "folder", "path": "m"}}
     run = json.dumps({"device": "cpu", "models": {"target": model, "draft": model}})
     command = [sys.executable, "scripts/judge_claims.py", "--requests", tmp_path / "main.csv", "--run", run]
-    command += ["--csv", tmp_path / "claims.csv", "--tex", tmp_path / "claims.tex", "--claims"]
+    command += ["--csv", tmp_path / "claims.csv", "--tex", tmp_path / "claims.tex"]
+    command += ["--html", tmp_path / "claims.html", "--claims"]
     subprocess.run([*command, CLAIMS], cwd=ROOT, check=True, env={"PYTHONPATH": str(ROOT)})
     ledger = pd.read_csv(tmp_path / "claims.csv").set_index("id")
     assert ledger.loc["over-fixed-tree-wikitext", "verdict"] == "confirmed"
     assert ledger.loc["over-fixed-tree-pg19", "verdict"] == "inconclusive"
     assert (tmp_path / "claims.tex").read_text().startswith(r"\begin{longtable}")
+    assert "confirmed" in (tmp_path / "claims.html").read_text().lower()
     failed = subprocess.run(
         [*command, "no.yaml"], cwd=ROOT, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True
     )
