@@ -1,5 +1,6 @@
 """Workflows and jobs that are ended while they measure or write, and what a restart then does."""
 
+import functools
 import json
 import os
 import signal
@@ -92,7 +93,9 @@ def interrupted(folder: Path, victim: str, number: signal.Signals) -> list[bytes
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = os.environ | {"PATH": path, "PYTHONPATH": str(folder)}
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    workflow = subprocess.Popen(command, cwd=folder, env=environment, start_new_session=True, **quiet)
+    # a shell lets its background jobs ignore SIGINT, and so would everything below them
+    hear = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    workflow = subprocess.Popen(command, cwd=folder, env=environment, start_new_session=True, preexec_fn=hear, **quiet)
     try:
         wait(lambda: len(journal(folder)) >= 3, workflow)
         before = journal(folder)
@@ -104,7 +107,7 @@ def interrupted(folder: Path, victim: str, number: signal.Signals) -> list[bytes
         else:
             workflow.send_signal(number)
         workflow.wait(timeout=120)
-        if victim == "job" or number == signal.SIGKILL:  # otherwise Snakemake may let its running job finish
+        if (victim, number) != ("workflow", signal.SIGTERM):  # then Snakemake lets its running job finish
             assert not (folder / RECORD).exists()
         return before
     finally:
