@@ -3,10 +3,11 @@
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 
-from dynatree.drafting.model import ModelDrafter
+from dynatree.drafting import make_drafter
 from dynatree.errors import DynatreeError
 from dynatree.models import CachedModel, ModelPair
 from dynatree.policies import Policy, make_policy
@@ -92,8 +93,8 @@ def generate(
     Args:
         pair: target and draft.
         prompt: text, token ids, or a tensor of ids [n] or [1, n].
-        method: "autoregressive", "linear", "fixed_tree" or "dynatree"; or a policy object, which keeps what it
-            learnt for the next request.
+        method: "autoregressive", "linear", "fixed_tree", "dynatree" or "throughput"; or a policy object, which keeps
+            what it learnt for the next request. The pair keeps it for "throughput".
         max_new_tokens: tokens to emit unless an end-of-sequence token comes first.
         eos_token_id: "auto" for the target's own, None to never stop early, an id, or several.
         on_tokens: called with each round's tokens and the number of those that were drafted, as they are emitted.
@@ -109,7 +110,7 @@ def generate(
             logits that are not finite.
     """
     start = time.perf_counter()
-    policy = _policy(method, options)
+    policy = _policy(pair, method, options)
     tokens = _encode(pair, prompt)
     _check_lengths(pair, policy, tokens, max_new_tokens)
     stop_tokens = _stop_tokens(pair, eos_token_id)
@@ -135,8 +136,8 @@ class _Request:
         self.emitted: list[int] = []
         self.target = CachedModel(pair.target, "target", capacity)
         self.drafter = None
-        if policy.most_children and max_new_tokens > 1:
-            self.drafter = ModelDrafter(CachedModel(pair.draft, "draft", capacity, pair.target.config.vocab_size))
+        if max_new_tokens > 1:
+            self.drafter = make_drafter(pair, policy, len(prompt) + max_new_tokens)
 
     def run(self) -> list[int]:
         if self.max_new_tokens > 0:
@@ -154,7 +155,7 @@ class _Request:
         self.stats.seconds["prefill"] = self.target.take_seconds()
         if self.drafter:
             self.drafter.prefill(self.prompt)
-            self.stats.seconds["prefill"] += self.drafter.model.take_seconds()
+            self.stats.seconds["prefill"] += self.drafter.take_seconds()
         return first
 
     def _finished(self) -> bool:
@@ -168,8 +169,13 @@ class _Request:
         root_row = self.target.length
         positions = [root_row + depth for depth in tree.depths]
         visible = tree.ancestors if len(tree) > 1 else None
-        predictions = self.target.predict(self.target.forward(tree.tokens, positions, visible))
+        before = self.target.seconds
+        logits = self.target.forward(tree.tokens, positions, visible)
+        predictions = self.target.predict(logits)
+        verify_seconds = self.target.seconds - before
         path = tree.accepted_path(predictions)
+        if self.drafter:
+            self.drafter.learn(tree, path, predictions, partial(self.target.rank, logits))
         self.target.cache.keep(root_row + 1, [root_row + node for node in path])
         if self.drafter:
             self.drafter.keep(tree, path)
@@ -180,6 +186,8 @@ class _Request:
         accepted = min(len(path), emitted)
         self.stats.trace.append(Round(len(tree) - 1, tree.depth, accepted, emitted))
         self.policy.observe(tree.depth, accepted)
+        if self.drafter:
+            self.drafter.close_round(len(tree) - 1, emitted, verify_seconds)
 
     def _emit(self, tokens: list[int], accepted: int) -> int:
         """Emit ``tokens`` up to the first end-of-sequence id or the limit; returns how many were."""
@@ -197,14 +205,15 @@ class _Request:
         seconds["total"] = time.perf_counter() - self.start
         seconds["verify"] = self.target.take_seconds()
         if self.drafter:
-            seconds["draft"] = self.drafter.model.take_seconds()
-            self.stats.draft_forwards = self.drafter.model.forwards
+            seconds["draft"] = self.drafter.take_seconds()
+            self.stats.draft_forwards = self.drafter.forwards
         seconds["other"] = seconds["total"] - seconds["prefill"] - seconds["draft"] - seconds["verify"]
 
 
-def _policy(method: str | Policy, options: dict) -> Policy:
+def _policy(pair: ModelPair, method: str | Policy, options: dict) -> Policy:
     if isinstance(method, str):
-        return make_policy(method, **options)
+        policy = make_policy(method, **options)
+        return pair.learnt.setdefault(repr(policy), policy) if policy.lasting else policy
     if options:
         raise DynatreeError(f"options ({', '.join(options)}) go into the policy object, not beside it")
     return method
@@ -234,9 +243,11 @@ def _check_lengths(pair: ModelPair, policy: Policy, prompt: list[int], max_new_t
         raise DynatreeError(f"max_new_tokens must be a whole number of at least 0, not {max_new_tokens!r}")
     needed = len(prompt) + max_new_tokens
     models = {"target": pair.target}
-    if policy.most_children:
-        if pair.draft is None:
-            raise DynatreeError("this method needs a draft model, but the pair has none; only 'autoregressive' works")
+    if policy.needs_draft and pair.draft is None:
+        raise DynatreeError(
+            "this method needs a draft model, but the pair has none; 'autoregressive' and 'throughput' work without"
+        )
+    if policy.drafts_with_model and pair.draft is not None:
         models["draft"] = pair.draft
     for role, model in models.items():
         positions = model.config.max_position_embeddings

@@ -8,7 +8,7 @@ import math
 import time
 from collections.abc import Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -72,6 +72,9 @@ class ModelPair:
             autoregressive decoding is wanted.
         tokenizer: turns prompts into token ids and back; without one, prompts must be token ids.
 
+    Attributes:
+        learnt: what decoding has learnt of the pair, for later requests; no tokens of any.
+
     Raises:
         DynatreeError: an architecture is not supported or the vocabularies do not fit.
     """
@@ -79,6 +82,7 @@ class ModelPair:
     target: PreTrainedModel
     draft: PreTrainedModel | None = None
     tokenizer: Any = None
+    learnt: dict = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self):
         check_architecture(self.target, "target")
@@ -155,6 +159,11 @@ class CachedModel:
         """Time spent in this model since the last call, from its inputs to ids on the host."""
         seconds, self._seconds = self._seconds, 0.0
         return seconds
+
+    @property
+    def seconds(self) -> float:
+        """Time spent in this model since :meth:`take_seconds`."""
+        return self._seconds
 
     @property
     def length(self) -> int:

@@ -28,13 +28,21 @@ def pair_of(kind: str, seed: int, noise: float) -> ModelPair:
 
 @st.composite
 def methods(draw):
-    name = draw(st.sampled_from(["autoregressive", "linear", "fixed_tree", "dynatree"]))
+    name = draw(st.sampled_from(["autoregressive", "linear", "fixed_tree", "dynatree", "throughput"]))
     root = draw(st.sampled_from([None, 1, 2, 5]))
     if name == "autoregressive":
         return name, {}
     if name == "linear":
         return name, {"length": draw(st.integers(1, 7))}
     budget = draw(st.integers(1, 40))
+    if name == "throughput":
+        sources = draw(st.sets(st.sampled_from(["model", "ngram", "recycling"]), min_size=1))
+        return name, {
+            "sources": tuple(sorted(sources)),
+            "node_budget": budget,
+            "max_depth": draw(st.integers(1, 8)),
+            "candidates": draw(st.integers(1, 5)),
+        }
     if name == "fixed_tree":
         sizes = {"depth": draw(st.integers(1, 5)), "branch": draw(st.integers(1, 4))}
         return name, sizes | {"prune_probability": draw(shares) / 4, "node_budget": budget, "root_branch": root}

@@ -1,1 +1,34 @@
-"""Who proposes the nodes of a tree."""
+"""Who proposes tokens."""
+
+from dynatree.drafting.base import Drafter
+from dynatree.drafting.merged import MergedDrafter
+from dynatree.drafting.model import ModelDrafter
+from dynatree.latency import Latency, latency_of
+from dynatree.models import CachedModel, ModelPair
+from dynatree.policies.base import Policy
+from dynatree.policies.throughput import Throughput
+
+
+def make_drafter(pair: ModelPair, policy: Policy, rows: int) -> Drafter | None:
+    """The drafter that a policy asks for; None if it wants no tree.
+
+    Args:
+        rows: tokens of the prompt and of the output.
+    """
+    if not policy.most_children:
+        return None
+    uses_model = pair.draft is not None and policy.drafts_with_model
+    model = None
+    if uses_model:
+        capacity = rows + policy.drafted_nodes + 1
+        model = ModelDrafter(CachedModel(pair.draft, "draft", capacity, pair.target.config.vocab_size))
+    if not isinstance(policy, Throughput):
+        return model
+    return MergedDrafter(model, policy, _latency(pair, "target"), _latency(pair, "draft") if uses_model else None)
+
+
+def _latency(pair: ModelPair, role: str) -> Latency:
+    key = f"latency of the {role}"
+    if key not in pair.learnt:
+        pair.learnt[key] = latency_of(getattr(pair, role))
+    return pair.learnt[key]

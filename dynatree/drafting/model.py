@@ -5,12 +5,13 @@ import math
 
 import torch
 
+from dynatree.drafting.base import Drafter
 from dynatree.models import CachedModel
 from dynatree.policies.base import Policy
 from dynatree.tree import TokenTree
 
 
-class ModelDrafter:
+class ModelDrafter(Drafter):
     """Drafts trees for one request with a draft model and its own cache.
 
     The cache holds the emitted tokens except the newest ones (``pending``), and during a round also the tree nodes
@@ -18,31 +19,26 @@ class ModelDrafter:
     """
 
     def __init__(self, model: CachedModel):
-        self.model = model
+        super().__init__(model)
         self.pending: list[int] = []
         self.rows: dict[int, int] = {}  # tree node -> its row in the cache
 
     def prefill(self, prompt: list[int]) -> None:
-        """Read the prompt, whose successor becomes the first root."""
         self.model.forward(prompt, range(len(prompt)), last_only=True)
 
-    def draft(self, tree: TokenTree, policy: Policy, most_depth: int, stop_tokens: frozenset[int]) -> None:
-        """Grow ``tree`` level by level.
-
-        Args:
-            tree: a tree with nothing but its root, the newest emitted token.
-            policy: says which nodes get how many children.
-            most_depth: deepest level allowed.
-            stop_tokens: end-of-sequence ids; nodes that carry one get no children.
-        """
-        self.pending.append(tree.tokens[0])
+    def begin(self, root: int) -> None:
+        """Begin a round whose root is the newest emitted token."""
+        self.pending.append(root)
         self.rows.clear()
+
+    def draft(self, tree: TokenTree, policy: Policy, most_depth: int, stop_tokens: frozenset[int]) -> None:
+        self.begin(tree.tokens[0])
         level = [0]
         while tree.room and tree.depth < most_depth:
             parents = [n for n in level if tree.tokens[n] not in stop_tokens and policy.expands(tree, n)]
             if not parents:
                 break
-            tokens, log_probs = self.model.rank(self._forward(tree, parents), policy.most_children)
+            tokens, log_probs = self.expand(tree, parents, policy.most_children)
             children = [
                 (tree.log_probs[parent] + log_prob, parent, token)
                 for parent, row_tokens, row_log_probs in zip(parents, tokens, log_probs, strict=True)
@@ -54,6 +50,13 @@ class ModelDrafter:
                 break
             path_log_probs, parents, tokens = zip(*children, strict=True)
             level = tree.add_level(parents, tokens, path_log_probs)
+
+    def expand(self, tree: TokenTree, nodes: list[int], most: int) -> tuple[list[list[int]], list[list[float]]]:
+        """The ``most`` likely successors of ``nodes`` of one level, and their log-probabilities.
+
+        The parent of each node was expanded before.
+        """
+        return self.model.rank(self._forward(tree, nodes), most)
 
     def _forward(self, tree: TokenTree, nodes: list[int]) -> torch.Tensor:
         """Logits [len(nodes), vocabulary] at nodes of one level, whose rows the cache then holds."""
@@ -72,8 +75,8 @@ class ModelDrafter:
         return self.model.forward([tree.tokens[n] for n in nodes], [position] * len(nodes), visible)
 
     def keep(self, tree: TokenTree, path: list[int]) -> None:
-        """Reduce the cache to the emitted tokens, of which ``path`` are the accepted nodes of ``tree``."""
         if not self.rows:  # nothing was drafted this round; the root stays pending
+            self.pending += [tree.tokens[node] for node in path]
             return
         known = [node for node in path if node in self.rows]
         root = self.rows[0]

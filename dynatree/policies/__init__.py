@@ -6,12 +6,14 @@ from dynatree.errors import DynatreeError
 from dynatree.policies.base import Policy
 from dynatree.policies.dynatree import DynaTree
 from dynatree.policies.fixed import Autoregressive, FixedTree, Linear
+from dynatree.policies.throughput import Throughput
 
 POLICIES: dict[str, type[Policy]] = {
     "autoregressive": Autoregressive,
     "linear": Linear,
     "fixed_tree": FixedTree,
     "dynatree": DynaTree,
+    "throughput": Throughput,
 }
 
 

@@ -1,7 +1,7 @@
 """What a policy decides, and the checks that all policies share."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from dynatree.errors import DynatreeError
 
@@ -19,8 +19,10 @@ class Policy:
 
     Attributes:
         node_budget: most nodes below the root that the target verifies in a round.
+        lasting: whether what it learns holds for later requests to the same pair.
     """
 
+    lasting: ClassVar[bool] = False
     node_budget: int = 256
 
     def __post_init__(self):
@@ -30,6 +32,21 @@ class Policy:
     def most_children(self) -> int:
         """Most children :meth:`breadth` ever grants."""
         raise NotImplementedError
+
+    @property
+    def drafts_with_model(self) -> bool:
+        """Whether it uses a draft model, if there is one."""
+        return self.most_children > 0
+
+    @property
+    def needs_draft(self) -> bool:
+        """Whether it cannot do without a draft model."""
+        return self.drafts_with_model
+
+    @property
+    def drafted_nodes(self) -> int:
+        """Most nodes that are drafted in a round, those included that the target does not see."""
+        return self.node_budget
 
     def expands(self, tree: "TokenTree", node: int) -> bool:
         """Whether ``node`` gets children."""

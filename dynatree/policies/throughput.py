@@ -1,7 +1,7 @@
 """The policy of one objective: each round the tree that promises the most tokens per second."""
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from dynatree.calibration import Calibration
 from dynatree.errors import DynatreeError
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 SOURCES = ("model", "ngram", "recycling")
 RATE_MEMORY = 0.97
-GAIN_MEMORY = 0.9
+GAIN_MEMORY = 0.8
 DEEPEST_GAIN = 4  # levels from here on share what is known about them
 OPTIMISM = 1.0  # tokens that a level is expected to bring, for each node it surely extends, before any was tried
 
@@ -34,6 +34,7 @@ class Throughput(Policy):
         probe_share: share of the time that may be spent on trying a draft model that does not pay.
     """
 
+    lasting: ClassVar[bool] = True
     node_budget: int = 48
     max_depth: int = 16
     sources: tuple[str, ...] = SOURCES
@@ -47,7 +48,9 @@ class Throughput(Policy):
         probability(probe_share=self.probe_share)
         self.sources = tuple(self.sources)
         if not self.sources or set(self.sources) - set(SOURCES) or len(set(self.sources)) < len(self.sources):
-            raise DynatreeError(f"sources must be some of {', '.join(SOURCES)}, not {', '.join(self.sources) or 'none'}")
+            raise DynatreeError(
+                f"sources must be some of {', '.join(SOURCES)}, not {', '.join(self.sources) or 'none'}"
+            )
         self._tokens = self._seconds = 0.0
         self._gains = [OPTIMISM] * (DEEPEST_GAIN + 1)
         self._probing = 0.0  # seconds that may be spent on trying the draft model
@@ -63,6 +66,10 @@ class Throughput(Policy):
     @property
     def needs_draft(self) -> bool:
         return self.sources == ("model",)
+
+    @property
+    def drafted_nodes(self) -> int:
+        return 2 * self.node_budget
 
     def expands(self, tree: "TokenTree", node: int) -> bool:
         return tree.depths[node] < self.max_depth

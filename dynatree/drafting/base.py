@@ -1,0 +1,59 @@
+"""What the decoding loop asks of a drafter."""
+
+from collections.abc import Callable
+
+from dynatree.models import CachedModel
+from dynatree.policies.base import Policy
+from dynatree.tree import TokenTree
+
+
+class Drafter:
+    """Drafts trees for one request.
+
+    Args:
+        model: the draft with its cache; None for a drafter without one.
+    """
+
+    def __init__(self, model: CachedModel | None):
+        self.model = model
+
+    def prefill(self, prompt: list[int]) -> None:
+        """Read the prompt, whose successor becomes the first root."""
+        raise NotImplementedError
+
+    def draft(self, tree: TokenTree, policy: Policy, most_depth: int, stop_tokens: frozenset[int]) -> None:
+        """Grow a tree that has nothing but its root, the newest emitted token.
+
+        Args:
+            tree: the tree.
+            policy: says which nodes are wanted.
+            most_depth: deepest level allowed.
+            stop_tokens: end-of-sequence ids; nodes that carry one get no children.
+        """
+        raise NotImplementedError
+
+    def learn(self, tree: TokenTree, path: list[int], predictions: list[int], rank: Callable) -> None:
+        """See the verdict on a tree, before :meth:`keep`.
+
+        Args:
+            tree: the verified tree.
+            path: its accepted nodes.
+            predictions: the target's own successor of each node.
+            rank: gives the target's ``n`` most likely successors of each node, and their log-probabilities.
+        """
+
+    def keep(self, tree: TokenTree, path: list[int]) -> None:
+        """Forget all nodes of ``tree`` but those in ``path``, which are emitted."""
+        raise NotImplementedError
+
+    def close_round(self, nodes: int, emitted: int, verify_seconds: float) -> None:
+        """See what a round with ``nodes`` below the root emitted, and what verifying it took."""
+
+    def take_seconds(self) -> float:
+        """Time spent in the draft model since the last call."""
+        return self.model.take_seconds() if self.model else 0.0
+
+    @property
+    def forwards(self) -> int:
+        """Passes of the draft model."""
+        return self.model.forwards if self.model else 0
