@@ -11,6 +11,7 @@ from dynatree.drafting import make_drafter
 from dynatree.errors import DynatreeError
 from dynatree.models import CachedModel, ModelPair
 from dynatree.policies import Policy, make_policy
+from dynatree.sampling import make_sampler
 from dynatree.tree import TokenTree
 
 
@@ -84,11 +85,17 @@ def generate(
     method: str | Policy = "dynatree",
     max_new_tokens: int = 128,
     eos_token_id: str | int | Iterable[int] | None = "auto",
+    temperature: float = 0.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    seed: int = 0,
     on_tokens: Callable[[list[int], int], None] | None = None,
     on_round: Callable[[TokenTree, list[int], int], None] | None = None,
     **options,
 ) -> Generation:
-    """Decode greedily; in float32 token for token what ``pair.target.generate(do_sample=False)`` returns.
+    """Decode; in float32 greedily token for token what ``pair.target.generate(do_sample=False)`` returns.
+
+    With a temperature, every method draws what "autoregressive" draws with the same seed.
 
     Args:
         pair: target and draft.
@@ -97,6 +104,10 @@ def generate(
             what it learnt for the next request. The pair keeps it for "throughput".
         max_new_tokens: tokens to emit unless an end-of-sequence token comes first.
         eos_token_id: "auto" for the target's own, None to never stop early, an id, or several.
+        temperature: 0 for greedy decoding; else logits are divided by it and tokens drawn.
+        top_k: draw from the k most likely tokens only; None for all.
+        top_p: draw from the most likely tokens that together just reach this probability; None for all.
+        seed: of the draws.
         on_tokens: called with each round's tokens and the number of those that were drafted, as they are emitted.
         on_round: called with each round's tree, the indices of its accepted nodes and the target's own next token,
             before any of them is cut off by the end of the request.
@@ -114,7 +125,8 @@ def generate(
     tokens = _encode(pair, prompt)
     _check_lengths(pair, policy, tokens, max_new_tokens)
     stop_tokens = _stop_tokens(pair, eos_token_id)
-    request = _Request(pair, policy, tokens, max_new_tokens, stop_tokens, on_tokens, on_round, start)
+    sampler = make_sampler(temperature, top_k, top_p, seed, pair.target.config.vocab_size)
+    request = _Request(pair, policy, tokens, max_new_tokens, stop_tokens, sampler, on_tokens, on_round, start)
     emitted = request.run()
     text = None if pair.tokenizer is None else pair.tokenizer.decode(emitted, skip_special_tokens=True)
     return Generation(emitted, text, request.stats)
@@ -123,7 +135,7 @@ def generate(
 class _Request:
     """State of one request. Between rounds the target's cache holds all emitted tokens but the last one."""
 
-    def __init__(self, pair, policy, prompt, max_new_tokens, stop_tokens, on_tokens, on_round, start):
+    def __init__(self, pair, policy, prompt, max_new_tokens, stop_tokens, sampler, on_tokens, on_round, start):
         capacity = len(prompt) + max_new_tokens + policy.node_budget + 1
         self.policy = policy
         self.prompt = prompt
@@ -134,10 +146,10 @@ class _Request:
         self.start = start
         self.stats = Stats()
         self.emitted: list[int] = []
-        self.target = CachedModel(pair.target, "target", capacity)
+        self.target = CachedModel(pair.target, "target", capacity, sampler=sampler)
         self.drafter = None
         if max_new_tokens > 1:
-            self.drafter = make_drafter(pair, policy, len(prompt) + max_new_tokens)
+            self.drafter = make_drafter(pair, policy, len(prompt) + max_new_tokens, sampler)
 
     def run(self) -> list[int]:
         if self.max_new_tokens > 0:
@@ -151,7 +163,7 @@ class _Request:
 
     def _prefill(self) -> int:
         logits = self.target.forward(self.prompt, range(len(self.prompt)), last_only=True)
-        first = self.target.predict(logits)[0]
+        first = self.target.predict(self.target.perturb(logits, [len(self.prompt) - 1]))[0]
         self.stats.seconds["prefill"] = self.target.take_seconds()
         if self.drafter:
             self.drafter.prefill(self.prompt)
@@ -171,7 +183,7 @@ class _Request:
         visible = tree.ancestors if len(tree) > 1 else None
         before = self.target.seconds
         logits = self.target.forward(tree.tokens, positions, visible)
-        predictions = self.target.predict(logits)
+        predictions = self.target.predict(self.target.perturb(logits, positions))
         verify_seconds = self.target.seconds - before
         path = tree.accepted_path(predictions)
         if self.drafter:

@@ -7,6 +7,7 @@ import platform
 import statistics
 import time
 from bisect import bisect_right
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -85,10 +86,8 @@ def latency_of(model: PreTrainedModel) -> Latency:
         return Latency(tuple(known["widths"]), tuple(known["contexts"]), known["seconds"])
     except (OSError, ValueError, KeyError):
         latency = measure_latency(model)
-    try:
+    with suppress(OSError):  # a cache that cannot be written costs a measurement in each process, nothing else
         write_json(path, asdict(latency) | {"conditions": conditions(model)})
-    except OSError:  # a cache that cannot be written costs a measurement in each process, nothing else
-        pass
     return latency
 
 

@@ -17,6 +17,7 @@ from transformers.masking_utils import sdpa_mask
 
 from dynatree.cache import TreeCache
 from dynatree.errors import DynatreeError
+from dynatree.sampling import Sampler
 from dynatree.trimming import TrimmedHead
 
 ARCHITECTURES = ("gpt_neox", "llama")
@@ -144,14 +145,23 @@ class CachedModel:
         role: "target" or "draft", for messages.
         capacity: rows of the cache.
         proposals: number of token ids that may be proposed or emitted; rows of the head beyond it are ignored.
+        sampler: perturbs logits; None for greedy decoding.
     """
 
-    def __init__(self, model: PreTrainedModel, role: str, capacity: int, proposals: int | None = None):
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        role: str,
+        capacity: int,
+        proposals: int | None = None,
+        sampler: Sampler | None = None,
+    ):
         self.model = model
         self.role = role
         self.cache = TreeCache(model.config.num_hidden_layers, capacity)
         self.head = model.get_output_embeddings()
         self.proposals = proposals
+        self.sampler = sampler
         self.forwards = 0
         self._seconds = 0.0
 
@@ -211,6 +221,14 @@ class CachedModel:
         mask = torch.ones(1, 1, n, self.length + n, dtype=torch.bool)
         mask[0, 0, :, self.length + n - visible.shape[1] :] = visible
         return mask.to(self.model.device)
+
+    @_clocked
+    def perturb(self, logits: torch.Tensor, positions: Sequence[int]) -> torch.Tensor:
+        """Scores whose largest entry is the token drawn at each of ``positions``; ``logits`` when greedy."""
+        if self.sampler is None:
+            return logits
+        token_map = self.head.token_map if isinstance(self.head, TrimmedHead) else None
+        return self.sampler.perturb(logits, positions, token_map)
 
     @_clocked
     def predict(self, logits: torch.Tensor) -> list[int]:

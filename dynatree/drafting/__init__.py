@@ -7,13 +7,15 @@ from dynatree.latency import Latency, latency_of
 from dynatree.models import CachedModel, ModelPair
 from dynatree.policies.base import Policy
 from dynatree.policies.throughput import Throughput
+from dynatree.sampling import Sampler
 
 
-def make_drafter(pair: ModelPair, policy: Policy, rows: int) -> Drafter | None:
+def make_drafter(pair: ModelPair, policy: Policy, rows: int, sampler: Sampler | None = None) -> Drafter | None:
     """The drafter that a policy asks for; None if it wants no tree.
 
     Args:
         rows: tokens of the prompt and of the output.
+        sampler: the target's; None for greedy decoding.
     """
     if not policy.most_children:
         return None
@@ -21,7 +23,7 @@ def make_drafter(pair: ModelPair, policy: Policy, rows: int) -> Drafter | None:
     model = None
     if uses_model:
         capacity = rows + policy.drafted_nodes + 1
-        model = ModelDrafter(CachedModel(pair.draft, "draft", capacity, pair.target.config.vocab_size))
+        model = ModelDrafter(CachedModel(pair.draft, "draft", capacity, pair.target.config.vocab_size, sampler))
     if not isinstance(policy, Throughput):
         return model
     return MergedDrafter(model, policy, _latency(pair, "target"), _latency(pair, "draft") if uses_model else None)

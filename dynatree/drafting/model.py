@@ -66,13 +66,14 @@ class ModelDrafter(Drafter):
             logits = self.model.forward(self.pending, positions, last_only=True)
             self.pending = []
             self.rows[0] = self.model.length - 1
-            return logits
+            return self.model.perturb(logits, positions[-1:])
         seen = [*self.rows, *nodes]
         position = self.rows[0] + tree.depths[nodes[0]]
         visible = tree.ancestors[nodes][:, seen]  # [len(nodes), rows since the root]
         for node in nodes:
             self.rows[node] = self.rows[0] + len(self.rows)
-        return self.model.forward([tree.tokens[n] for n in nodes], [position] * len(nodes), visible)
+        positions = [position] * len(nodes)
+        return self.model.perturb(self.model.forward([tree.tokens[n] for n in nodes], positions, visible), positions)
 
     def keep(self, tree: TokenTree, path: list[int]) -> None:
         if not self.rows:  # nothing was drafted this round; the root stays pending
