@@ -12,6 +12,7 @@ _HOMES = {
     "TokenTree": "dynatree.tree",
     "TreeCache": "dynatree.cache",
     "__version__": "dynatree.version",
+    "custom_generate": "dynatree.integration",
     "generate": "dynatree.decoding",
     "load_pair": "dynatree.loading",
 }

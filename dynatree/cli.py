@@ -48,6 +48,10 @@ def _add_generate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--method", default="dynatree", choices=POLICIES, help="default: %(default)s")
     parser.add_argument("--max-new-tokens", type=int, default=128, help="default: %(default)s")
     parser.add_argument("--ignore-eos", action="store_true", help="do not stop at an end-of-sequence token")
+    parser.add_argument("--temperature", type=float, default=0.0, help="0 decodes greedily (default: %(default)s)")
+    parser.add_argument("--top-k", type=int, help="draw from the most likely tokens only")
+    parser.add_argument("--top-p", type=float, help="draw from the most likely tokens that reach this probability")
+    parser.add_argument("--seed", type=int, default=0, help="of the draws (default: %(default)s)")
     parser.add_argument("--draft-tokens", type=Path, help="JSON list of the only token ids the draft may propose")
     parser.add_argument(
         "--json", action="store_true", help="print tokens, text and statistics as JSON instead of streaming"
@@ -103,6 +107,10 @@ def _generate(options: argparse.Namespace) -> int:
         options.method,
         options.max_new_tokens,
         eos_token_id=None if options.ignore_eos else "auto",
+        temperature=options.temperature,
+        top_k=options.top_k,
+        top_p=options.top_p,
+        seed=options.seed,
         on_tokens=None if options.json else _Stream(pair.tokenizer, options.color),
         **chosen,
     )

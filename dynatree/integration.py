@@ -1,0 +1,83 @@
+"""``model.generate`` of Hugging Face with this package's decoding: one more argument."""
+
+from collections.abc import Callable
+
+import torch
+from transformers import PreTrainedModel
+
+from dynatree.decoding import generate
+from dynatree.errors import DynatreeError
+from dynatree.models import ModelPair
+
+SAMPLING = {"TemperatureLogitsWarper", "TopKLogitsWarper", "TopPLogitsWarper"}
+STOPPING = {"MaxLengthCriteria", "EosTokenCriteria"}
+
+
+def custom_generate(draft: PreTrainedModel | None = None, method: str = "throughput", **options) -> Callable:
+    """What ``model.generate(..., custom_generate=...)`` takes to decode with trees.
+
+    The output is that of ``model.generate`` without it: token for token when greedy in float32, the same distribution
+    when sampling, whose draws ``torch.manual_seed`` fixes. Rows of a batch are decoded one after the other.
+
+    Args:
+        draft: the draft model; None for methods that work without.
+        method: see :func:`dynatree.generate`.
+        **options: of the method.
+
+    Raises:
+        DynatreeError: when called, generation asks for what decoding with trees does not do: beams, penalties, other
+            logits processors or stopping criteria, or outputs other than token ids.
+    """
+    pairs: dict[int, ModelPair] = {}
+
+    def decode(
+        model, input_ids, logits_processor=(), stopping_criteria=(), generation_config=None, streamer=None, **inputs
+    ) -> torch.LongTensor:
+        _check(generation_config, logits_processor, stopping_criteria)
+        pair = pairs.setdefault(id(model), ModelPair(model, draft))
+        how = _sampling(generation_config) if generation_config.do_sample else {}
+        mask = inputs.get("attention_mask")
+        rows = []
+        for index, row in enumerate(input_ids):
+            prompt = row if mask is None else row[mask[index].bool()]
+            seed = {"seed": int(torch.randint(2**62, ()))} if how else {}
+            out = generate(
+                pair,
+                prompt,
+                method,
+                max_new_tokens=generation_config.max_length - input_ids.shape[1],
+                eos_token_id=generation_config.eos_token_id,
+                on_tokens=streamer and (lambda tokens, _: [streamer.put(torch.tensor([token])) for token in tokens]),
+                **how,
+                **seed,
+                **options,
+            )
+            rows.append(out.tokens)
+        if streamer:
+            streamer.end()
+        return torch.cat((input_ids, _padded(rows, generation_config.pad_token_id, input_ids)), dim=1)
+
+    return decode
+
+
+def _check(generation_config, processors, criteria) -> None:
+    foreign = [type(one).__name__ for one in processors if type(one).__name__ not in SAMPLING]
+    foreign += [type(one).__name__ for one in criteria if type(one).__name__ not in STOPPING]
+    if foreign:
+        raise DynatreeError(f"decoding with trees does not apply {', '.join(foreign)}; leave out what asks for it")
+    for name, plain in (("num_beams", 1), ("num_return_sequences", 1), ("return_dict_in_generate", False)):
+        value = getattr(generation_config, name)
+        if value not in (None, plain):
+            raise DynatreeError(f"decoding with trees needs {name}={plain}, not {value!r}")
+
+
+def _sampling(generation_config) -> dict:
+    """The sampling settings as :func:`dynatree.generate` takes them."""
+    temperature, top_k, top_p = (getattr(generation_config, name) for name in ("temperature", "top_k", "top_p"))
+    return {"temperature": 1.0 if temperature is None else temperature, "top_k": top_k or None, "top_p": top_p}
+
+
+def _padded(rows: list[list[int]], pad: int | None, like: torch.Tensor) -> torch.Tensor:
+    """New tokens [rows, longest]; shorter rows end in padding."""
+    longest = max(map(len, rows))
+    return like.new_tensor([row + [0 if pad is None else pad] * (longest - len(row)) for row in rows])

@@ -1,0 +1,78 @@
+"""Hugging Face's ``generate`` with a ``custom_generate`` of this package."""
+
+import pytest
+import torch
+from tiny import disturbed, tiny_model
+
+from dynatree import DynatreeError, ModelPair, custom_generate, generate
+
+PROMPT = torch.tensor([[5, 9, 2, 7]])
+
+
+@pytest.fixture(scope="module", params=["llama", "gpt_neox"])
+def target(request):
+    return tiny_model(request.param, 1)
+
+
+@pytest.mark.parametrize("method", ["throughput", "dynatree", "autoregressive"])
+def test_greedy_output_is_that_of_hugging_face(target, method):
+    how = custom_generate(None if method == "autoregressive" else disturbed(target, 0.05), method)
+    settings = {"max_new_tokens": 20, "do_sample": False, "pad_token_id": 0}
+    expected = target.generate(PROMPT, **settings)
+    assert torch.equal(target.generate(PROMPT, custom_generate=how, **settings), expected)
+
+
+def test_a_batch_with_padding(target):
+    batch = torch.tensor([[0, 0, 5, 9], [3, 8, 2, 7]])
+    mask = torch.tensor([[0, 0, 1, 1], [1, 1, 1, 1]])
+    settings = {"attention_mask": mask, "max_new_tokens": 12, "do_sample": False, "pad_token_id": 0}
+    expected = target.generate(batch, **settings)
+    assert torch.equal(target.generate(batch, custom_generate=custom_generate(), **settings), expected)
+
+
+def test_sampling_follows_the_seed_of_torch(target):
+    how = custom_generate(disturbed(target, 0.05))
+    settings = {"max_new_tokens": 12, "do_sample": True, "temperature": 0.9, "top_k": 20, "pad_token_id": 0}
+    settings["eos_token_id"] = None
+    torch.manual_seed(4)
+    first = target.generate(PROMPT, custom_generate=how, **settings)
+    torch.manual_seed(4)
+    seed = int(torch.randint(2**62, ()))
+    pair = ModelPair(target)
+    expected = generate(
+        pair, PROMPT, "autoregressive", 12, eos_token_id=None, temperature=0.9, top_k=20, seed=seed
+    ).tokens
+    assert first[0, 4:].tolist() == expected
+    assert first.tolist() != target.generate(PROMPT, custom_generate=how, **settings).tolist()
+
+
+def test_streaming(target):
+    class Streamer:
+        def __init__(self):
+            self.tokens, self.ended = [], False
+
+        def put(self, value):
+            self.tokens += value.flatten().tolist()
+
+        def end(self):
+            self.ended = True
+
+    streamer = Streamer()
+    settings = {"max_new_tokens": 10, "do_sample": False, "pad_token_id": 0}
+    out = target.generate(PROMPT, custom_generate=custom_generate(), streamer=streamer, **settings)
+    assert streamer.tokens == out[0].tolist()
+    assert streamer.ended
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"repetition_penalty": 1.3}, "RepetitionPenalty"),
+        ({"max_time": 5.0}, "MaxTimeCriteria"),
+        ({"return_dict_in_generate": True}, "return_dict_in_generate=False"),
+        ({"do_sample": True, "num_return_sequences": 2}, "num_return_sequences=1"),
+    ],
+)
+def test_what_trees_do_not_do_is_refused(target, settings, message):
+    with pytest.raises(DynatreeError, match=message):
+        target.generate(PROMPT, custom_generate=custom_generate(), max_new_tokens=4, pad_token_id=0, **settings)

@@ -1,0 +1,87 @@
+"""The policy of one objective."""
+
+import itertools
+
+import pytest
+from tiny import disturbed, reference, tiny_model
+
+from dynatree import DynatreeError, ModelPair, generate
+from dynatree.drafting import merged
+from dynatree.latency import Latency
+from dynatree.policies import make_policy
+
+FLAT = Latency((1, 64), (1,), [[1.0, 1.01]])
+STEEP = Latency((1, 64), (1,), [[1.0, 64.0]])
+
+
+def with_costs(pair, target, draft=FLAT):
+    pair.learnt |= {"latency of the target": target, "latency of the draft": draft}
+    return pair
+
+
+@pytest.fixture
+def frozen(monkeypatch):
+    """Time passes as the latencies say."""
+    monkeypatch.setattr(Latency, "observe", lambda *_: None)
+
+
+def test_the_worth_of_a_tree_is_the_best_of_all_its_prefixes():
+    policy = make_policy("throughput")
+    costs = [1.0, 1.6, 1.7, 1.8, 2.6, 2.7]
+    probabilities = [0.5, 0.4, 0.3, 0.2, 0.05]
+    sums = [0, *itertools.accumulate(probabilities)]
+    worths = [sums[n] - costs[n] + costs[0] for n in range(6)]
+    assert policy.worth(probabilities, costs) == (3, pytest.approx(max(worths)))
+    assert policy.worth([0.1, 0.05], costs) == (0, 0.0)
+
+
+def test_the_budget_bounds_the_tree():
+    assert make_policy("throughput", node_budget=2).worth([0.9] * 5, [1.0] + [1.01] * 5)[0] == 2
+
+
+@pytest.mark.parametrize("kind", ["llama", "gpt_neox"])
+def test_cheap_nodes_make_trees_and_dear_ones_none(kind, frozen):
+    target = tiny_model(kind, 2)
+    prompt, draft = [4, 8, 15, 16], disturbed(target, 0.02)
+    expected = reference(target, prompt, 40, None)
+    cheap = generate(with_costs(ModelPair(target, draft), FLAT), prompt, "throughput", 40, None)
+    dear = generate(with_costs(ModelPair(target, draft), STEEP, STEEP), prompt, "throughput", 40, None)
+    assert cheap.tokens == dear.tokens == expected
+    assert cheap.stats.rounds < 40 and max(entry.nodes for entry in cheap.stats.trace) > 4
+    assert dear.stats.verified < cheap.stats.verified
+
+
+@pytest.mark.parametrize("sources", [["ngram"], ["recycling"], ["ngram", "recycling"]])
+def test_it_works_without_a_draft_model(sources, frozen):
+    target = tiny_model("llama", 2)
+    prompt = [4, 8, 15, 16, 4, 8, 15, 16]
+    out = generate(with_costs(ModelPair(target), FLAT), prompt, "throughput", 60, None, sources=tuple(sources))
+    assert out.tokens == reference(target, prompt, 60, None)
+    assert out.stats.draft_forwards == 0 and out.stats.accepted > 0
+
+
+def test_a_draft_that_does_not_pay_is_hardly_run(frozen, monkeypatch):
+    target = tiny_model("llama", 2)
+    pair = with_costs(ModelPair(target, tiny_model("llama", 5)), STEEP, Latency((1, 64), (1,), [[0.3, 3.0]]))
+    ticks = itertools.count()
+    monkeypatch.setattr(merged.time, "perf_counter", lambda: float(next(ticks)))
+    for _ in range(4):
+        out = generate(pair, [4, 8, 15, 16], "throughput", 60, None)
+    assert out.stats.draft_forwards <= 6
+
+
+def test_what_is_learnt_stays_with_the_pair(frozen):
+    target = tiny_model("llama", 2)
+    pair = with_costs(ModelPair(target, disturbed(target, 0.02)), FLAT)
+    generate(pair, [4, 8], "throughput", 20, None)
+    policy = make_policy("throughput")
+    kept = pair.learnt[repr(policy)]
+    assert kept.calibration.error is not None
+    generate(pair, [4, 8], "throughput", 20, None)
+    assert pair.learnt[repr(policy)] is kept
+
+
+@pytest.mark.parametrize("sources", [(), ("model", "model"), ("oracle",)])
+def test_wrong_sources(sources):
+    with pytest.raises(DynatreeError, match="sources must be"):
+        make_policy("throughput", sources=sources)
