@@ -92,5 +92,7 @@ class Calibration:
         return Estimate(proposal.token, probability, (coarse, fine), proposal.confidence)
 
     def _frequency(self, kind: tuple, prior: float) -> float:
-        trials, hits = self._counts.get(kind, (0.0, 0.0))
+        if kind not in self._counts:
+            return prior
+        trials, hits = self._counts[kind]
         return (hits + PRIOR_WEIGHT * prior) / (trials + PRIOR_WEIGHT)

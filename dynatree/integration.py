@@ -13,7 +13,9 @@ SAMPLING = {"TemperatureLogitsWarper", "TopKLogitsWarper", "TopPLogitsWarper"}
 STOPPING = {"MaxLengthCriteria", "EosTokenCriteria"}
 
 
-def custom_generate(draft: PreTrainedModel | None = None, method: str = "throughput", **options) -> Callable:
+def custom_generate(
+    draft: PreTrainedModel | None = None, method: str = "throughput", streamer=None, **options
+) -> Callable:
     """What ``model.generate(..., custom_generate=...)`` takes to decode with trees.
 
     The output is that of ``model.generate`` without it: token for token when greedy in float32, the same distribution
@@ -22,6 +24,7 @@ def custom_generate(draft: PreTrainedModel | None = None, method: str = "through
     Args:
         draft: the draft model; None for methods that work without.
         method: see :func:`dynatree.generate`.
+        streamer: takes tokens as they are emitted. ``generate`` keeps the one that it is given to itself.
         **options: of the method.
 
     Raises:
@@ -30,8 +33,12 @@ def custom_generate(draft: PreTrainedModel | None = None, method: str = "through
     """
     pairs: dict[int, ModelPair] = {}
 
+    def stream(tokens: list[int], accepted: int) -> None:
+        for token in tokens:
+            streamer.put(torch.tensor([token]))
+
     def decode(
-        model, input_ids, logits_processor=(), stopping_criteria=(), generation_config=None, streamer=None, **inputs
+        model, input_ids, logits_processor=(), stopping_criteria=(), generation_config=None, **inputs
     ) -> torch.LongTensor:
         _check(generation_config, logits_processor, stopping_criteria)
         pair = pairs.setdefault(id(model), ModelPair(model, draft))
@@ -47,7 +54,7 @@ def custom_generate(draft: PreTrainedModel | None = None, method: str = "through
                 method,
                 max_new_tokens=generation_config.max_length - input_ids.shape[1],
                 eos_token_id=generation_config.eos_token_id,
-                on_tokens=streamer and (lambda tokens, _: [streamer.put(torch.tensor([token])) for token in tokens]),
+                on_tokens=stream if streamer else None,
                 **how,
                 **seed,
                 **options,

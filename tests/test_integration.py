@@ -59,8 +59,8 @@ def test_streaming(target):
 
     streamer = Streamer()
     settings = {"max_new_tokens": 10, "do_sample": False, "pad_token_id": 0}
-    out = target.generate(PROMPT, custom_generate=custom_generate(), streamer=streamer, **settings)
-    assert streamer.tokens == out[0].tolist()
+    out = target.generate(PROMPT, custom_generate=custom_generate(streamer=streamer), **settings)
+    assert streamer.tokens == out[0, 4:].tolist()
     assert streamer.ended
 
 

@@ -6,9 +6,9 @@ import pytest
 from tiny import disturbed, reference, tiny_model
 
 from dynatree import DynatreeError, ModelPair, generate
-from dynatree.drafting import merged
 from dynatree.latency import Latency
 from dynatree.policies import make_policy
+from dynatree.policies.throughput import Throughput
 
 FLAT = Latency((1, 64), (1,), [[1.0, 1.01]])
 STEEP = Latency((1, 64), (1,), [[1.0, 64.0]])
@@ -21,8 +21,9 @@ def with_costs(pair, target, draft=FLAT):
 
 @pytest.fixture
 def frozen(monkeypatch):
-    """Time passes as the latencies say."""
+    """Time passes as the latencies say, not as it does."""
     monkeypatch.setattr(Latency, "observe", lambda *_: None)
+    monkeypatch.setattr(Throughput, "rate", lambda _, plain: 1 / plain)
 
 
 def test_the_worth_of_a_tree_is_the_best_of_all_its_prefixes():
@@ -60,14 +61,24 @@ def test_it_works_without_a_draft_model(sources, frozen):
     assert out.stats.draft_forwards == 0 and out.stats.accepted > 0
 
 
-def test_a_draft_that_does_not_pay_is_hardly_run(frozen, monkeypatch):
+def test_a_draft_that_does_not_pay_is_not_run_but_to_try_it(frozen):
     target = tiny_model("llama", 2)
     pair = with_costs(ModelPair(target, tiny_model("llama", 5)), STEEP, Latency((1, 64), (1,), [[0.3, 3.0]]))
-    ticks = itertools.count()
-    monkeypatch.setattr(merged.time, "perf_counter", lambda: float(next(ticks)))
-    for _ in range(4):
-        out = generate(pair, [4, 8, 15, 16], "throughput", 60, None)
-    assert out.stats.draft_forwards <= 6
+    forwards = [
+        generate(pair, [4, 8, 15, 16], "throughput", 60, None, probe_share=0.0).stats.draft_forwards for _ in range(4)
+    ]
+    assert forwards[0] > 0
+    assert forwards[-1] == 0
+
+
+def test_trying_a_draft_takes_no_more_than_its_share():
+    policy = make_policy("throughput", probe_share=0.01)
+    for _ in range(99):
+        policy.observe_round(1, 1.0)
+    assert not policy.may_probe(1.0)
+    policy.observe_round(1, 1.5)
+    assert policy.may_probe(1.0)
+    assert not policy.may_probe(0.1)
 
 
 def test_what_is_learnt_stays_with_the_pair(frozen):
