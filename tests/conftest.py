@@ -19,6 +19,14 @@ def _one_thread():
     torch.set_num_threads(1)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory):
+    """Latencies measured beside other tests are not for users."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DYNATREE_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def demo_config() -> dict:
     return yaml.safe_load((ROOT / "config/demo.yaml").read_text())
