@@ -52,11 +52,10 @@ def apply_head(head: torch.nn.Module, hidden: torch.Tensor) -> torch.Tensor:
 
     In float32 on a CPU, MKL multiplies the tall weight by a few columns faster than a few rows by the wide weight.
     """
-    trimmed = isinstance(head, TrimmedHead)
-    plain = trimmed or (type(head) is torch.nn.Linear and head.bias is None)
+    plain = type(head) is TrimmedHead or (type(head) is torch.nn.Linear and head.bias is None)
     if plain and len(hidden) > 1 and hidden.device.type == "cpu" and hidden.dtype == torch.float32:
         return (head.weight @ hidden.T).T
-    return head.trimmed(hidden) if trimmed else head(hidden)
+    return head.trimmed(hidden) if isinstance(head, TrimmedHead) else head(hidden)
 
 
 AttentionInterface.register(GROUPED, grouped_attention)
