@@ -1,7 +1,7 @@
 """Weights laid out once for the small products of decoding on a CPU.
 
-A pass over a tree multiplies a few rows by wide weights. oneDNN does that faster with weights in blocks of its own, which
-are made here ahead of time, than the stock layer, which finds them as they are in every pass.
+A pass over a tree multiplies a few rows by wide weights. oneDNN does that faster with weights in blocks of its own,
+which are made here ahead of time, than the stock layer, which finds them as they are in every pass.
 """
 
 import statistics
