@@ -11,10 +11,11 @@ from dynatree.policies import make_policy
 from dynatree.policies.throughput import Throughput
 
 FLAT = Latency((1, 64), (1,), [[1.0, 1.01]])
+CHEAP = Latency((1, 64), (1,), [[0.05, 0.06]])
 STEEP = Latency((1, 64), (1,), [[1.0, 64.0]])
 
 
-def with_costs(pair, target, draft=FLAT):
+def with_costs(pair, target, draft=CHEAP):
     pair.learnt |= {"latency of the target": target, "latency of the draft": draft}
     return pair
 
@@ -50,6 +51,15 @@ def test_cheap_nodes_make_trees_and_dear_ones_none(kind, frozen):
     assert cheap.tokens == dear.tokens == expected
     assert cheap.stats.rounds < 40 and max(entry.nodes for entry in cheap.stats.trace) > 4
     assert dear.stats.verified < cheap.stats.verified
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_draft_that_is_certain(seed, frozen):
+    target = tiny_model("llama", seed)
+    target.get_output_embeddings().weight.data *= 1000
+    out = generate(with_costs(ModelPair(target, target), FLAT), [4, 8, 15, 16], "throughput", 40, None)
+    assert out.tokens == reference(target, [4, 8, 15, 16], 40, None)
+    assert out.stats.rounds < 12
 
 
 @pytest.mark.parametrize("sources", [["ngram"], ["recycling"], ["ngram", "recycling"]])

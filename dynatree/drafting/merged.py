@@ -149,7 +149,9 @@ class MergedDrafter(Drafter):
             if not children:
                 break
             paths, nodes, tokens = zip(*children[: tree.room], strict=True)
-            level = tree.add_level(nodes, tokens, [log(path) for path in paths])
+            # no child above its parent by rounding, so that the most probable nodes are a tree
+            values = [min(log(path), tree.log_probs[node]) for path, node in zip(paths, nodes, strict=True)]
+            level = tree.add_level(nodes, tokens, values)
         self._learn_levels(pool, costs, rate, runs)
         return pool
 
