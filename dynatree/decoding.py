@@ -1,6 +1,5 @@
 """The decoding loop: draft, verify, accept, keep, observe."""
 
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
@@ -30,14 +29,15 @@ class Stats:
     """What a request cost.
 
     Attributes:
-        draft_forwards: forward passes of the draft, its prefill included.
+        passes: of the "target" and the "draft", prefills included: the new tokens of each forward pass, and the rows
+            that the cache held before it.
         trace: one entry per round.
         seconds: ``total``, ``ttft`` (until the first token is emitted, both prefills included), and what ``total``
             consists of: ``prefill`` (forward passes of both models over the prompt), ``draft`` and ``verify``
             (forward passes of the rounds, up to the ids on the host), and ``other``, the rest.
     """
 
-    draft_forwards: int = 0
+    passes: dict[str, list[tuple[int, int]]] = field(default_factory=lambda: {"target": [], "draft": []})
     trace: list[Round] = field(default_factory=list)
     seconds: dict[str, float] = field(
         default_factory=lambda: dict.fromkeys(("total", "ttft", "prefill", "draft", "verify", "other"), 0.0)
@@ -47,6 +47,11 @@ class Stats:
     def rounds(self) -> int:
         """Target forwards after prefill."""
         return len(self.trace)
+
+    @property
+    def draft_forwards(self) -> int:
+        """Forward passes of the draft, its prefill included."""
+        return len(self.passes["draft"])
 
     @property
     def drafted(self) -> int:
@@ -120,7 +125,7 @@ def generate(
         DynatreeError: an argument is wrong, the text does not fit the positions of a model, or a model returns
             logits that are not finite.
     """
-    start = time.perf_counter()
+    start = pair.clock()
     policy = _policy(pair, method, options)
     tokens = _encode(pair, prompt)
     _check_lengths(pair, policy, tokens, max_new_tokens)
@@ -138,6 +143,7 @@ class _Request:
     def __init__(self, pair, policy, prompt, max_new_tokens, stop_tokens, sampler, on_tokens, on_round, start):
         capacity = len(prompt) + max_new_tokens + policy.node_budget + 1
         self.policy = policy
+        self.clock = pair.clock
         self.prompt = prompt
         self.max_new_tokens = max_new_tokens
         self.stop_tokens = stop_tokens
@@ -146,15 +152,18 @@ class _Request:
         self.start = start
         self.stats = Stats()
         self.emitted: list[int] = []
-        self.target = CachedModel(pair.target, "target", capacity, sampler=sampler)
+        self.target = CachedModel(pair.target, "target", capacity, sampler=sampler, clock=pair.clock)
+        self.stats.passes["target"] = self.target.passes
         self.drafter = None
         if max_new_tokens > 1:
             self.drafter = make_drafter(pair, policy, len(prompt) + max_new_tokens, sampler)
+        if self.drafter:
+            self.stats.passes["draft"] = self.drafter.passes
 
     def run(self) -> list[int]:
         if self.max_new_tokens > 0:
             self._emit([self._prefill()], accepted=0)
-            self.stats.seconds["ttft"] = time.perf_counter() - self.start
+            self.stats.seconds["ttft"] = self.clock() - self.start
         while not self._finished():
             self._round()
         self.policy.finish(len(self.emitted), self.stats.rounds)
@@ -214,11 +223,10 @@ class _Request:
 
     def _close_accounts(self) -> None:
         seconds = self.stats.seconds
-        seconds["total"] = time.perf_counter() - self.start
+        seconds["total"] = self.clock() - self.start
         seconds["verify"] = self.target.take_seconds()
         if self.drafter:
             seconds["draft"] = self.drafter.take_seconds()
-            self.stats.draft_forwards = self.drafter.forwards
         seconds["other"] = seconds["total"] - seconds["prefill"] - seconds["draft"] - seconds["verify"]
 
 

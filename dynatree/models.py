@@ -6,7 +6,7 @@ Only this file and the cache know the internals of transformers.
 import functools
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -74,6 +74,7 @@ class ModelPair:
 
     Attributes:
         learnt: what decoding has learnt of the pair, for later requests; no tokens of any.
+        clock: tells the time in seconds.
 
     Raises:
         DynatreeError: an architecture is not supported or the vocabularies do not fit.
@@ -83,6 +84,7 @@ class ModelPair:
     draft: PreTrainedModel | None = None
     tokenizer: Any = None
     learnt: dict = field(default_factory=dict, init=False, repr=False, compare=False)
+    clock: Callable[[], float] = field(default=time.perf_counter, init=False, repr=False, compare=False)
 
     def __post_init__(self):
         check_architecture(self.target, "target")
@@ -128,9 +130,9 @@ def _clocked(method):
 
     @functools.wraps(method)
     def clocked(self, *arguments, **options):
-        start = time.perf_counter()
+        start = self.clock()
         result = method(self, *arguments, **options)
-        self._seconds += time.perf_counter() - start
+        self._seconds += self.clock() - start
         return result
 
     return clocked
@@ -145,6 +147,10 @@ class CachedModel:
         capacity: rows of the cache.
         proposals: number of token ids that may be proposed or emitted; rows of the head beyond it are ignored.
         sampler: perturbs logits; None for greedy decoding.
+        clock: tells the time in seconds.
+
+    Attributes:
+        passes: the new tokens of each forward pass so far and the rows that the cache held before it.
     """
 
     def __init__(
@@ -154,6 +160,7 @@ class CachedModel:
         capacity: int,
         proposals: int | None = None,
         sampler: Sampler | None = None,
+        clock: Callable[[], float] = time.perf_counter,
     ):
         self.model = model
         self.role = role
@@ -161,7 +168,8 @@ class CachedModel:
         self.head = model.get_output_embeddings()
         self.proposals = proposals
         self.sampler = sampler
-        self.forwards = 0
+        self.clock = clock
+        self.passes: list[tuple[int, int]] = []
         self._seconds = 0.0
 
     def take_seconds(self) -> float:
@@ -196,6 +204,7 @@ class CachedModel:
         Returns:
             Logits [n or 1, vocabulary of the head].
         """
+        self.passes.append((len(tokens), self.length))
         device = self.model.device
         vocabulary = self.model.config.vocab_size
         ids = torch.tensor([[token if token < vocabulary else 0 for token in tokens]], device=device)
@@ -207,7 +216,6 @@ class CachedModel:
                 past_key_values=self.cache,
                 use_cache=True,
             ).last_hidden_state[0]  # [n, hidden]
-        self.forwards += 1
         hidden = hidden[-1:] if last_only else hidden
         return apply_head(self.head, hidden)
 

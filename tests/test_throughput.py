@@ -84,9 +84,9 @@ def test_a_draft_that_does_not_pay_is_not_run_but_to_try_it(frozen):
 def test_trying_a_draft_takes_no_more_than_its_share():
     policy = make_policy("throughput", probe_share=0.01)
     for _ in range(99):
-        policy.observe_round(1, 1.0)
+        policy.observe_round(1, 1.0, 1.0)
     assert not policy.may_probe(1.0)
-    policy.observe_round(1, 1.5)
+    policy.observe_round(1, 1.5, 1.0)
     assert policy.may_probe(1.0)
     assert not policy.may_probe(0.1)
 

@@ -23,10 +23,13 @@ def make_drafter(pair: ModelPair, policy: Policy, rows: int, sampler: Sampler | 
     model = None
     if uses_model:
         capacity = rows + policy.drafted_nodes + 1
-        model = ModelDrafter(CachedModel(pair.draft, "draft", capacity, pair.target.config.vocab_size, sampler))
+        model = ModelDrafter(
+            CachedModel(pair.draft, "draft", capacity, pair.target.config.vocab_size, sampler, pair.clock)
+        )
     if not isinstance(policy, Throughput):
         return model
-    return MergedDrafter(model, policy, _latency(pair, "target"), _latency(pair, "draft") if uses_model else None)
+    draft_latency = _latency(pair, "draft") if uses_model else None
+    return MergedDrafter(model, policy, _latency(pair, "target"), draft_latency, pair.clock)
 
 
 def _latency(pair: ModelPair, role: str) -> Latency:

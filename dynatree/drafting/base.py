@@ -54,6 +54,6 @@ class Drafter:
         return self.model.take_seconds() if self.model else 0.0
 
     @property
-    def forwards(self) -> int:
-        """Passes of the draft model."""
-        return self.model.forwards if self.model else 0
+    def passes(self) -> list[tuple[int, int]]:
+        """Passes of the draft model, see :class:`CachedModel`."""
+        return self.model.passes if self.model else []

@@ -1,6 +1,5 @@
 """One tree from all sources, as large as it pays."""
 
-import time
 from collections.abc import Callable
 from itertools import groupby
 from math import exp, log
@@ -44,9 +43,17 @@ class MergedDrafter(Drafter):
     the policy expects that to pay. The nodes that pay are verified.
     """
 
-    def __init__(self, model: ModelDrafter | None, policy: Throughput, target: Latency, draft: Latency | None):
+    def __init__(
+        self,
+        model: ModelDrafter | None,
+        policy: Throughput,
+        target: Latency,
+        draft: Latency | None,
+        clock: Callable[[], float],
+    ):
         self.draft_model = model
         self.policy = policy
+        self.clock = clock
         self.target_latency = target
         self.draft_latency = draft
         self.lookups = [LOOKUPS[name]() for name in policy.sources if name in LOOKUPS]
@@ -55,6 +62,7 @@ class MergedDrafter(Drafter):
         self.length = 0  # tokens of the prompt and the output, the root included
         self.before_root = 0
         self.round_began = 0.0
+        self.drafting = 0.0  # seconds in the draft model this round, but for catching up with the output
         super().__init__(model and model.model)
 
     def prefill(self, prompt: list[int]) -> None:
@@ -67,7 +75,8 @@ class MergedDrafter(Drafter):
         self.before_root = prompt[-1]
 
     def draft(self, tree: TokenTree, policy: Throughput, most_depth: int, stop_tokens: frozenset[int]) -> None:
-        self.round_began = time.perf_counter()
+        self.round_began = self.clock()
+        self.drafting = 0.0
         self.length += 1
         root = tree.tokens[0]
         for lookup in self.lookups:
@@ -107,13 +116,16 @@ class MergedDrafter(Drafter):
 
     def close_round(self, nodes: int, emitted: int, verify_seconds: float) -> None:
         self.target_latency.observe(nodes + 1, self.length, verify_seconds)
-        self.policy.observe_round(emitted, time.perf_counter() - self.round_began)
+        passes = (self.drafting + verify_seconds) / self.target_latency(1, self.length)
+        self.policy.observe_round(emitted, self.clock() - self.round_began, passes)
 
     def _model_pays(self, rate: float, left: int) -> bool:
         """Whether to run the draft model at all; catching up with the output is shared by the rounds to come."""
         seconds = self.draft_latency(1, self.length)
         behind = self.draft_latency(max(len(self.draft_model.pending), 1), self.length) - seconds
         price = rate * (seconds + behind / left)
+        if not self._affords(seconds):
+            return False
         return self.policy.level_pays(0, 1.0, price) or self.policy.may_probe(seconds + behind)
 
     def _grow(self, root, depth, stop_tokens, costs, rate: float = 0.0, free_worth: float | None = None) -> Pool:
@@ -131,10 +143,10 @@ class MergedDrafter(Drafter):
                 nodes = self._worth_drafting(tree, parents, expanded, rate)
                 if nodes:
                     before = free_worth if not runs else policy.worth([p for p, _ in pool.probabilities()], costs)[1]
-                    start = time.perf_counter()
+                    start = self.clock()
                     self._draft(tree, nodes, proposals)
                     mass = sum(exp(tree.log_probs[node]) for node in nodes)
-                    runs.append((tree.depth, mass, before, time.perf_counter() - start))
+                    runs.append((tree.depth, mass, before, self.clock() - start))
                     expanded.update(nodes)
             children = []
             for node in parents:
@@ -169,16 +181,24 @@ class MergedDrafter(Drafter):
         for count, node in enumerate(ready, start=1):
             seconds = self.draft_latency(count, self.length)
             share = exp(tree.log_probs[node])
-            if not self.policy.level_pays(tree.depth, share, rate * (seconds - last)):
+            pays = self.policy.level_pays(tree.depth, share, rate * (seconds - last))
+            if not (pays and self._affords(seconds)):
                 return ready[: count - 1]
             mass, last = mass + share, seconds
         return ready
 
+    def _affords(self, seconds: float) -> bool:
+        """Whether another pass of the draft model may bring nothing."""
+        return self.policy.affords((self.drafting + seconds) / self.target_latency(1, self.length))
+
     def _draft(self, tree: TokenTree, nodes: list[int], proposals: dict[int, list[Proposal]]) -> None:
-        start = time.perf_counter()
+        start = self.clock()
         tokens, log_probs = self.draft_model.expand(tree, nodes, self.policy.candidates)
-        if tree.depth:  # at the root the pass may catch up with the output
-            self.draft_latency.observe(len(nodes), self.length, time.perf_counter() - start)
+        if tree.depth:
+            self.draft_latency.observe(len(nodes), self.length, self.clock() - start)
+            self.drafting += self.clock() - start
+        else:  # the pass may also have caught up with the output
+            self.drafting += self.draft_latency(1, self.length)
         for node, row, values in zip(nodes, tokens, log_probs, strict=True):
             proposals[node] += [
                 Proposal(token, "model", rank, exp(value))

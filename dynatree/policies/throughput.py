@@ -14,6 +14,7 @@ SOURCES = ("model", "ngram", "recycling")
 RATE_MEMORY = 0.97
 GAIN_MEMORY = 0.8
 DEEPEST_GAIN = 4  # levels from here on share what is known about them
+CREDIT = 2.0  # passes over one token that may be lost before speculation has to have paid
 OPTIMISM = 1.0  # tokens that a level is expected to bring, for each node it surely extends, before any was tried
 
 
@@ -27,11 +28,15 @@ class Throughput(Policy):
     :mod:`dynatree.latency`. A level of the draft model is run if its worth, as it turned out lately, exceeds the
     rate times the time of the pass. There is no threshold to set.
 
+    An account keeps what speculation has gained over decoding token by token, in passes over one token: it starts with
+    a small credit and holds no more than that. What it does not cover is not tried, so a draft that turns out useless,
+    or probabilities that turn out wrong, cost the credit and from then on ``probe_share`` of the time.
+
     Attributes:
         max_depth: drafted tokens on the longest path.
         sources: who proposes, any of "model", "ngram" and "recycling"; without a draft "model" is left out.
         candidates: successors that a source may propose for a node.
-        probe_share: share of the time that may be spent on trying a draft model that does not pay.
+        probe_share: share of the time that may be spent on trying what does not pay.
     """
 
     lasting: ClassVar[bool] = True
@@ -54,6 +59,7 @@ class Throughput(Policy):
         self._tokens = self._seconds = 0.0
         self._gains = [OPTIMISM] * (DEEPEST_GAIN + 1)
         self._probing = 0.0  # seconds that may be spent on trying the draft model
+        self._account = CREDIT
 
     @property
     def most_children(self) -> int:
@@ -91,7 +97,7 @@ class Throughput(Policy):
         best, most, total = 0, 0.0, 0.0
         for n, share in enumerate(probabilities[: min(self.node_budget, len(costs) - 1)], start=1):
             total += share
-            if total - costs[n] + costs[0] > most:
+            if total - costs[n] + costs[0] > most and self.affords(costs[n] / costs[0] - 1):
                 best, most = n, total - costs[n] + costs[0]
         return best, most
 
@@ -102,6 +108,10 @@ class Throughput(Policy):
             price: tokens that the time of the pass would bring otherwise.
         """
         return self._gains[min(depth, DEEPEST_GAIN)] * mass > price
+
+    def affords(self, passes: float) -> bool:
+        """Whether the account covers what costs as much as ``passes`` over one token, should it bring nothing."""
+        return passes <= self._account
 
     def may_probe(self, seconds: float) -> bool:
         """Whether a pass of ``seconds`` fits what may be spent on trying the draft model; if so, it is spent."""
@@ -115,8 +125,15 @@ class Throughput(Policy):
         index = min(depth, DEEPEST_GAIN)
         self._gains[index] += (1 - GAIN_MEMORY) * (max(gain, 0.0) / mass - self._gains[index])
 
-    def observe_round(self, emitted: int, seconds: float) -> None:
-        """Learn from a round what the rate is."""
+    def observe_round(self, emitted: int, seconds: float, passes: float) -> None:
+        """Learn from a round what the rate is, and settle the account.
+
+        Args:
+            emitted: tokens.
+            seconds: what the round took.
+            passes: what its forward passes cost, in passes of the target over one token.
+        """
+        self._account = min(self._account + emitted - (1 - self.probe_share) * passes, CREDIT)
         self._tokens = self._tokens * RATE_MEMORY + emitted
         self._seconds = self._seconds * RATE_MEMORY + seconds
         self._probing += self.probe_share * seconds
