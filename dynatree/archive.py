@@ -23,7 +23,13 @@ from dynatree.machine import checkout
 from dynatree.provenance import note_path
 
 ABOUT = "archive.json"
-RAW = ("results/{run}/records/*", "results/{run}/journals/*", "results/{run}/prompts/*", "results/{run}/tree.json")
+RAW = (
+    "results/{run}/records/*",
+    "results/{run}/journals/*",
+    "results/{run}/prompts/*",
+    "results/{run}/tree.json",
+    "results/{run}/latency.csv",
+)
 ARTEFACTS = (
     "results/{run}/requests/*",
     "results/{run}/summary/*",

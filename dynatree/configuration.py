@@ -11,7 +11,7 @@ from dynatree.repository import repository_path
 
 SCHEMA = "config/schema.yaml"
 TUNED = {"chain": "linear", "tree": "fixed_tree"}
-HUGGINGFACE_OPTIONS = {"generate": set(), "assisted": {"num_assistant_tokens"}}
+HUGGINGFACE_OPTIONS = {"generate": set(), "assisted": {"num_assistant_tokens"}, "prompt_lookup": {"num_tokens"}}
 
 
 def _pattern(validator, pattern: str, text, schema):
@@ -34,6 +34,8 @@ def check(config: dict) -> None:
         raise DynatreeError("config: models/target/name and models/draft/name must differ")
     if config["prompt_tokens"]["least"] > config["prompt_tokens"]["most"]:
         raise DynatreeError("config: prompt_tokens/least exceeds prompt_tokens/most")
+    if config["backend"] == "packed" and (config["device"], config["dtype"]) != ("cpu", "float32"):
+        raise DynatreeError("config: backend: packed needs device: cpu and dtype: float32; choose backend: stock")
     for key, dataset in config["prompts"].items():
         _check_dataset(key, dataset)
     for key, method in config["methods"].items():

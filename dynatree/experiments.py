@@ -14,9 +14,10 @@ def jobs(config: dict) -> dict[str, dict]:
     """Every job of a run: its name -> what it measures, complete but for the options that tuning chooses.
 
     A job has "experiment", "dataset", "split" (the prompts to take, "prompts" or "tuning"), "prompts" (how many),
-    "device", "dtype", "repetitions", "warmup", and "groups": name -> "new_tokens", "prompt_tokens" (cut longer prompts;
-    None for whole ones) and "cases": key -> "label", "engine", "method", "factors" (columns of the results that tell
-    the cases apart) and either "options" or "tuned", the name of the setting that tuning chooses.
+    "device", "dtype", "backend" (see :func:`dynatree.loading.load_pair`), "repetitions", "warmup", and "groups":
+    name -> "new_tokens", "prompt_tokens" (cut longer prompts; None for whole ones) and "cases": key -> "label",
+    "engine", "method", "factors" (columns of the results that tell the cases apart) and either "options" or "tuned",
+    the name of the setting that tuning chooses.
     """
     made = {}
     for name, experiment in config["experiments"].items():
@@ -40,6 +41,8 @@ def _jobs_of(name: str, experiment: dict, config: dict) -> Iterator[tuple[str, d
                     "prompts": experiment.get("prompts", config["prompts"][dataset][_count_key(split)]),
                     "device": config["device"],
                     "dtype": dtype,
+                    # formats are compared on the layers of torch, which exist for all of them
+                    "backend": "stock" if "dtypes" in experiment else config["backend"],
                     "repetitions": config["protocol"]["repetitions"],
                     "warmup": config["protocol"]["warmup"],
                     "groups": groups,
@@ -200,6 +203,15 @@ def _length(experiment: dict, config: dict) -> dict:
     return {str(n): _group(n, _named(experiment["methods"], config)) for n in experiment["new_tokens"]}
 
 
+def _peers(experiment: dict, config: dict) -> dict:
+    """Whatever decodes without loss, assisted generation also with several fixed numbers of drafted tokens."""
+    cases = _named(experiment["methods"], config)
+    for count in experiment["assistant_tokens"]:
+        label, options = f"HF assisted, K={count}", {"num_assistant_tokens": count}
+        cases[f"assisted-{count}"] = _case(label, "assisted", options) | {"engine": "huggingface"}
+    return {str(n): _group(n, cases) for n in experiment["new_tokens"]}
+
+
 def _prompt_length(experiment: dict, config: dict) -> dict:
     return {
         str(limit): _group(experiment["new_tokens"], _named(experiment["methods"], config, limit=limit), limit)
@@ -214,6 +226,7 @@ GROUPS: dict[str, Callable[[dict, dict], dict]] = {
     "pruning": _pruning,
     "sensitivity": _sensitivity,
     "length": _length,
+    "peers": _peers,
     "prompt_length": _prompt_length,
     "formats": _main,
 }

@@ -16,8 +16,7 @@ from transformers import PreTrainedModel
 
 from dynatree.files import write_json
 from dynatree.machine import machine
-from dynatree.models import CachedModel
-from dynatree.trimming import TrimmedHead
+from dynatree.models import CachedModel, head_rows
 
 WIDTHS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
 CONTEXTS = (64, 256, 1024)
@@ -133,18 +132,13 @@ def conditions(model: PreTrainedModel) -> dict:
     return {
         "architecture": hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode()).hexdigest()[:16],
         "layers": sorted({type(module).__name__ for module in model.modules()}),
-        "head_rows": _head_rows(model),
+        "head_rows": head_rows(model),
         "dtype": str(model.dtype),
         "device": device,
         "threads": torch.get_num_threads() if model.device.type == "cpu" else None,
         "torch": torch.__version__,
         "host": platform.node(),
     }
-
-
-def _head_rows(model: PreTrainedModel) -> int:
-    head = model.get_output_embeddings()
-    return len(head.token_map) if isinstance(head, TrimmedHead) else model.config.vocab_size
 
 
 def _key(model: PreTrainedModel) -> str:

@@ -125,6 +125,12 @@ def check_vocabularies(target: PreTrainedModel, draft: PreTrainedModel, tokenize
         )
 
 
+def head_rows(model: PreTrainedModel) -> int:
+    """Tokens that the output head scores."""
+    head = model.get_output_embeddings()
+    return len(head.token_map) if isinstance(head, TrimmedHead) else model.config.vocab_size
+
+
 def _clocked(method):
     """Add the time that ``method`` of a :class:`CachedModel` takes to the model's clock."""
 

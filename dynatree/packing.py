@@ -62,6 +62,12 @@ def pack(model: PreTrainedModel) -> PreTrainedModel:
     return model
 
 
+def packed_bytes(model: PreTrainedModel) -> int:
+    """Bytes of a model's packed weights, which no state dict lists."""
+    packed = (one._packed for one in model.modules() if isinstance(one, PackedLinear | PackedTrimmedHead))
+    return sum(weight.numel() * weight.element_size() for weight in packed)
+
+
 def packable(model: PreTrainedModel) -> bool:
     """Whether :func:`pack` works for a model here."""
     return model.device.type == "cpu" and model.dtype == torch.float32 and torch.backends.mkldnn.is_available()

@@ -65,7 +65,7 @@ def main(options: argparse.Namespace) -> None:
         if todo:
             for folder in (options.target, options.draft):
                 check_folder(folder)
-            pair = load_pair(options.target, options.draft, job["device"], job["dtype"])
+            pair = load_pair(options.target, options.draft, job["device"], job["dtype"], backend=job["backend"])
             for role, model in (("target", pair.target), ("draft", pair.draft)):
                 about["models"][role]["parameters"] = model.num_parameters()
             measure(pair, todo, about, journal)

@@ -14,7 +14,7 @@ from dynatree.loading import load_pair
 from dynatree.scripting import run
 
 parser = argparse.ArgumentParser(description=__doc__)
-parser.add_argument("--job", type=json.loads, required=True, help="dataset, cases, prompts, new_tokens, device, dtype")
+parser.add_argument("--job", type=json.loads, required=True, help="what to measure and how, as JSON")
 parser.add_argument("--tuned", type=Path, help="JSON: the settings that tuning has chosen")
 parser.add_argument("--target", type=Path, required=True, help="folder of the target")
 parser.add_argument("--draft", type=Path, required=True, help="folder of the draft")
@@ -31,7 +31,7 @@ def main() -> None:
     prompts = read_json(options.prompts, "delete it and run the pipeline again")
     for folder in (options.target, options.draft):
         check_folder(folder)
-    pair = load_pair(options.target, options.draft, job["device"], job["dtype"])
+    pair = load_pair(options.target, options.draft, job["device"], job["dtype"], backend=job["backend"])
     rows = []
     for key, case in cases.items():
         for prompt in prompts["prompts"][: job["prompts"]]:

@@ -11,6 +11,8 @@ that starts with ``%%`` is a statement too. They see
 * ``claims``: rows of the ledger of claims,
 * ``published``: data set -> method -> metric -> value of the original paper's main tables,
 * ``logged``: file of its other numbers -> rows,
+* ``peers``: new tokens -> case -> row of the table of all lossless methods, over all data sets,
+* ``assisted_cases``: those of its cases that are Hugging Face's assisted generation,
 * ``compare(dataset, case, other, quantity)``: a paired comparison within the main experiment,
 * ``table(name)`` and ``figure(name)``: paths for LaTeX.
 
@@ -29,6 +31,7 @@ from dynatree.analysis.labels import with_labels
 from dynatree.analysis.latex import escape
 from dynatree.analysis.statistics import Comparison, compare
 from dynatree.analysis.tables.booktabs import number
+from dynatree.analysis.tables.peers import peers_frame
 from dynatree.errors import DynatreeError
 from dynatree.experiments import labels
 from dynatree.repository import repository_path
@@ -41,8 +44,8 @@ def render(config: dict, inputs: dict[str, Path | list[Path]], folders: dict[str
 
     Args:
         config: the configuration of the run.
-        inputs: "summaries", a CSV per experiment; "facts" and "tuned", JSON; "claims" and "requests", CSV; "published",
-            CSVs with the original's numbers.
+        inputs: "summaries", a CSV per experiment; "facts" and "tuned", JSON; "claims", CSV; "requests" of the main
+            comparison and of "peers", CSV; "published", CSVs with the original's numbers.
         folders: "tables" and "figures", from which LaTeX includes files.
         home: folder in which LaTeX runs.
 
@@ -53,6 +56,8 @@ def render(config: dict, inputs: dict[str, Path | list[Path]], folders: dict[str
         path.stem: _rows(with_labels(pd.read_csv(path), labels(config, path.stem))) for path in inputs["summaries"]
     }
     requests = pd.read_csv(inputs["requests"])
+    peers = with_labels(pd.read_csv(inputs["peers"]), labels(config, "peers"))
+    assisted = peers.loc[(peers["engine"] == "huggingface") & (peers["method"] == "assisted"), "case"]
     published = {path.stem: pd.read_csv(path) for path in inputs["published"]}
     relative = {kind: os.path.relpath(folder, home.resolve()) for kind, folder in folders.items()}
     context = {
@@ -64,6 +69,8 @@ def render(config: dict, inputs: dict[str, Path | list[Path]], folders: dict[str
         "claims": _rows(pd.read_csv(inputs["claims"])),
         "published": _published(published.pop("main")),
         "logged": {name: _rows(frame) for name, frame in published.items()},
+        "peers": _peers(peers_frame(peers)),
+        "assisted_cases": set(assisted),
         "compare": lambda dataset, *what: compare(requests[requests["dataset"] == dataset], *what),
         "table": lambda name: f"{relative['tables']}/{name}.tex",
         "figure": lambda name: f"{relative['figures']}/{name}.pdf",
@@ -110,6 +117,14 @@ def _by_dataset(rows: list[SimpleNamespace]) -> dict[str, dict[str, SimpleNamesp
     for row in rows:
         datasets.setdefault(row.dataset, {})[row.case] = row
     return datasets
+
+
+def _peers(frame: pd.DataFrame) -> dict[int, dict[str, SimpleNamespace]]:
+    """The rows over all data sets, which come last."""
+    found: dict[int, dict[str, SimpleNamespace]] = {}
+    for row in _rows(frame):
+        found.setdefault(row.new_tokens, {})[row.case] = row
+    return found
 
 
 def _published(table: pd.DataFrame) -> dict[str, dict[str, dict[str, float]]]:

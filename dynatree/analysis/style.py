@@ -21,6 +21,7 @@ COLORS = {
     "fixed_tree": "#009E73",
     "dynatree_static": "#CC79A7",
     "dynatree": "#D55E00",
+    "throughput": "#000000",
 }
 OTHER = "#0072B2"
 

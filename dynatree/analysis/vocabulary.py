@@ -13,6 +13,11 @@ METHODS = (
     "fixed_tree",
     "dynatree_static",
     "dynatree",
+    "hf_prompt_lookup",
+    "throughput_ngram",
+    "throughput_recycling",
+    "throughput_model",
+    "throughput",
 )
 CASES = {  # where cases are made from a grid, only those with a fixed key
     "main": METHODS,
@@ -21,6 +26,7 @@ CASES = {  # where cases are made from a grid, only those with a fixed key
     "pruning": (BASELINE,),
     "sensitivity": (BASELINE, "fixed_tree"),
     "length": METHODS,
+    "peers": METHODS,
     "prompt_length": METHODS,
     "formats": METHODS,
     "memory": METHODS,
@@ -42,6 +48,7 @@ FACTORS = {
         "max_depth",
     ),
     "length": (),
+    "peers": (),
     "prompt_length": ("limit",),
     "formats": (),
     "memory": (),

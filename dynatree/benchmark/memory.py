@@ -9,7 +9,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from dynatree.benchmark.protocol import run_case
-from dynatree.models import ModelPair
+from dynatree.models import ModelPair, head_rows
+from dynatree.packing import packed_bytes
 
 MIB = 2**20
 
@@ -67,9 +68,9 @@ class LiveTensors(TorchDispatchMode):
 
     def __torch_dispatch__(self, function, types, arguments=(), options=None):
         result = function(*arguments, **(options or {}))
-        known = {_storage(leaf) for leaf in tree_leaves((arguments, options)) if isinstance(leaf, torch.Tensor)}
-        for leaf in tree_leaves(result):
-            if isinstance(leaf, torch.Tensor) and _storage(leaf) not in known | self.alive.keys():
+        known = {_storage(leaf) for leaf in _tensors((arguments, options))}
+        for leaf in _tensors(result):
+            if _storage(leaf) not in known | self.alive.keys():
                 self._add(leaf)
         return result
 
@@ -97,6 +98,11 @@ class LiveTensors(TorchDispatchMode):
             self.now[kind] += size
 
 
+def _tensors(tree) -> list[torch.Tensor]:
+    """The tensors of a tree but for packed weights, which have no storage of torch's."""
+    return [leaf for leaf in tree_leaves(tree) if isinstance(leaf, torch.Tensor) and leaf.layout is torch.strided]
+
+
 def _storage(tensor: torch.Tensor) -> int:
     return tensor.untyped_storage()._cdata
 
@@ -120,14 +126,14 @@ def _weights(pair: ModelPair) -> dict[str, int]:
     seen, sizes = set(), {}
     for role, model in (("target", pair.target), ("draft", pair.draft)):
         storages = {_storage(tensor): tensor.untyped_storage().nbytes() for tensor in model.state_dict().values()}
-        sizes[role] = sum(size for key, size in storages.items() if key not in seen)
+        sizes[role] = sum(size for key, size in storages.items() if key not in seen) + packed_bytes(model)
         seen |= set(storages)
     return sizes
 
 
 def _vocabularies(pair: ModelPair) -> set[int]:
     """Sizes of the output heads."""
-    return {len(model.get_output_embeddings().weight) for model in (pair.target, pair.draft)}
+    return {head_rows(model) for model in (pair.target, pair.draft)}
 
 
 @contextmanager

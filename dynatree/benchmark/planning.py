@@ -30,8 +30,8 @@ def requests(prompts: list[dict], groups: dict, repetitions: int) -> Iterator[Re
 def valid(journal: Journal, prompts: list[dict], about: dict) -> list[Record]:
     """The records of a journal that are what this job would measure now.
 
-    Their code, models, machine, versions and number format are those of ``about``, and their prompt and case are
-    unchanged. A request that was measured again counts once per session.
+    Their code, models, machine, versions, number format and backend are those of ``about``, and their prompt and case
+    are unchanged. A request that was measured again counts once per session.
     """
     job = about["job"]
     wanted = {
@@ -86,7 +86,7 @@ def _key(request: Request) -> tuple[int, str, str, str]:
 def _conditions(about: dict) -> tuple:
     models = {role: model["sha256"] for role, model in about["models"].items()}
     machine = {name: about["environment"][name] for name in MACHINE}
-    return about["code"], about["job"]["dtype"], models, machine
+    return about["code"], about["job"]["dtype"], about["job"]["backend"], models, machine
 
 
 def _request(job: dict, group: str, case: str, prompt: dict) -> tuple:

@@ -1,4 +1,4 @@
-"""Outside references: Hugging Face's own greedy decoding, alone and assisted by the same draft."""
+"""Outside references: Hugging Face's own greedy decoding, alone, assisted by the same draft, and by prompt lookup."""
 
 import copy
 import time
@@ -10,6 +10,8 @@ from transformers.generation.streamers import BaseStreamer
 
 from dynatree.errors import DynatreeError
 from dynatree.models import ModelPair
+
+METHODS = ("generate", "assisted", "prompt_lookup")
 
 
 @dataclass
@@ -23,21 +25,29 @@ class Reference:
 
 
 def reference(
-    pair: ModelPair, prompt: list[int], method: str, max_new_tokens: int, num_assistant_tokens: int | None = None
+    pair: ModelPair,
+    prompt: list[int],
+    method: str,
+    max_new_tokens: int,
+    num_assistant_tokens: int | None = None,
+    num_tokens: int = 10,
 ) -> Reference:
     """Decode with ``pair.target.generate``, never stopping at an end-of-sequence token.
 
     Args:
         pair: target and draft.
         prompt: token ids.
-        method: "generate", or "assisted" by the pair's draft.
+        method: "generate"; "assisted" by the pair's draft; or "prompt_lookup", which drafts what followed the latest
+            tokens before.
         max_new_tokens: tokens to emit.
         num_assistant_tokens: with "assisted", draft exactly this many tokens each round; None for the defaults of
             transformers, which stop at a low confidence of the draft.
+        num_tokens: with "prompt_lookup", tokens to draft.
     """
-    if method not in ("generate", "assisted"):
-        raise DynatreeError(f"unknown Hugging Face method {method!r}; choose 'generate' or 'assisted'")
+    if method not in METHODS:
+        raise DynatreeError(f"unknown Hugging Face method {method!r}; choose one of {', '.join(METHODS)}")
     assisted = method == "assisted"
+    how = {"assisted": {"assistant_model": pair.draft}, "prompt_lookup": {"prompt_lookup_num_tokens": num_tokens}}
     ids = torch.tensor([prompt], device=pair.device)
     clock = _FirstToken()
     with (
@@ -54,7 +64,7 @@ def reference(
             do_sample=False,
             pad_token_id=0,
             streamer=clock,
-            **({"assistant_model": pair.draft} if assisted else {}),
+            **how.get(method, {}),
         )
         tokens = output[0, len(prompt) :].tolist()  # waits for the device
         total = time.perf_counter() - start

@@ -92,6 +92,7 @@ def rendered(folder: Path, home: Path, config: dict | None = None) -> str:
         "tuned": folder / "tuned.json",
         "claims": folder / "claims.csv",
         "requests": folder / "requests/main.csv",
+        "peers": folder / "requests/peers.csv",
         "published": sorted((ROOT / "results/published").glob("*.csv")),
     }
     folders = {"tables": folder / "tables", "figures": folder / "figures"}

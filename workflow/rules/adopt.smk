@@ -7,7 +7,7 @@ rule adopt:
     log:
         f"results/{RUN}/logs/adopt/{{file}}.log",
     wildcard_constraints:
-        file=r"records/[^/]+|tree\.json",
+        file=r"records/[^/]+|tree\.json|latency\.csv",
     localrule: True
     conda:
         "../../envs/conda.yaml"

@@ -54,7 +54,7 @@ rule measure_memory:
         mem_mb=4000,
     params:
         job=lambda wildcards: json.dumps(
-            {key: config[key] for key in ("device", "dtype")}
+            {key: config[key] for key in ("device", "dtype", "backend")}
             | {
                 key: config["experiments"]["memory"][key]
                 for key in ("prompts", "new_tokens")
@@ -70,6 +70,34 @@ rule measure_memory:
     shell:
         "python scripts/measure_memory.py --job {params.job:q} {params.tuned:q} --target {params.target:q}"
         " --draft {params.draft:q} --prompts {input.prompts:q} --output {output:q} --threads {threads} >{log:q} 2>&1"
+
+
+# What passes over few and many tokens take, in stock layers and in those that the run uses.
+rule measure_latency:
+    input:
+        **MODELS,
+    output:
+        f"results/{RUN}/latency.csv",
+    log:
+        f"results/{RUN}/logs/measure_latency.log",
+    conda:
+        "../../envs/conda.yaml"
+    threads: config["threads"]
+    resources:
+        slots=SLOTS,
+        gpu=1 if config["device"] != "cpu" else 0,
+        mem_mb=4000,
+    params:
+        where=arguments(config, "device", "dtype", "backend"),
+        alone=["--exclusive"] if config["protocol"]["exclusive"] else [],
+        target=subpath(input.target, parent=True),
+        draft=subpath(input.draft, parent=True),
+        threads=config["threads"],
+        code=code_hash("scripts/measure_latency.py"),
+        libraries=libraries("scripts/measure_latency.py"),
+    shell:
+        "python scripts/measure_latency.py {params.where:q} --target {params.target:q} --draft {params.draft:q}"
+        " --output {output:q} --threads {threads} {params.alone:q} >{log:q} 2>&1"
 
 
 # A real drafted tree for the paper.

@@ -16,6 +16,7 @@ rule render_paper:
         tuned=TUNED,
         claims=f"results/{RUN}/claims.csv",
         requests=f"results/{RUN}/requests/main.csv",
+        peers=f"results/{RUN}/requests/peers.csv",
         published=PUBLISHED,
         included=INCLUDED,
     output:
@@ -32,6 +33,7 @@ rule render_paper:
                     "run",
                     "device",
                     "dtype",
+                    "backend",
                     "threads",
                     "models",
                     "prompts",
@@ -46,7 +48,7 @@ rule render_paper:
         libraries=libraries("scripts/render_paper.py"),
     shell:
         "python scripts/render_paper.py --config {params.config:q} --summaries {input.summaries:q} --facts {input.facts:q}"
-        " --tuned {input.tuned:q} --claims {input.claims:q} --requests {input.requests:q} --published {input.published:q}"
+        " --tuned {input.tuned:q} --claims {input.claims:q} --requests {input.requests:q} --peers {input.peers:q} --published {input.published:q}"
         " {params.folders:q} --output {output:q} >{log:q} 2>&1"
 
 

@@ -2,6 +2,8 @@
 TABLES = {
     "main": ["summary/main.csv"],
     "comparisons": ["requests/main.csv"],
+    "peers": ["requests/peers.csv"],
+    "forwards": ["latency.csv"],
     "latency": ["summary/main.csv"],
     "efficiency": ["summary/main.csv"],
     "memory": ["summary/memory.csv"],
@@ -21,6 +23,8 @@ FIGURES = {
     "tree": ["tree.json"],
     "main": ["summary/main.csv"],
     "prompts": ["requests/main.csv"],
+    "peers": ["requests/peers.csv"],
+    "forwards": ["latency.csv"],
     "latency": ["summary/main.csv"],
     "efficiency": ["summary/main.csv"],
     "memory": ["summary/memory.csv"],

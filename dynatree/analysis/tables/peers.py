@@ -1,0 +1,68 @@
+"""Whatever decodes the same models without loss."""
+
+import numpy as np
+import pandas as pd
+
+from dynatree.analysis.latex import escape
+from dynatree.analysis.statistics import BASELINE, compare
+from dynatree.analysis.tables.booktabs import booktabs
+from dynatree.analysis.tables.columns import Column, rounded
+
+OURS = "throughput"
+ALL = "all"
+SPEEDUP = Column("speedup", "Speed-up", 2, bounded=True)
+OTHERS = (
+    Column("over", "", 2, bounded=True),
+    Column("tokens_per_round", "Tok.", 2, "/round"),
+    Column("overhead_share", "Other", 3, "share"),
+)
+
+
+def peers_table(requests: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """Per number of new tokens the speed-up of every method on each data set and on all, and ours over it."""
+    frame = peers_frame(requests)
+    datasets = list(dict.fromkeys(frame["dataset_label"]))
+    ours = escape(frame.loc[frame["case"] == OURS, "label"].iloc[0])
+    header = ["Method", *map(escape, datasets), f"{ours} over", *(column.title for column in OTHERS[1:])]
+    units = ["", *["speed-up"] * len(datasets), "it, all", *(column.unit for column in OTHERS[1:])]
+    groups = [(f"{size} new tokens", _lines(rows, datasets)) for size, rows in frame.groupby("new_tokens")]
+    keys = ("new_tokens", "dataset_label", "case", "label", "pairs")
+    return rounded(frame, keys, (SPEEDUP, *OTHERS)), booktabs(header, groups, units)
+
+
+def peers_frame(requests: pd.DataFrame) -> pd.DataFrame:
+    """One row per number of new tokens, data set (and all of them together) and case.
+
+    "speedup" is over autoregressive decoding, "over" is ours over the case; both are geometric means of ratios on the
+    same prompts, with their intervals. Other quantities are means.
+    """
+    rows = []
+    for size, group in requests.assign(size=pd.to_numeric(requests["group"])).groupby("size"):
+        parts = [(name, rows["dataset_label"].iloc[0], rows) for name, rows in group.groupby("dataset", sort=False)]
+        parts += [(ALL, "All", group)] if len(parts) > 1 else []
+        for dataset, label, part in parts:
+            names = {"new_tokens": size, "dataset": dataset, "dataset_label": label}
+            rows += [names | _case(part, case) for case in part.drop_duplicates("case")["case"]]
+    return pd.DataFrame(rows)
+
+
+def _case(requests: pd.DataFrame, case: str) -> dict:
+    own = requests[requests["case"] == case]
+    row = {"case": case, "label": own["label"].iloc[0]}
+    for name, of, over in (("speedup", case, BASELINE), ("over", OURS, case)):
+        found = None if of == over else compare(requests, of, over, "throughput")
+        bounds = (np.nan,) * 3 if found is None else (found.ratio, found.low, found.high)
+        row |= dict(zip((name, f"{name}_low", f"{name}_high"), bounds, strict=True))
+    row["pairs"] = own["prompt"].nunique()
+    return row | {column.name: own[column.name].mean() for column in OTHERS[1:]}
+
+
+def _lines(rows: pd.DataFrame, datasets: list[str]) -> list[list[str]]:
+    by_label = {label: part.set_index("case") for label, part in rows.groupby("dataset_label")}
+    whole = by_label[datasets[-1]]
+    return [
+        [escape(row["label"])]
+        + [SPEEDUP.cell(by_label[label].loc[case]) for label in datasets]
+        + [column.cell(row) for column in OTHERS]
+        for case, row in whole.iterrows()
+    ]
