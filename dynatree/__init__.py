@@ -14,6 +14,7 @@ _HOMES = {
     "__version__": "dynatree.version",
     "custom_generate": "dynatree.integration",
     "generate": "dynatree.decoding",
+    "generate_batch": "dynatree.batching",
     "load_pair": "dynatree.loading",
 }
 __all__ = sorted(_HOMES)

@@ -1,4 +1,4 @@
-"""A preallocated key/value cache that keeps an accepted tree path in place.
+"""Preallocated key/value caches that keep an accepted tree path in place.
 
 The cache plugs into any Hugging Face decoder through the ``Cache`` interface. All layers share one buffer, so
 keeping a path costs two tensor operations for the whole model, and no forward pass ever concatenates.
@@ -84,3 +84,96 @@ class TreeCache(Cache):
             end = start + len(rows)
             self.buffer[..., start + first : end, :] = self.buffer.index_select(3, source)
         self.rewind(start + len(rows))
+
+
+class BatchLayer(CacheLayerMixin):
+    """One layer's view into the buffer of a :class:`BatchCache`."""
+
+    def __init__(self, cache: "BatchCache", index: int):
+        super().__init__()
+        self.cache = cache
+        self.index = index
+
+    def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
+        self.cache.allocate(key_states)
+        self.is_initialized = True
+
+    def update(self, key_states, value_states, *args, **kwargs) -> tuple[torch.Tensor, torch.Tensor]:
+        # key_states: [batch, kv_heads, n, head_dim]
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+        rows = self.cache.rows  # [batch, n]
+        requests = torch.arange(len(rows), device=rows.device)[:, None]
+        self.keys, self.values = self.cache.buffer[2 * self.index], self.cache.buffer[2 * self.index + 1]
+        self.keys[requests, :, rows] = key_states.transpose(1, 2)
+        self.values[requests, :, rows] = value_states.transpose(1, 2)
+        end = self.cache.end
+        return self.keys[:, :, :end], self.values[:, :, :end]
+
+    def get_seq_length(self) -> int:
+        return max(self.cache.lengths)
+
+    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
+        return self.cache.end, 0
+
+    def get_max_length(self) -> int:
+        return self.cache.capacity
+
+
+class BatchCache(Cache):
+    """Keys and values of several requests, each of its own length, in one tensor.
+
+    Args:
+        num_layers: layers of the model.
+        requests: how many.
+        capacity: rows (tokens) that each request can hold.
+
+    Attributes:
+        lengths: rows in use, by request.
+        rows: [batch, n] rows that the next pass writes, by request.
+        end: rows of all requests that the next pass may see.
+    """
+
+    def __init__(self, num_layers: int, requests: int, capacity: int):
+        self.capacity = capacity
+        self.lengths = [0] * requests
+        self.rows = torch.empty(0, 0, dtype=torch.int64)
+        self.end = 0
+        self.buffer: torch.Tensor | None = None  # [2 * num_layers, batch, kv_heads, capacity, head_dim]
+        super().__init__(layers=[BatchLayer(self, index) for index in range(num_layers)])
+
+    def allocate(self, like: torch.Tensor) -> None:
+        """Create the buffer for states shaped ``like`` [batch, kv_heads, n, head_dim], once.
+
+        Rows that are masked but read must be numbers, so it starts with zeros.
+        """
+        if self.buffer is None:
+            batch, heads, _, head_dim = like.shape
+            self.buffer = like.new_zeros(2 * len(self.layers), batch, heads, self.capacity, head_dim)
+
+    def select(self, requests: list[int]) -> None:
+        """Forget all requests but these."""
+        self.lengths = [self.lengths[request] for request in requests]
+        self.buffer = self.buffer.index_select(1, torch.tensor(requests, device=self.buffer.device))
+
+
+class BatchRow:
+    """One request's part of a :class:`BatchCache`, with the interface that a :class:`TreeCache` has for one request."""
+
+    def __init__(self, cache: BatchCache, request: int):
+        self.cache = cache
+        self.request = request
+
+    @property
+    def length(self) -> int:
+        """Rows in use."""
+        return self.cache.lengths[self.request]
+
+    def keep(self, start: int, rows: list[int]) -> None:
+        """As :meth:`TreeCache.keep`."""
+        moved = [i for i, row in enumerate(rows) if row != start + i]
+        if moved:
+            own = self.cache.buffer[:, self.request]  # [2 * num_layers, kv_heads, capacity, head_dim]
+            source = torch.tensor(rows[moved[0] :], device=own.device)
+            own[..., start + moved[0] : start + len(rows), :] = own.index_select(2, source)
+        self.cache.lengths[self.request] = start + len(rows)

@@ -6,10 +6,10 @@ from functools import partial
 
 import torch
 
+from dynatree.arguments import check_lengths, encode, find_policy, find_stop_tokens
 from dynatree.drafting import make_drafter
-from dynatree.errors import DynatreeError
 from dynatree.models import CachedModel, ModelPair
-from dynatree.policies import Policy, make_policy
+from dynatree.policies import Policy
 from dynatree.sampling import make_sampler
 from dynatree.tree import TokenTree
 
@@ -126,78 +126,94 @@ def generate(
             logits that are not finite.
     """
     start = pair.clock()
-    policy = _policy(pair, method, options)
-    tokens = _encode(pair, prompt)
-    _check_lengths(pair, policy, tokens, max_new_tokens)
-    stop_tokens = _stop_tokens(pair, eos_token_id)
+    policy = find_policy(pair, method, options)
+    tokens = encode(pair, prompt)
+    check_lengths(pair, policy, tokens, max_new_tokens)
+    stop_tokens = find_stop_tokens(pair, eos_token_id)
     sampler = make_sampler(temperature, top_k, top_p, seed, pair.target.config.vocab_size)
-    request = _Request(pair, policy, tokens, max_new_tokens, stop_tokens, sampler, on_tokens, on_round, start)
-    emitted = request.run()
-    text = None if pair.tokenizer is None else pair.tokenizer.decode(emitted, skip_special_tokens=True)
-    return Generation(emitted, text, request.stats)
+    capacity = len(tokens) + max_new_tokens + policy.node_budget + 1
+    target = CachedModel(pair.target, "target", capacity, sampler=sampler, clock=pair.clock)
+    request = Request(pair, target, policy, tokens, max_new_tokens, stop_tokens, start)
+    request.on_tokens, request.on_round = on_tokens, on_round
+    if max_new_tokens:
+        request.begin(target.forward(tokens, range(len(tokens)), last_only=True))
+    while not request.finished:
+        request.accept(target.forward(*request.propose()))
+    return request.close()
 
 
-class _Request:
-    """State of one request. Between rounds the target's cache holds all emitted tokens but the last one."""
+class Request:
+    """State of one request. Between rounds the target's cache holds all emitted tokens but the last one.
 
-    def __init__(self, pair, policy, prompt, max_new_tokens, stop_tokens, sampler, on_tokens, on_round, start):
-        capacity = len(prompt) + max_new_tokens + policy.node_budget + 1
+    The passes of the target are made by who drives the request: :meth:`begin` takes the logits at the end of the
+    prompt; from then on, until it is ``finished``, :meth:`accept` takes those of what :meth:`propose` returns.
+
+    Args:
+        pair: target and draft.
+        target: the target with its cache.
+        policy: decides the trees.
+        prompt: token ids.
+        max_new_tokens: tokens to emit unless an end-of-sequence token comes first.
+        stop_tokens: end-of-sequence ids.
+        start: when the request came, by the clock of the pair.
+        batch: requests that are decoded together.
+    """
+
+    def __init__(self, pair, target, policy, prompt, max_new_tokens, stop_tokens, start, batch=1):
+        self.tokenizer = pair.tokenizer
         self.policy = policy
         self.clock = pair.clock
         self.prompt = prompt
         self.max_new_tokens = max_new_tokens
         self.stop_tokens = stop_tokens
-        self.on_tokens = on_tokens
-        self.on_round = on_round
+        self.on_tokens: Callable | None = None
+        self.on_round: Callable | None = None
         self.start = start
         self.stats = Stats()
         self.emitted: list[int] = []
-        self.target = CachedModel(pair.target, "target", capacity, sampler=sampler, clock=pair.clock)
-        self.stats.passes["target"] = self.target.passes
+        self.target = target
+        self.stats.passes["target"] = target.passes
         self.drafter = None
         if max_new_tokens > 1:
-            self.drafter = make_drafter(pair, policy, len(prompt) + max_new_tokens, sampler)
+            self.drafter = make_drafter(pair, policy, len(prompt) + max_new_tokens, target.sampler, batch)
         if self.drafter:
             self.stats.passes["draft"] = self.drafter.passes
 
-    def run(self) -> list[int]:
-        if self.max_new_tokens > 0:
-            self._emit([self._prefill()], accepted=0)
-            self.stats.seconds["ttft"] = self.clock() - self.start
-        while not self._finished():
-            self._round()
-        self.policy.finish(len(self.emitted), self.stats.rounds)
-        self._close_accounts()
-        return self.emitted
+    @property
+    def finished(self) -> bool:
+        """Whether nothing is left to emit."""
+        return len(self.emitted) >= self.max_new_tokens or bool(self.emitted and self.emitted[-1] in self.stop_tokens)
 
-    def _prefill(self) -> int:
-        logits = self.target.forward(self.prompt, range(len(self.prompt)), last_only=True)
+    def begin(self, logits: torch.Tensor) -> None:
+        """Emit the first token from the logits [1, vocabulary] at the end of the prompt."""
         first = self.target.predict(self.target.perturb(logits, [len(self.prompt) - 1]))[0]
         self.stats.seconds["prefill"] = self.target.take_seconds()
         if self.drafter:
             self.drafter.prefill(self.prompt)
             self.stats.seconds["prefill"] += self.drafter.take_seconds()
-        return first
+        self._emit([first], accepted=0)
+        self.stats.seconds["ttft"] = self.clock() - self.start
 
-    def _finished(self) -> bool:
-        return len(self.emitted) >= self.max_new_tokens or bool(self.emitted and self.emitted[-1] in self.stop_tokens)
-
-    def _round(self) -> None:
-        tree = TokenTree(self.emitted[-1], self.policy.node_budget)
+    def propose(self) -> tuple[list[int], list[int], torch.Tensor | None]:
+        """Draft a tree; the arguments of :meth:`CachedModel.forward` that verify it."""
+        self.tree = TokenTree(self.emitted[-1], self.policy.node_budget)
         if self.drafter:
             left = self.max_new_tokens - len(self.emitted)
-            self.drafter.draft(tree, self.policy, left - 1, self.stop_tokens)
-        root_row = self.target.length
-        positions = [root_row + depth for depth in tree.depths]
-        visible = tree.ancestors if len(tree) > 1 else None
-        before = self.target.seconds
-        logits = self.target.forward(tree.tokens, positions, visible)
-        predictions = self.target.predict(self.target.perturb(logits, positions))
-        verify_seconds = self.target.seconds - before
+            self.drafter.draft(self.tree, self.policy, left - 1, self.stop_tokens)
+        self.root_row = self.target.length
+        self.positions = [self.root_row + depth for depth in self.tree.depths]
+        self.before = self.target.seconds
+        return self.tree.tokens, self.positions, self.tree.ancestors if len(self.tree) > 1 else None
+
+    def accept(self, logits: torch.Tensor) -> None:
+        """Close the round with the logits [nodes, vocabulary] of its tree."""
+        tree = self.tree
+        predictions = self.target.predict(self.target.perturb(logits, self.positions))
+        verify_seconds = self.target.seconds - self.before
         path = tree.accepted_path(predictions)
         if self.drafter:
             self.drafter.learn(tree, path, predictions, partial(self.target.rank, logits))
-        self.target.cache.keep(root_row + 1, [root_row + node for node in path])
+        self.target.cache.keep(self.root_row + 1, [self.root_row + node for node in path])
         if self.drafter:
             self.drafter.keep(tree, path)
         bonus = predictions[path[-1] if path else 0]
@@ -209,6 +225,13 @@ class _Request:
         self.policy.observe(tree.depth, accepted)
         if self.drafter:
             self.drafter.close_round(len(tree) - 1, emitted, verify_seconds)
+
+    def close(self) -> Generation:
+        """What was emitted, and what it cost."""
+        self.policy.finish(len(self.emitted), self.stats.rounds)
+        self._close_accounts()
+        text = None if self.tokenizer is None else self.tokenizer.decode(self.emitted, skip_special_tokens=True)
+        return Generation(self.emitted, text, self.stats)
 
     def _emit(self, tokens: list[int], accepted: int) -> int:
         """Emit ``tokens`` up to the first end-of-sequence id or the limit; returns how many were."""
@@ -228,62 +251,3 @@ class _Request:
         if self.drafter:
             seconds["draft"] = self.drafter.take_seconds()
         seconds["other"] = seconds["total"] - seconds["prefill"] - seconds["draft"] - seconds["verify"]
-
-
-def _policy(pair: ModelPair, method: str | Policy, options: dict) -> Policy:
-    if isinstance(method, str):
-        policy = make_policy(method, **options)
-        return pair.learnt.setdefault(repr(policy), policy) if policy.lasting else policy
-    if options:
-        raise DynatreeError(f"options ({', '.join(options)}) go into the policy object, not beside it")
-    return method
-
-
-def _encode(pair: ModelPair, prompt) -> list[int]:
-    if isinstance(prompt, str):
-        if pair.tokenizer is None:
-            raise DynatreeError("a text prompt needs a tokenizer; give the pair one or pass token ids")
-        prompt = pair.tokenizer(prompt).input_ids
-    if isinstance(prompt, torch.Tensor):
-        if prompt.ndim == 2 and len(prompt) != 1:
-            raise DynatreeError(f"one prompt at a time, not a batch of {len(prompt)}")
-        prompt = prompt.flatten().tolist()
-    tokens = [int(token) for token in prompt]
-    if not tokens:
-        raise DynatreeError("the prompt is empty; it needs at least one token")
-    vocabulary = pair.target.config.vocab_size
-    foreign = [token for token in tokens if not 0 <= token < vocabulary]
-    if foreign:
-        raise DynatreeError(f"the prompt contains token {foreign[0]}, but the target has tokens 0 to {vocabulary - 1}")
-    return tokens
-
-
-def _check_lengths(pair: ModelPair, policy: Policy, prompt: list[int], max_new_tokens: int) -> None:
-    if not isinstance(max_new_tokens, int) or max_new_tokens < 0:
-        raise DynatreeError(f"max_new_tokens must be a whole number of at least 0, not {max_new_tokens!r}")
-    needed = len(prompt) + max_new_tokens
-    models = {"target": pair.target}
-    if policy.needs_draft and pair.draft is None:
-        raise DynatreeError(
-            "this method needs a draft model, but the pair has none; 'autoregressive' and 'throughput' work without"
-        )
-    if policy.drafts_with_model and pair.draft is not None:
-        models["draft"] = pair.draft
-    for role, model in models.items():
-        positions = model.config.max_position_embeddings
-        if needed > positions:
-            raise DynatreeError(
-                f"the prompt ({len(prompt)} tokens) and {max_new_tokens} new tokens need {needed} positions, "
-                f"but the {role} has {positions}; shorten the prompt or lower max_new_tokens"
-            )
-
-
-def _stop_tokens(pair: ModelPair, eos_token_id) -> frozenset[int]:
-    if eos_token_id == "auto":
-        eos_token_id = pair.target.generation_config.eos_token_id
-    if eos_token_id is None:
-        return frozenset()
-    if isinstance(eos_token_id, str):
-        raise DynatreeError(f"eos_token_id must be 'auto', None, an id or several ids, not {eos_token_id!r}")
-    ids = [eos_token_id] if isinstance(eos_token_id, int) else eos_token_id
-    return frozenset(int(token) for token in ids)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import torch
 from transformers import PreTrainedModel
 
+from dynatree.batching import generate_batch
 from dynatree.decoding import generate
 from dynatree.errors import DynatreeError
 from dynatree.models import ModelPair
@@ -19,7 +20,7 @@ def custom_generate(
     """What ``model.generate(..., custom_generate=...)`` takes to decode with trees.
 
     The output is that of ``model.generate`` without it: token for token when greedy in float32, the same distribution
-    when sampling, whose draws ``torch.manual_seed`` fixes. Rows of a batch are decoded one after the other.
+    when sampling, whose draws ``torch.manual_seed`` fixes. Rows of a batch are decoded together.
 
     Args:
         draft: the draft model; None for methods that work without.
@@ -44,22 +45,20 @@ def custom_generate(
         pair = pairs.setdefault(id(model), ModelPair(model, draft))
         how = _sampling(generation_config) if generation_config.do_sample else {}
         mask = inputs.get("attention_mask")
-        rows = []
-        for index, row in enumerate(input_ids):
-            prompt = row if mask is None else row[mask[index].bool()]
-            seed = {"seed": int(torch.randint(2**62, ()))} if how else {}
-            out = generate(
-                pair,
-                prompt,
-                method,
-                max_new_tokens=generation_config.max_length - input_ids.shape[1],
-                eos_token_id=generation_config.eos_token_id,
-                on_tokens=stream if streamer else None,
-                **how,
-                **seed,
-                **options,
-            )
-            rows.append(out.tokens)
+        prompts = [row if mask is None else row[mask[index].bool()] for index, row in enumerate(input_ids)]
+        arguments = {
+            "max_new_tokens": generation_config.max_length - input_ids.shape[1],
+            "eos_token_id": generation_config.eos_token_id,
+            **how,
+            **options,
+        }
+        if len(prompts) == 1:
+            outs = [generate(pair, prompts[0], method, on_tokens=stream if streamer else None, **arguments)]
+        elif streamer:
+            raise DynatreeError(f"a streamer follows one prompt, not a batch of {len(prompts)}")
+        else:
+            outs = generate_batch(pair, prompts, method, **arguments)
+        rows = [out.tokens for out in outs]
         if streamer:
             streamer.end()
         return torch.cat((input_ids, _padded(rows, generation_config.pad_token_id, input_ids)), dim=1)
@@ -79,9 +78,14 @@ def _check(generation_config, processors, criteria) -> None:
 
 
 def _sampling(generation_config) -> dict:
-    """The sampling settings as :func:`dynatree.generate` takes them."""
+    """The sampling settings and a seed as :func:`dynatree.generate` takes them."""
     temperature, top_k, top_p = (getattr(generation_config, name) for name in ("temperature", "top_k", "top_p"))
-    return {"temperature": 1.0 if temperature is None else temperature, "top_k": top_k or None, "top_p": top_p}
+    return {
+        "temperature": 1.0 if temperature is None else temperature,
+        "top_k": top_k or None,
+        "top_p": top_p,
+        "seed": int(torch.randint(2**62, ())),
+    }
 
 
 def _padded(rows: list[list[int]], pad: int | None, like: torch.Tensor) -> torch.Tensor:

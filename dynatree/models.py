@@ -7,44 +7,20 @@ import functools
 import math
 import time
 from collections.abc import Callable, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
-from transformers.masking_utils import sdpa_mask
+from transformers import PreTrainedModel
+from transformers.cache_utils import Cache
 
-from dynatree.cache import TreeCache
+from dynatree.attention import grouped
+from dynatree.cache import BatchRow, TreeCache
 from dynatree.errors import DynatreeError
 from dynatree.sampling import Sampler
 from dynatree.trimming import TrimmedHead
 
 ARCHITECTURES = ("gpt_neox", "llama")
-GROUPED = "dynatree_grouped"
-
-
-def grouped_attention(module, query, key, value, attention_mask, scaling=None, dropout=0.0, **kwargs):
-    """Scaled dot-product attention that never copies grouped keys and values.
-
-    The query heads that share a key/value head are laid out as further query rows of that head, so one stock kernel
-    call serves all of them.
-    """
-    # query: [1, heads, n, head_dim]; key, value: [1, kv_heads, length, head_dim]; mask: [1, 1, n, length] or None
-    batch, heads, n, head_dim = query.shape
-    kv_heads = key.shape[1]
-    causal = attention_mask is None and n > 1
-    if causal:
-        output = torch.nn.functional.scaled_dot_product_attention(
-            query, key, value, is_causal=True, scale=scaling, enable_gqa=heads != kv_heads
-        )
-    else:
-        groups = heads // kv_heads
-        rows = query.reshape(batch, kv_heads, groups * n, head_dim)
-        mask = attention_mask if attention_mask is None else attention_mask.repeat(1, 1, groups, 1)
-        output = torch.nn.functional.scaled_dot_product_attention(rows, key, value, attn_mask=mask, scale=scaling)
-        output = output.reshape(batch, heads, n, head_dim)
-    return output.transpose(1, 2).contiguous(), None
 
 
 def apply_head(head: torch.nn.Module, hidden: torch.Tensor) -> torch.Tensor:
@@ -56,10 +32,6 @@ def apply_head(head: torch.nn.Module, hidden: torch.Tensor) -> torch.Tensor:
     if plain and len(hidden) > 1 and hidden.device.type == "cpu" and hidden.dtype == torch.float32:
         return (head.weight @ hidden.T).T
     return head.trimmed(hidden) if isinstance(head, TrimmedHead) else head(hidden)
-
-
-AttentionInterface.register(GROUPED, grouped_attention)
-AttentionMaskInterface.register(GROUPED, sdpa_mask)
 
 
 @dataclass
@@ -125,6 +97,23 @@ def check_vocabularies(target: PreTrainedModel, draft: PreTrainedModel, tokenize
         )
 
 
+def hidden_states(
+    model: PreTrainedModel, ids: torch.Tensor, positions: torch.Tensor, mask: torch.Tensor | None, cache: Cache
+) -> torch.Tensor:
+    """The last hidden states [batch, n, hidden] at new tokens, whose keys and values ``cache`` then holds.
+
+    Args:
+        model: target or draft.
+        ids, positions: [batch, n].
+        mask: boolean [batch, 1, n, rows], which transformers passes through unchanged; None where causal is right.
+        cache: of this package.
+    """
+    with grouped(model):
+        return model.base_model(
+            input_ids=ids, position_ids=positions, attention_mask=mask, past_key_values=cache, use_cache=True
+        ).last_hidden_state
+
+
 def head_rows(model: PreTrainedModel) -> int:
     """Tokens that the output head scores."""
     head = model.get_output_embeddings()
@@ -153,6 +142,7 @@ class CachedModel:
         capacity: rows of the cache.
         proposals: number of token ids that may be proposed or emitted; rows of the head beyond it are ignored.
         sampler: perturbs logits; None for greedy decoding.
+        cache: the request's part of the cache of a batch; None for a cache of its own.
         clock: tells the time in seconds.
 
     Attributes:
@@ -166,17 +156,23 @@ class CachedModel:
         capacity: int,
         proposals: int | None = None,
         sampler: Sampler | None = None,
+        cache: BatchRow | None = None,
         clock: Callable[[], float] = time.perf_counter,
     ):
         self.model = model
         self.role = role
-        self.cache = TreeCache(model.config.num_hidden_layers, capacity)
+        self.cache = cache or TreeCache(model.config.num_hidden_layers, capacity)
         self.head = model.get_output_embeddings()
         self.proposals = proposals
         self.sampler = sampler
         self.clock = clock
         self.passes: list[tuple[int, int]] = []
         self._seconds = 0.0
+
+    def note_pass(self, new: int, seconds: float) -> None:
+        """Take in that a pass over ``new`` tokens was made for this request by others."""
+        self.passes.append((new, self.length))
+        self._seconds += seconds
 
     def take_seconds(self) -> float:
         """Time spent in this model since the last call, from its inputs to ids on the host."""
@@ -214,14 +210,8 @@ class CachedModel:
         device = self.model.device
         vocabulary = self.model.config.vocab_size
         ids = torch.tensor([[token if token < vocabulary else 0 for token in tokens]], device=device)
-        with _grouped(self.model):
-            hidden = self.model.base_model(
-                input_ids=ids,
-                position_ids=torch.tensor([positions], device=device),
-                attention_mask=self._mask(len(tokens), visible),
-                past_key_values=self.cache,
-                use_cache=True,
-            ).last_hidden_state[0]  # [n, hidden]
+        mask = self._mask(len(tokens), visible)
+        hidden = hidden_states(self.model, ids, torch.tensor([positions], device=device), mask, self.cache)[0]
         hidden = hidden[-1:] if last_only else hidden
         return apply_head(self.head, hidden)
 
@@ -285,17 +275,6 @@ class CachedModel:
         if self.proposals is None or self.proposals >= self.head.vocabulary:
             return None
         return self.head.token_map >= self.proposals
-
-
-@contextmanager
-def _grouped(model: PreTrainedModel):
-    """Let ``model`` attend without copying grouped keys; its own setting is restored afterwards."""
-    before = model.config._attn_implementation
-    model.config._attn_implementation = GROUPED
-    try:
-        yield
-    finally:
-        model.config._attn_implementation = before
 
 
 def _not_finite(role: str, model: PreTrainedModel) -> str:

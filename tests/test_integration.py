@@ -46,6 +46,13 @@ def test_sampling_follows_the_seed_of_torch(target):
     assert first.tolist() != target.generate(PROMPT, custom_generate=how, **settings).tolist()
 
 
+def test_a_streamer_does_not_follow_a_batch(target):
+    with pytest.raises(DynatreeError, match="not a batch of 2"):
+        target.generate(
+            PROMPT.repeat(2, 1), custom_generate=custom_generate(streamer=object()), max_new_tokens=4, pad_token_id=0
+        )
+
+
 def test_streaming(target):
     class Streamer:
         def __init__(self):

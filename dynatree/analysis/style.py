@@ -22,6 +22,7 @@ COLORS = {
     "dynatree_static": "#CC79A7",
     "dynatree": "#D55E00",
     "throughput": "#000000",
+    "hf_prompt_lookup": "#8C6D31",
 }
 OTHER = "#0072B2"
 

@@ -10,12 +10,15 @@ from dynatree.policies.throughput import Throughput
 from dynatree.sampling import Sampler
 
 
-def make_drafter(pair: ModelPair, policy: Policy, rows: int, sampler: Sampler | None = None) -> Drafter | None:
+def make_drafter(
+    pair: ModelPair, policy: Policy, rows: int, sampler: Sampler | None = None, batch: int = 1
+) -> Drafter | None:
     """The drafter that a policy asks for; None if it wants no tree.
 
     Args:
         rows: tokens of the prompt and of the output.
         sampler: the target's; None for greedy decoding.
+        batch: requests whose trees are verified together.
     """
     if not policy.most_children:
         return None
@@ -24,12 +27,12 @@ def make_drafter(pair: ModelPair, policy: Policy, rows: int, sampler: Sampler | 
     if uses_model:
         capacity = rows + policy.drafted_nodes + 1
         model = ModelDrafter(
-            CachedModel(pair.draft, "draft", capacity, pair.target.config.vocab_size, sampler, pair.clock)
+            CachedModel(pair.draft, "draft", capacity, pair.target.config.vocab_size, sampler, clock=pair.clock)
         )
     if not isinstance(policy, Throughput):
         return model
     draft_latency = _latency(pair, "draft") if uses_model else None
-    return MergedDrafter(model, policy, _latency(pair, "target"), draft_latency, pair.clock)
+    return MergedDrafter(model, policy, _latency(pair, "target"), draft_latency, pair.clock, batch)
 
 
 def _latency(pair: ModelPair, role: str) -> Latency:

@@ -50,10 +50,12 @@ class MergedDrafter(Drafter):
         target: Latency,
         draft: Latency | None,
         clock: Callable[[], float],
+        batch: int,
     ):
         self.draft_model = model
         self.policy = policy
         self.clock = clock
+        self.batch = batch  # requests that wait for each other: a pass of the draft for one delays all
         self.target_latency = target
         self.draft_latency = draft
         self.lookups = [LOOKUPS[name]() for name in policy.sources if name in LOOKUPS]
@@ -84,8 +86,9 @@ class MergedDrafter(Drafter):
         if self.draft_model:
             self.draft_model.begin(root)
         depth = min(most_depth, policy.max_depth)
-        rate = policy.rate(self.target_latency(1, self.length))
-        costs = [rate * self.target_latency(n + 1, self.length) for n in range(policy.node_budget + 1)]
+        rate = policy.rate(self._verifying(0))
+        costs = [rate * self._verifying(n) for n in range(policy.node_budget + 1)]
+        rate *= self.batch
         self.pool = self._grow(root, depth, stop_tokens, costs)
         chosen, free_worth = self._choose(costs)
         if self.draft_model and depth and self._model_pays(rate, most_depth):
@@ -115,8 +118,9 @@ class MergedDrafter(Drafter):
         self.before_root = tree.tokens[path[-1] if path else 0]
 
     def close_round(self, nodes: int, emitted: int, verify_seconds: float) -> None:
-        self.target_latency.observe(nodes + 1, self.length, verify_seconds)
-        passes = (self.drafting + verify_seconds) / self.target_latency(1, self.length)
+        if self.batch == 1:
+            self.target_latency.observe(nodes + 1, self.length, verify_seconds)
+        passes = (self.batch * self.drafting + verify_seconds) / self._verifying(0)
         self.policy.observe_round(emitted, self.clock() - self.round_began, passes)
 
     def _model_pays(self, rate: float, left: int) -> bool:
@@ -189,7 +193,11 @@ class MergedDrafter(Drafter):
 
     def _affords(self, seconds: float) -> bool:
         """Whether another pass of the draft model may bring nothing."""
-        return self.policy.affords((self.drafting + seconds) / self.target_latency(1, self.length))
+        return self.policy.affords(self.batch * (self.drafting + seconds) / self._verifying(0))
+
+    def _verifying(self, nodes: int) -> float:
+        """Seconds of a pass over trees of so many nodes below the root."""
+        return self.target_latency(self.batch * (nodes + 1), self.length)
 
     def _draft(self, tree: TokenTree, nodes: list[int], proposals: dict[int, list[Proposal]]) -> None:
         start = self.clock()

@@ -42,8 +42,14 @@ def peers_frame(requests: pd.DataFrame) -> pd.DataFrame:
         parts += [(ALL, "All", group)] if len(parts) > 1 else []
         for dataset, label, part in parts:
             names = {"new_tokens": size, "dataset": dataset, "dataset_label": label}
-            rows += [names | _case(part, case) for case in part.drop_duplicates("case")["case"]]
+            rows += [names | _case(part, case) for case in _ordered(part)]
     return pd.DataFrame(rows)
+
+
+def _ordered(requests: pd.DataFrame) -> list[str]:
+    """The cases: the baseline, the outside references, then ours."""
+    cases = requests.drop_duplicates("case")[["case", "engine"]].itertuples(index=False, name=None)
+    return [case for case, _ in sorted(cases, key=lambda one: (one[0] != BASELINE, one[1] != "huggingface"))]
 
 
 def _case(requests: pd.DataFrame, case: str) -> dict:

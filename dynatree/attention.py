@@ -1,0 +1,47 @@
+"""Attention that never copies grouped keys, registered with transformers under a name of its own."""
+
+from contextlib import contextmanager
+
+import torch
+from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
+from transformers.masking_utils import sdpa_mask
+
+GROUPED = "dynatree_grouped"
+
+
+def grouped_attention(module, query, key, value, attention_mask, scaling=None, dropout=0.0, **kwargs):
+    """Scaled dot-product attention that never copies grouped keys and values.
+
+    The query heads that share a key/value head are laid out as further query rows of that head, so one stock kernel
+    call serves all of them.
+    """
+    # query: [1, heads, n, head_dim]; key, value: [1, kv_heads, length, head_dim]; mask: [1, 1, n, length] or None
+    batch, heads, n, head_dim = query.shape
+    kv_heads = key.shape[1]
+    causal = attention_mask is None and n > 1
+    if causal:
+        output = torch.nn.functional.scaled_dot_product_attention(
+            query, key, value, is_causal=True, scale=scaling, enable_gqa=heads != kv_heads
+        )
+    else:
+        groups = heads // kv_heads
+        rows = query.reshape(batch, kv_heads, groups * n, head_dim)
+        mask = attention_mask if attention_mask is None else attention_mask.repeat(1, 1, groups, 1)
+        output = torch.nn.functional.scaled_dot_product_attention(rows, key, value, attn_mask=mask, scale=scaling)
+        output = output.reshape(batch, heads, n, head_dim)
+    return output.transpose(1, 2).contiguous(), None
+
+
+AttentionInterface.register(GROUPED, grouped_attention)
+AttentionMaskInterface.register(GROUPED, sdpa_mask)
+
+
+@contextmanager
+def grouped(model: PreTrainedModel):
+    """Let ``model`` attend without copying grouped keys; its own setting is restored afterwards."""
+    before = model.config._attn_implementation
+    model.config._attn_implementation = GROUPED
+    try:
+        yield
+    finally:
+        model.config._attn_implementation = before
