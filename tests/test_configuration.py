@@ -26,6 +26,7 @@ def test_shipped_configurations_are_right(name):
         ("threads", "two", "threads: 'two' is not of type 'integer'"),
         ("threads", 0, "threads: 0 is less than the minimum of 1"),
         ("dtype", "int4", "dtype: 'int4' is not one of"),
+        ("device", "cuda", "backend: packed needs device: cpu and dtype: float32; choose backend: stock"),
         ("run", "../escape", "run: '../escape' does not match"),
         ("models/target/name", "a/b", "models/target/name: 'a/b' does not match"),
         ("models/draft/name", "smollm2-135m-instruct", "models/draft/name must differ"),

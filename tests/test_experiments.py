@@ -78,6 +78,20 @@ def test_middle_branches_stay_between_the_bounds(demo_config):
     assert cases["branches-3-5"]["options"]["mid_branch"] == 3
 
 
+def test_peers_try_assisted_generation_with_every_length(demo_config):
+    settings = demo_config["experiments"]["peers"]
+    groups = jobs(demo_config)["peers-narrative"]["groups"]
+    assert [group["new_tokens"] for group in groups.values()] == settings["new_tokens"]
+    assisted = [case["options"] for case in groups["16"]["cases"].values() if case["method"] == "assisted"]
+    assert assisted == [{}, *({"num_assistant_tokens": count} for count in settings["assistant_tokens"])]
+
+
+def test_formats_are_compared_on_the_layers_that_all_have(demo_config):
+    backends = {name: job["backend"] for name, job in jobs(demo_config).items()}
+    assert backends["main-narrative"] == "packed"
+    assert {backend for name, backend in backends.items() if name.startswith("formats")} == {"stock"}
+
+
 def test_prompts_must_serve_every_experiment_that_uses_them(demo_config):
     experiments = demo_config["experiments"]
     limits = prompt_limits(demo_config, "encyclopaedic")
@@ -87,7 +101,7 @@ def test_prompts_must_serve_every_experiment_that_uses_them(demo_config):
     config = copy.deepcopy(demo_config)
     config["experiments"]["memory"]["new_tokens"] = 999
     assert prompt_limits(config, "encyclopaedic")["new_tokens"] == 999
-    assert prompt_limits(config, "narrative")["new_tokens"] == experiments["main"]["new_tokens"]
+    assert prompt_limits(config, "narrative")["new_tokens"] == max(experiments["peers"]["new_tokens"])
 
 
 def test_tuned_settings_replace_their_name(demo_config):

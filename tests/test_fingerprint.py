@@ -35,7 +35,7 @@ def edit(path: Path, old: str, new: str) -> None:
 def test_comments_docstrings_and_layout_do_not_count(copy):
     before = fingerprint(copy)
     edit(copy / "dynatree/tree.py", '"""Depth of the deepest node."""', '"""Other."""')
-    edit(copy / "dynatree/decoding.py", "import time\n", "import time  # a remark\n\n\n")
+    edit(copy / "dynatree/models.py", "import time\n", "import time  # a remark\n\n\n")
     assert fingerprint(copy) == before
 
 

@@ -6,6 +6,7 @@ from tiny import disturbed, tiny_model
 
 from dynatree import ModelPair
 from dynatree.benchmark.memory import MIB, LiveTensors, measure_memory
+from dynatree.packing import pack
 
 PROMPT = list(range(4, 24))
 
@@ -50,6 +51,19 @@ def test_parts_add_up_to_the_peak_and_have_the_sizes_they_must(pair):
     parts = ("weights_target", "weights_draft", "cache_target", "cache_draft", "logits", "other")
     assert sum(found[f"{part}_mib"] for part in parts) == pytest.approx(found["peak_mib"])
     assert found["largest_logits_mib"] >= 7 * config.vocab_size * 4 / MIB
+
+
+def test_packed_weights_count():
+    def peak(backend):
+        target = tiny_model()
+        models = [target, disturbed(target)]
+        pair = ModelPair(*(map(pack, models) if backend == "packed" else models))
+        return measure_memory(pair, PROMPT, case("dynatree", "linear", length=3), 8)
+
+    stock, packed = peak("stock"), peak("packed")
+    for part in ("weights_target_mib", "weights_draft_mib"):
+        assert packed[part] >= 0.99 * stock[part] > 0
+    assert packed["cache_target_mib"] == stock["cache_target_mib"]
 
 
 def test_a_case_without_draft_needs_no_draft(pair):
