@@ -96,7 +96,8 @@ def test_prompts_must_serve_every_experiment_that_uses_them(demo_config):
     experiments = demo_config["experiments"]
     limits = prompt_limits(demo_config, "encyclopaedic")
     assert limits["least"] == max(experiments["prompt_length"]["limits"])
-    assert limits["new_tokens"] == max(experiments["length"]["new_tokens"])
+    longest = max(*experiments["length"]["new_tokens"], *experiments["peers"]["new_tokens"])
+    assert limits["new_tokens"] == longest
     assert limits["tuning_new_tokens"] == experiments["sweep"]["new_tokens"]
     config = copy.deepcopy(demo_config)
     config["experiments"]["memory"]["new_tokens"] = 999
