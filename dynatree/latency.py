@@ -21,7 +21,8 @@ from dynatree.models import CachedModel, head_rows
 WIDTHS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
 CONTEXTS = (64, 256, 1024)
 REPETITIONS = 5
-MEMORY = 0.9  # weight of what was known when a pass is observed
+MEMORY = 0.9  # weight of what was known of the machine's speed when a pass is observed
+WIDTH_MEMORY = 0.98  # and of what was known of passes of this width
 
 
 @dataclass
@@ -32,13 +33,15 @@ class Latency:
         widths: numbers of new tokens measured.
         contexts: numbers of cached rows measured.
         seconds: one row for each context, one entry for each width; never falling with the width.
-        correction: for each width, the ratio of what was observed in use to what was measured.
+        correction: for each width, the ratio of what was observed in use to what was measured, beyond ``drift``.
+        drift: the same ratio for all widths: other work on the machine, or its clock, slows all passes alike.
     """
 
     widths: tuple[int, ...]
     contexts: tuple[int, ...]
     seconds: list[list[float]]
     correction: list[float] = field(default_factory=list)
+    drift: float = 1.0
 
     def __post_init__(self):
         self.correction = self.correction or [1.0] * len(self.widths)
@@ -46,7 +49,7 @@ class Latency:
     def __call__(self, new: int, context: int) -> float:
         """Seconds of a pass over ``new`` tokens after ``context`` cached ones; linear between what was measured."""
         low, high, share = _between(self.contexts, context)
-        return (1 - share) * self._at(low, new) + share * self._at(high, new)
+        return self.drift * ((1 - share) * self._at(low, new) + share * self._at(high, new))
 
     def observe(self, new: int, context: int, seconds: float) -> None:
         """Take in a pass that took ``seconds``. A pass several times as long as expected is a disturbance."""
@@ -54,7 +57,8 @@ class Latency:
         expected = self(new, context)
         ratio = min(seconds / expected, 2.0)
         for index, weight in ((low, 1 - share), (high, share)):
-            self.correction[index] *= 1 + (1 - MEMORY) * weight * (ratio - 1)
+            self.correction[index] *= 1 + (1 - WIDTH_MEMORY) * weight * (ratio - 1)
+        self.drift *= 1 + (1 - MEMORY) * (ratio - 1)
 
     def _at(self, row: int, new: int) -> float:
         seconds = [value * factor for value, factor in zip(self.seconds[row], self.correction, strict=True)]

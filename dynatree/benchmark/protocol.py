@@ -16,6 +16,7 @@ from dynatree.decoding import generate
 from dynatree.errors import DynatreeError
 from dynatree.machine import load, now
 from dynatree.models import ModelPair
+from dynatree.policies import make_policy
 
 WARM_UP_TOKENS = 16
 
@@ -86,11 +87,17 @@ def _warm_up(pair: ModelPair, requests: list[Request], job: dict) -> None:
     """Unrecorded requests of each kind of method that is to be measured."""
     cases = [job["groups"][group]["cases"][case] for *_, group, case in requests]
     prompts = [prompt for _, _, prompt, _, _ in requests]
-    kinds = {(case["engine"], case["method"]): case for case in reversed(cases)}
+    kinds = {_kind(case): case for case in reversed(cases)}
     new_tokens = min(WARM_UP_TOKENS, *(group["new_tokens"] for group in job["groups"].values()))
     for index in range(job["warmup"]):
         for case in tqdm(kinds.values(), desc="warming up", unit="method", file=sys.stderr):
             run_case(pair, prompts[index % len(prompts)]["tokens"], case, new_tokens)
+
+
+def _kind(case: dict) -> tuple:
+    """Cases of one kind need one warm-up; of a method that learns from one request for the next, each needs its own."""
+    learns = case["engine"] == "dynatree" and make_policy(case["method"], **case["options"]).lasting
+    return case["engine"], case["method"], str(case["options"]) if learns else ""
 
 
 def run_case(pair: ModelPair, prompt: list[int], case: dict, new_tokens: int) -> dict:

@@ -64,7 +64,8 @@ class MergedDrafter(Drafter):
         self.length = 0  # tokens of the prompt and the output, the root included
         self.before_root = 0
         self.round_began = 0.0
-        self.drafting = 0.0  # seconds in the draft model this round, but for catching up with the output
+        self.drafting = 0.0  # seconds in the draft model this round, but for reading the prompt
+        self.has_read = False  # whether the draft model has read the prompt
         super().__init__(model and model.model)
 
     def prefill(self, prompt: list[int]) -> None:
@@ -128,7 +129,7 @@ class MergedDrafter(Drafter):
         seconds = self.draft_latency(1, self.length)
         behind = self.draft_latency(max(len(self.draft_model.pending), 1), self.length) - seconds
         price = rate * (seconds + behind / left)
-        if not self._affords(seconds):
+        if not self._affords(seconds + behind * self.has_read):
             return False
         return self.policy.level_pays(0, 1.0, price) or self.policy.may_probe(seconds + behind)
 
@@ -202,11 +203,11 @@ class MergedDrafter(Drafter):
     def _draft(self, tree: TokenTree, nodes: list[int], proposals: dict[int, list[Proposal]]) -> None:
         start = self.clock()
         tokens, log_probs = self.draft_model.expand(tree, nodes, self.policy.candidates)
-        if tree.depth:
-            self.draft_latency.observe(len(nodes), self.length, self.clock() - start)
-            self.drafting += self.clock() - start
-        else:  # the pass may also have caught up with the output
-            self.drafting += self.draft_latency(1, self.length)
+        seconds = self.clock() - start
+        if tree.depth:  # at the root the pass may catch up with the output
+            self.draft_latency.observe(len(nodes), self.length, seconds)
+        self.drafting += seconds if self.has_read else self.draft_latency(1, self.length)
+        self.has_read = True
         for node, row, values in zip(nodes, tokens, log_probs, strict=True):
             proposals[node] += [
                 Proposal(token, "model", rank, exp(value))

@@ -14,7 +14,8 @@ SOURCES = ("model", "ngram", "recycling")
 RATE_MEMORY = 0.97
 GAIN_MEMORY = 0.8
 DEEPEST_GAIN = 4  # levels from here on share what is known about them
-CREDIT = 2.0  # passes over one token that may be lost before speculation has to have paid
+CREDIT = 5.0  # passes over one token that may be lost before speculation has to have paid
+MOST_CREDIT = 10.0  # of what it has gained, what may be lost again
 OPTIMISM = 1.0  # tokens that a level is expected to bring, for each node it surely extends, before any was tried
 
 
@@ -29,8 +30,8 @@ class Throughput(Policy):
     rate times the time of the pass. There is no threshold to set.
 
     An account keeps what speculation has gained over decoding token by token, in passes over one token: it starts with
-    a small credit and holds no more than that. What it does not cover is not tried, so a draft that turns out useless,
-    or probabilities that turn out wrong, cost the credit and from then on ``probe_share`` of the time.
+    a small credit and never holds much. What it does not cover is not tried, so a draft that turns out useless, or
+    probabilities that turn out wrong, cost what the account holds and from then on ``probe_share`` of the time.
 
     Attributes:
         max_depth: drafted tokens on the longest path.
@@ -133,7 +134,7 @@ class Throughput(Policy):
             seconds: what the round took.
             passes: what its forward passes cost, in passes of the target over one token.
         """
-        self._account = min(self._account + emitted - (1 - self.probe_share) * passes, CREDIT)
+        self._account = min(self._account + emitted - (1 - self.probe_share) * passes, MOST_CREDIT)
         self._tokens = self._tokens * RATE_MEMORY + emitted
         self._seconds = self._seconds * RATE_MEMORY + seconds
         self._probing += self.probe_share * seconds
