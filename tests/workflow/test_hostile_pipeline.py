@@ -19,6 +19,11 @@ LABELS = {
     "fixed_tree": "$x^",
     "dynatree_static": r"\frac{$ü",
     "dynatree": "a\ntouch pwned",
+    "hf_prompt_lookup": r"\csname pwned\endcsname",
+    "throughput": "${pwned} {{ pwned }}",
+    "throughput_ngram": "<b>pwned</b> && touch pwned",
+    "throughput_recycling": r"\\ pwned & #1",
+    "throughput_model": "'; touch pwned; '",
 }
 DATASETS = {"encyclopaedic": r"}$x_{ \bye", "narrative": "{0} %s | pwned"}
 MODELS = {"target": r"\write18{touch pwned}", "draft": "& pwned \\\\ #1"}

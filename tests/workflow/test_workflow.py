@@ -64,7 +64,8 @@ def test_what_does_not_depend_on_the_machine_is_the_same_everywhere(finished):
     expected = pd.read_csv(Path(__file__).parent / "counts.csv", dtype={"group": str})
     paths = (finished / "results/ci/requests").glob("*.csv")
     found = pd.concat([pd.read_csv(path, dtype={"group": str}) for path in paths])
-    found = found[(found["dtype"] == "float32") & ~found["case"].isin(["linear", "fixed_tree"])]
+    timed = found["case"].isin(["linear", "fixed_tree"]) | (found["method"] == "throughput")  # chosen by the clock
+    found = found[(found["dtype"] == "float32") & ~timed]
     found = found[[*keys, *counts]].sort_values(keys, ignore_index=True)
     pd.testing.assert_frame_equal(found, expected.sort_values(keys, ignore_index=True), check_dtype=False)
 
