@@ -30,4 +30,4 @@ def snakemake(folder: Path, *arguments: str, config: str = "config/ci.yaml") -> 
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = os.environ | {"PATH": path, "PYTHONPATH": str(folder)}
     command = [sys.executable, "-m", "snakemake", *arguments, "--cores", "2", "--configfile", config]
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=600)
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=1800)
