@@ -12,6 +12,7 @@ from dynatree.decoding import Generation, Request
 from dynatree.errors import DynatreeError
 from dynatree.models import CachedModel, ModelPair, apply_head, hidden_states
 from dynatree.sampling import make_sampler
+from dynatree.transfer import upload
 
 Inputs = tuple[Sequence[int], Sequence[int], torch.Tensor | None]  # tokens, positions, visible, of one request
 
@@ -154,5 +155,5 @@ class CachedBatch:
             ids[index, :n], positions[index, :n] = torch.as_tensor(tokens), torch.as_tensor(places)
             fill_mask(mask[index, 0], n, length + n, visible)
         device = self.model.device
-        cache.rows = (torch.tensor(lengths)[:, None] + torch.arange(width)).to(device)
-        return ids.to(device), positions.to(device), mask.to(device)
+        cache.rows = upload(torch.tensor(lengths)[:, None] + torch.arange(width), device)
+        return upload(ids, device), upload(positions, device), upload(mask, device)

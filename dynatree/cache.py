@@ -158,7 +158,7 @@ class BatchCache(Cache):
     def select(self, requests: list[int]) -> None:
         """Forget all requests but these."""
         self.lengths = [self.lengths[request] for request in requests]
-        self.buffer = self.buffer.index_select(1, torch.tensor(requests, device=self.buffer.device))
+        self.buffer = self.buffer.index_select(1, upload(requests, self.buffer.device))
 
 
 class BatchRow:
@@ -178,6 +178,6 @@ class BatchRow:
         moved = [i for i, row in enumerate(rows) if row != start + i]
         if moved:
             own = self.cache.buffer[:, self.request]  # [2 * num_layers, kv_heads, capacity, head_dim]
-            source = torch.tensor(rows[moved[0] :], device=own.device)
+            source = upload(rows[moved[0] :], own.device)
             own[..., start + moved[0] : start + len(rows), :] = own.index_select(2, source)
         self.cache.lengths[self.request] = start + len(rows)

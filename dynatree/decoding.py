@@ -34,7 +34,8 @@ class Stats:
         trace: one entry per round.
         seconds: ``total``, ``ttft`` (until the first token is emitted, both prefills included), and what ``total``
             consists of: ``prefill`` (forward passes of both models over the prompt), ``draft`` and ``verify``
-            (forward passes of the rounds, up to the ids on the host), and ``other``, the rest.
+            (forward passes of the rounds, up to the ids on the host), and ``other``, the rest. Where ids of the draft
+            are not read before verification, its passes on a GPU are finished, and their time counted, in ``verify``.
     """
 
     passes: dict[str, list[tuple[int, int]]] = field(default_factory=lambda: {"target": [], "draft": []})

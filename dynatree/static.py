@@ -88,6 +88,11 @@ class StaticModel:
         """How passes are made, for what is kept of measurements."""
         return f"static, {getattr(self.backend, '__name__', self.backend)}"
 
+    @property
+    def shapes(self) -> list[tuple[int, int]]:
+        """Widths and capacities of the passes made so far, each a graph."""
+        return list(self._graphs)
+
     def cache(self, capacity: int) -> "StaticCache":
         """A cache for at least ``capacity`` rows and the padding of a pass."""
         return StaticCache(self._free, self.model.config.num_hidden_layers, -(-(capacity + WIDTHS[-1]) // ROWS) * ROWS)
