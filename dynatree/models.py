@@ -169,7 +169,7 @@ class CachedModel:
     ):
         self.model = model
         self.role = role
-        self.static = None if cache else static
+        self.static = static
         self.cache = cache or self._own_cache(capacity)
         self.head = model.get_output_embeddings()
         self.proposals = proposals
