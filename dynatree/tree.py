@@ -64,6 +64,8 @@ class TokenTree:
         Raises:
             ValueError: the nodes exceed the budget, lie on different levels, or repeat a sibling.
         """
+        if len(set(zip(parents, tokens, strict=True))) != len(parents):
+            raise ValueError("siblings must carry different tokens")
         added = self.grow(parents)
         self.name(tokens, log_probs)
         return added
@@ -84,12 +86,13 @@ class TokenTree:
         return added
 
     def name(self, tokens: Sequence[int], log_probs: Sequence[float]) -> None:
-        """Give the nodes that :meth:`grow` added, in order, their tokens and the log-probabilities of their paths."""
-        nodes = range(len(self.tokens), len(self))
-        keys = list(zip(self.parents[len(self.tokens) :], tokens, strict=True))
-        if len(set(keys)) != len(keys):
-            raise ValueError("siblings must carry different tokens")
-        self._children.update(zip(keys, nodes, strict=True))
+        """Give the nodes that :meth:`grow` added, in order, their tokens and the log-probabilities of their paths.
+
+        Siblings must carry different tokens.
+        """
+        named = len(self.tokens)
+        keys = zip(self.parents[named:], tokens, strict=True)
+        self._children.update(zip(keys, range(named, len(self)), strict=True))
         self.tokens += tokens
         self.log_probs += log_probs
 
