@@ -238,7 +238,8 @@ class CachedModel:
         """Ids [n] on the device that this model can read."""
         vocabulary = self.model.config.vocab_size
         if isinstance(tokens, torch.Tensor):
-            return tokens.to(self.model.device).masked_fill(tokens >= vocabulary, 0)
+            ids = tokens.to(self.model.device)
+            return ids.masked_fill(ids >= vocabulary, 0)
         return upload([token if token < vocabulary else 0 for token in tokens], self.model.device)
 
     def _mask(self, n: int, visible: torch.Tensor | None) -> torch.Tensor | None:
