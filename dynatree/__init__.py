@@ -12,6 +12,7 @@ _HOMES = {
     "TokenTree": "dynatree.tree",
     "TreeCache": "dynatree.cache",
     "__version__": "dynatree.version",
+    "compile_pair": "dynatree.static",
     "custom_generate": "dynatree.integration",
     "generate": "dynatree.decoding",
     "generate_batch": "dynatree.batching",

@@ -6,11 +6,13 @@ import torch
 from transformers import PreTrainedModel
 
 from dynatree.arguments import check_lengths, encode, find_policy, find_stop_tokens
+from dynatree.attention import fill_mask
 from dynatree.cache import BatchCache, BatchRow
 from dynatree.decoding import Generation, Request
 from dynatree.errors import DynatreeError
 from dynatree.models import CachedModel, ModelPair, apply_head, hidden_states
 from dynatree.sampling import make_sampler
+from dynatree.transfer import upload
 
 Inputs = tuple[Sequence[int], Sequence[int], torch.Tensor | None]  # tokens, positions, visible, of one request
 
@@ -150,12 +152,8 @@ class CachedBatch:
         mask = torch.zeros(len(inputs), 1, width, cache.end, dtype=torch.bool)
         for index, ((tokens, places, visible), length) in enumerate(zip(inputs, lengths, strict=True)):
             n = len(tokens)
-            if visible is None:
-                visible = torch.ones(n, n, dtype=torch.bool).tril()
-            ids[index, :n], positions[index, :n] = torch.tensor(tokens), torch.tensor(places)
-            mask[index, 0, :n, : length + n - visible.shape[1]] = True
-            mask[index, 0, :n, length + n - visible.shape[1] : length + n] = visible
-            mask[index, 0, n:, 0] = True
+            ids[index, :n], positions[index, :n] = torch.as_tensor(tokens), torch.as_tensor(places)
+            fill_mask(mask[index, 0], n, length + n, visible)
         device = self.model.device
-        cache.rows = (torch.tensor(lengths)[:, None] + torch.arange(width)).to(device)
-        return ids.to(device), positions.to(device), mask.to(device)
+        cache.rows = upload(torch.tensor(lengths)[:, None] + torch.arange(width), device)
+        return upload(ids, device), upload(positions, device), upload(mask, device)

@@ -4,8 +4,12 @@ The cache plugs into any Hugging Face decoder through the ``Cache`` interface. A
 keeping a path costs two tensor operations for the whole model, and no forward pass ever concatenates.
 """
 
+import weakref
+
 import torch
 from transformers.cache_utils import Cache, CacheLayerMixin
+
+from dynatree.transfer import upload
 
 
 class TreeLayer(CacheLayerMixin):
@@ -13,7 +17,7 @@ class TreeLayer(CacheLayerMixin):
 
     def __init__(self, cache: "TreeCache", index: int):
         super().__init__()
-        self.cache = cache
+        self.cache = weakref.proxy(cache)  # without a cycle the buffer is free as soon as its request is over
         self.index = index
         self.length = 0
 
@@ -80,7 +84,7 @@ class TreeCache(Cache):
         moved = [i for i, row in enumerate(rows) if row != start + i]
         if moved:
             first = moved[0]  # everything before it already lies in place
-            source = torch.tensor(rows[first:], device=self.buffer.device)
+            source = upload(rows[first:], self.buffer.device)
             end = start + len(rows)
             self.buffer[..., start + first : end, :] = self.buffer.index_select(3, source)
         self.rewind(start + len(rows))
@@ -154,7 +158,7 @@ class BatchCache(Cache):
     def select(self, requests: list[int]) -> None:
         """Forget all requests but these."""
         self.lengths = [self.lengths[request] for request in requests]
-        self.buffer = self.buffer.index_select(1, torch.tensor(requests, device=self.buffer.device))
+        self.buffer = self.buffer.index_select(1, upload(requests, self.buffer.device))
 
 
 class BatchRow:
@@ -174,6 +178,6 @@ class BatchRow:
         moved = [i for i, row in enumerate(rows) if row != start + i]
         if moved:
             own = self.cache.buffer[:, self.request]  # [2 * num_layers, kv_heads, capacity, head_dim]
-            source = torch.tensor(rows[moved[0] :], device=own.device)
+            source = upload(rows[moved[0] :], own.device)
             own[..., start + moved[0] : start + len(rows), :] = own.index_select(2, source)
         self.cache.lengths[self.request] = start + len(rows)

@@ -34,7 +34,8 @@ class Stats:
         trace: one entry per round.
         seconds: ``total``, ``ttft`` (until the first token is emitted, both prefills included), and what ``total``
             consists of: ``prefill`` (forward passes of both models over the prompt), ``draft`` and ``verify``
-            (forward passes of the rounds, up to the ids on the host), and ``other``, the rest.
+            (forward passes of the rounds, up to the ids on the host), and ``other``, the rest. Where ids of the draft
+            are not read before verification, its passes on a GPU are finished, and their time counted, in ``verify``.
     """
 
     passes: dict[str, list[tuple[int, int]]] = field(default_factory=lambda: {"target": [], "draft": []})
@@ -132,7 +133,9 @@ def generate(
     stop_tokens = find_stop_tokens(pair, eos_token_id)
     sampler = make_sampler(temperature, top_k, top_p, seed, pair.target.config.vocab_size)
     capacity = len(tokens) + max_new_tokens + policy.node_budget + 1
-    target = CachedModel(pair.target, "target", capacity, sampler=sampler, clock=pair.clock)
+    target = CachedModel(
+        pair.target, "target", capacity, sampler=sampler, clock=pair.clock, static=pair.static.get("target")
+    )
     request = Request(pair, target, policy, tokens, max_new_tokens, stop_tokens, start)
     request.on_tokens, request.on_round = on_tokens, on_round
     if max_new_tokens:
@@ -194,22 +197,26 @@ class Request:
         self._emit([first], accepted=0)
         self.stats.seconds["ttft"] = self.clock() - self.start
 
-    def propose(self) -> tuple[list[int], list[int], torch.Tensor | None]:
+    def propose(self) -> tuple[list[int] | torch.Tensor, list[int], torch.Tensor | None]:
         """Draft a tree; the arguments of :meth:`CachedModel.forward` that verify it."""
         self.tree = TokenTree(self.emitted[-1], self.policy.node_budget)
+        tokens = self.tree.tokens
         if self.drafter:
             left = self.max_new_tokens - len(self.emitted)
-            self.drafter.draft(self.tree, self.policy, left - 1, self.stop_tokens)
+            tokens = self.drafter.draft(self.tree, self.policy, left - 1, self.stop_tokens)
         self.root_row = self.target.length
         self.positions = [self.root_row + depth for depth in self.tree.depths]
         self.before = self.target.seconds
-        return self.tree.tokens, self.positions, self.tree.ancestors if len(self.tree) > 1 else None
+        return tokens, self.positions, self.tree.ancestors if len(self.tree) > 1 else None
 
     def accept(self, logits: torch.Tensor) -> None:
         """Close the round with the logits [nodes, vocabulary] of its tree."""
         tree = self.tree
-        predictions = self.target.predict(self.target.perturb(logits, self.positions))
+        unread = self.drafter.unread if self.drafter else ()
+        predictions, drafted = self.target.predict_and_read(self.target.perturb(logits, self.positions), unread)
         verify_seconds = self.target.seconds - self.before
+        if unread:
+            self.drafter.read(tree, drafted)
         path = tree.accepted_path(predictions)
         if self.drafter:
             self.drafter.learn(tree, path, predictions, partial(self.target.rank, logits))

@@ -10,6 +10,7 @@ from bisect import bisect_right
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from transformers import PreTrainedModel
@@ -17,6 +18,9 @@ from transformers import PreTrainedModel
 from dynatree.files import write_json
 from dynatree.machine import machine
 from dynatree.models import CachedModel, head_rows
+
+if TYPE_CHECKING:
+    from dynatree.static import StaticModel
 
 WIDTHS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
 CONTEXTS = (64, 256, 1024)
@@ -78,20 +82,20 @@ def _between(points: tuple[int, ...], value: float) -> tuple[int, int, float]:
     return low, high, (value - points[low]) / (points[high] - points[low])
 
 
-def latency_of(model: PreTrainedModel) -> Latency:
-    """The latency of a model on this machine, from the disk if it was measured before.
+def latency_of(model: PreTrainedModel, static: "StaticModel | None" = None) -> Latency:
+    """The latency of a model, or of its static passes, on this machine, from the disk if it was measured before.
 
     It lies in ``$DYNATREE_CACHE``, else ``$XDG_CACHE_HOME/dynatree`` or ``~/.cache/dynatree``, under a name that
     stands for the architecture, the number format, the device, the threads and the version of torch.
     """
-    path = cache_folder() / "latency" / f"{_key(model)}.json"
+    path = cache_folder() / "latency" / f"{_key(conditions(model, static))}.json"
     try:
         known = json.loads(path.read_text())
         return Latency(tuple(known["widths"]), tuple(known["contexts"]), known["seconds"])
     except (OSError, ValueError, KeyError):
-        latency = measure_latency(model)
+        latency = measure_latency(model, static=static)
     with suppress(OSError):  # a cache that cannot be written costs a measurement in each process, nothing else
-        write_json(path, asdict(latency) | {"conditions": conditions(model)})
+        write_json(path, asdict(latency) | {"conditions": conditions(model, static)})
     return latency
 
 
@@ -102,12 +106,14 @@ def cache_folder() -> Path:
 
 
 @torch.inference_mode()
-def measure_latency(model: PreTrainedModel, repetitions: int = REPETITIONS) -> Latency:
+def measure_latency(
+    model: PreTrainedModel, repetitions: int = REPETITIONS, static: "StaticModel | None" = None
+) -> Latency:
     """Time passes of all widths in turn, ``repetitions`` times, and take medians."""
     positions = model.config.max_position_embeddings
     contexts = tuple(c for c in CONTEXTS if c + WIDTHS[-1] <= positions) or (1,)
     widths = tuple(w for w in WIDTHS if contexts[0] + w <= positions)
-    cached = CachedModel(model, "target", contexts[-1] + widths[-1])
+    cached = CachedModel(model, "target", contexts[-1] + widths[-1], static=static)
     rows = []
     for context in contexts:
         cached.forward([0] * (context - cached.length), range(cached.length, context), last_only=True)
@@ -129,7 +135,7 @@ def _time(cached: CachedModel, width: int, context: int) -> float:
     return seconds
 
 
-def conditions(model: PreTrainedModel) -> dict:
+def conditions(model: PreTrainedModel, static: "StaticModel | None" = None) -> dict:
     """What a latency depends on."""
     config = {name: value for name, value in model.config.to_dict().items() if not name.startswith("_")}
     device = torch.cuda.get_device_name(model.device) if model.device.type == "cuda" else machine()["processor"]
@@ -142,8 +148,9 @@ def conditions(model: PreTrainedModel) -> dict:
         "threads": torch.get_num_threads() if model.device.type == "cpu" else None,
         "torch": torch.__version__,
         "host": platform.node(),
+        "passes": static.name if static else "ordinary",
     }
 
 
-def _key(model: PreTrainedModel) -> str:
-    return hashlib.sha256(json.dumps(conditions(model), sort_keys=True).encode()).hexdigest()[:16]
+def _key(conditions: dict) -> str:
+    return hashlib.sha256(json.dumps(conditions, sort_keys=True).encode()).hexdigest()[:16]

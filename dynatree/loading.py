@@ -12,6 +12,7 @@ from dynatree.errors import DynatreeError
 from dynatree.models import ModelPair
 from dynatree.packing import BACKENDS, faster_packed, pack, packable
 from dynatree.quantization import quantise
+from dynatree.static import compile_pair
 from dynatree.trimming import TrimmedHead, trim_vocabulary
 
 BORROWED = "dynatree"  # key of config.json that marks a draft which borrows its target's embeddings
@@ -24,6 +25,7 @@ def load_pair(
     dtype: str = "auto",
     draft_tokens: list[int] | None = None,
     backend: str = "stock",
+    compile: bool = False,
 ) -> ModelPair:
     """Load a target, its tokenizer and, if named, its draft.
 
@@ -36,12 +38,16 @@ def load_pair(
         draft_tokens: trim the draft's output vocabulary to these token ids.
         backend: "stock" for the layers of torch; "packed" for weights packed by :func:`dynatree.packing.pack`, in
             float32 on the CPU; "auto" for whichever a short measurement of each model finds faster.
+        compile: passes of static shapes through :func:`torch.compile`, see :func:`dynatree.compile_pair`; with stock
+            layers only.
 
     Raises:
         DynatreeError: a model cannot be loaded, or the two do not fit; the message says what to do.
     """
     if backend not in BACKENDS:
         raise DynatreeError(f"backend must be one of {', '.join(BACKENDS)}, not {backend!r}")
+    if compile and backend != "stock":
+        raise DynatreeError(f"compile=True needs backend='stock', not {backend!r}: packed weights cannot be compiled")
     place = _device(device)
     number_format = _number_format(dtype, place)
     target_model = load_model(target, "target", place, number_format)
@@ -57,7 +63,8 @@ def load_pair(
     for model in filter(None, (target_model, draft_model)):
         if backend == "packed" or (backend == "auto" and packable(model) and faster_packed(model)):
             pack(model)
-    return ModelPair(target_model, draft_model, tokenizer)
+    pair = ModelPair(target_model, draft_model, tokenizer)
+    return compile_pair(pair) if compile else pair
 
 
 def load_model(name: str | Path, role: str, device: torch.device, dtype: torch.dtype) -> PreTrainedModel:

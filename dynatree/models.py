@@ -8,7 +8,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from transformers import PreTrainedModel
@@ -18,7 +18,11 @@ from dynatree.attention import grouped
 from dynatree.cache import BatchRow, TreeCache
 from dynatree.errors import DynatreeError
 from dynatree.sampling import Sampler
+from dynatree.transfer import download, upload
 from dynatree.trimming import TrimmedHead
+
+if TYPE_CHECKING:
+    from dynatree.static import StaticModel
 
 ARCHITECTURES = ("gpt_neox", "llama")
 
@@ -47,6 +51,7 @@ class ModelPair:
     Attributes:
         learnt: what decoding has learnt of the pair, for later requests; no tokens of any.
         clock: tells the time in seconds.
+        static: passes of static shapes, by "target" and "draft"; see :func:`dynatree.compile_pair`.
 
     Raises:
         DynatreeError: an architecture is not supported or the vocabularies do not fit.
@@ -57,6 +62,7 @@ class ModelPair:
     tokenizer: Any = None
     learnt: dict = field(default_factory=dict, init=False, repr=False, compare=False)
     clock: Callable[[], float] = field(default=time.perf_counter, init=False, repr=False, compare=False)
+    static: dict[str, "StaticModel"] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self):
         check_architecture(self.target, "target")
@@ -144,6 +150,7 @@ class CachedModel:
         sampler: perturbs logits; None for greedy decoding.
         cache: the request's part of the cache of a batch; None for a cache of its own.
         clock: tells the time in seconds.
+        static: makes its passes where their shapes can be static; None for ordinary passes.
 
     Attributes:
         passes: the new tokens of each forward pass so far and the rows that the cache held before it.
@@ -158,16 +165,23 @@ class CachedModel:
         sampler: Sampler | None = None,
         cache: BatchRow | None = None,
         clock: Callable[[], float] = time.perf_counter,
+        static: "StaticModel | None" = None,
     ):
         self.model = model
         self.role = role
-        self.cache = cache or TreeCache(model.config.num_hidden_layers, capacity)
+        self.static = static
+        self.cache = cache or self._own_cache(capacity)
         self.head = model.get_output_embeddings()
         self.proposals = proposals
         self.sampler = sampler
         self.clock = clock
         self.passes: list[tuple[int, int]] = []
         self._seconds = 0.0
+
+    def _own_cache(self, capacity: int) -> TreeCache:
+        if self.static:
+            return self.static.cache(capacity)
+        return TreeCache(self.model.config.num_hidden_layers, capacity)
 
     def note_pass(self, new: int, seconds: float) -> None:
         """Take in that a pass over ``new`` tokens was made for this request by others."""
@@ -191,13 +205,17 @@ class CachedModel:
 
     @_clocked
     def forward(
-        self, tokens: Sequence[int], positions: Sequence[int], visible: torch.Tensor | None = None, last_only=False
+        self,
+        tokens: Sequence[int] | torch.Tensor,
+        positions: Sequence[int],
+        visible: torch.Tensor | None = None,
+        last_only=False,
     ) -> torch.Tensor:
         """Run the model over new tokens and append their keys and values to the cache.
 
         Args:
-            tokens: ids of the new tokens; an id beyond this model's embeddings (padding of the other model's
-                vocabulary) is read as token 0.
+            tokens: ids of the new tokens, a tensor [n] where they were not read from the device; an id beyond this
+                model's embeddings (padding of the other model's vocabulary) is read as token 0.
             positions: position of each new token.
             visible: boolean [n, rows]: which of the last ``rows`` cache rows, the new ones included, each new token
                 attends to; all rows before them are visible. None for a chain.
@@ -207,13 +225,22 @@ class CachedModel:
             Logits [n or 1, vocabulary of the head].
         """
         self.passes.append((len(tokens), self.length))
-        device = self.model.device
-        vocabulary = self.model.config.vocab_size
-        ids = torch.tensor([[token if token < vocabulary else 0 for token in tokens]], device=device)
+        ids, places = self._ids(tokens), torch.tensor(positions)
+        if self.static and self.static.serves(len(tokens), self.length):
+            logits = self.static.forward(self.cache, ids, places, visible)
+            return logits[-1:] if last_only else logits
         mask = self._mask(len(tokens), visible)
-        hidden = hidden_states(self.model, ids, torch.tensor([positions], device=device), mask, self.cache)[0]
+        hidden = hidden_states(self.model, ids[None], upload(places, ids.device)[None], mask, self.cache)[0]
         hidden = hidden[-1:] if last_only else hidden
         return apply_head(self.head, hidden)
+
+    def _ids(self, tokens: Sequence[int] | torch.Tensor) -> torch.Tensor:
+        """Ids [n] on the device that this model can read."""
+        vocabulary = self.model.config.vocab_size
+        if isinstance(tokens, torch.Tensor):
+            ids = tokens.to(self.model.device)
+            return ids.masked_fill(ids >= vocabulary, 0)
+        return upload([token if token < vocabulary else 0 for token in tokens], self.model.device)
 
     def _mask(self, n: int, visible: torch.Tensor | None) -> torch.Tensor | None:
         """The mask [1, 1, n, length + n] that transformers passes through unchanged; None where causal is right."""
@@ -223,7 +250,7 @@ class CachedModel:
             visible = torch.ones(n, n, dtype=torch.bool).tril()
         mask = torch.ones(1, 1, n, self.length + n, dtype=torch.bool)
         mask[0, 0, :, self.length + n - visible.shape[1] :] = visible
-        return mask.to(self.model.device)
+        return upload(mask, self.model.device)
 
     @_clocked
     def perturb(self, logits: torch.Tensor, positions: Sequence[int]) -> torch.Tensor:
@@ -233,28 +260,48 @@ class CachedModel:
         token_map = self.head.token_map if isinstance(self.head, TrimmedHead) else None
         return self.sampler.perturb(logits, positions, token_map)
 
-    @_clocked
     def predict(self, logits: torch.Tensor) -> list[int]:
         """The most likely token of each row of ``logits`` [n, vocabulary]; the first one of several equal.
 
         Raises:
             DynatreeError: a logit is not a number.
         """
-        values, ids = logits.max(dim=-1)
-        rows = torch.stack((values.double(), ids.double())).tolist()
-        if not all(map(math.isfinite, rows[0])):
+        return self.predict_and_read(logits, ())[0]
+
+    @_clocked
+    def predict_and_read(self, logits: torch.Tensor, others: Sequence[torch.Tensor]) -> tuple[list[int], list[list]]:
+        """As :meth:`predict`; and ``others`` as lists, which the same transfer brings to the host."""
+        values, ids, *rest = download(*logits.max(dim=-1), *(other.to(logits.device) for other in others))
+        if not all(map(math.isfinite, values)):
             raise DynatreeError(_not_finite(self.role, self.model))
-        return [int(token) for token in rows[1]]
+        return [int(token) for token in ids], rest
 
     @_clocked
     def rank(self, logits: torch.Tensor, most: int) -> tuple[list[list[int]], list[list[float]]]:
         """The ``most`` likely tokens of each row of ``logits`` and their log-probabilities, best first.
 
-        Probabilities are those over all rows of the head. Ids the other model does not have are never returned.
+        Probabilities are those over all rows of the head. Ids the other model does not have are left out, or come last
+        with a log-probability of minus infinity.
 
         Raises:
             DynatreeError: a logit is not a number.
         """
+        ids, log_probs = download(*self._best(logits, most))
+        for row in log_probs:
+            self.check_numbers(row)
+        return [[int(token) for token in row] for row in ids], log_probs
+
+    def check_numbers(self, log_probs: Sequence[float]) -> None:
+        """Raise unless log-probabilities that :meth:`best` gave are numbers."""
+        if any(map(math.isnan, log_probs)):
+            raise DynatreeError(_not_finite(self.role, self.model))
+
+    @_clocked
+    def best(self, logits: torch.Tensor, most: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """What :meth:`rank` reads, on the device: ids and log-probabilities [n, ``most`` or all that the head has]."""
+        return self._best(logits, most)
+
+    def _best(self, logits: torch.Tensor, most: int) -> tuple[torch.Tensor, torch.Tensor]:
         logits = logits.float()
         normaliser = logits.logsumexp(-1, keepdim=True)  # [n, 1]
         if isinstance(self.head, TrimmedHead):
@@ -265,10 +312,7 @@ class CachedModel:
         scores, ids = logits.topk(min(most, logits.shape[-1]))
         if isinstance(self.head, TrimmedHead):
             ids = self.head.token_map[ids]
-        rows = torch.stack(((scores - normaliser).double(), ids.double())).tolist()
-        if any(math.isnan(score) for row in rows[0] for score in row):
-            raise DynatreeError(_not_finite(self.role, self.model))
-        return [[int(token) for token in row] for row in rows[1]], rows[0]
+        return ids, scores - normaliser
 
     def _foreign_rows(self) -> torch.Tensor | None:
         """Boolean [tokens]: rows of a trimmed head that stand for ids the other model does not have."""

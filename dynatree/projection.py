@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from transformers import PreTrainedModel
 
+from dynatree.errors import DynatreeError
 from dynatree.latency import CONTEXTS, WIDTHS, Latency
 from dynatree.models import ModelPair
 
@@ -83,7 +84,12 @@ def on_machine(pair: ModelPair, target: Latency, draft: Latency | None = None):
         pair: target and draft.
         target: latency of the target there.
         draft: latency of the draft there; None for a pair without one.
+
+    Raises:
+        DynatreeError: the passes of the pair are static.
     """
+    if pair.static:
+        raise DynatreeError("only ordinary passes go by another machine's clock; give the pair before compile_pair")
     clock, learnt, before = _Clock(), pair.learnt, pair.clock
     handles = [clock.follow(pair.target, target)]
     pair.learnt = {"latency of the target": target}

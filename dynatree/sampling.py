@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import torch
 
 from dynatree.errors import DynatreeError
+from dynatree.transfer import upload
 
 KEPT_POSITIONS = 64  # whose noise is remembered; a round comes back to the positions of the one before
 
@@ -44,7 +45,8 @@ class Sampler:
             token_map: [tokens] ids that the columns stand for; None if they are the ids themselves.
         """
         scores = self._filtered(logits.float() / self.temperature)
-        noise = torch.stack([self._noise_at(position) for position in positions]).to(scores.device)
+        noise = torch.stack([self._noise_at(position) for position in positions])
+        noise = upload(noise, scores.device)
         if token_map is not None:
             return scores + noise[:, token_map]
         shared = min(scores.shape[-1], self.vocabulary)

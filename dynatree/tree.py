@@ -33,7 +33,7 @@ class TokenTree:
         self._ancestors[0, 0] = True
 
     def __len__(self) -> int:
-        return len(self.tokens)
+        return len(self.parents)
 
     @property
     def depth(self) -> int:
@@ -64,24 +64,37 @@ class TokenTree:
         Raises:
             ValueError: the nodes exceed the budget, lie on different levels, or repeat a sibling.
         """
+        if len(set(zip(parents, tokens, strict=True))) != len(parents):
+            raise ValueError("siblings must carry different tokens")
+        added = self.grow(parents)
+        self.name(tokens, log_probs)
+        return added
+
+    def grow(self, parents: Sequence[int]) -> list[int]:
+        """Add nodes, as :meth:`add_level` does, whose tokens :meth:`name` will tell."""
         first = len(self)
         added = list(range(first, first + len(parents)))
-        keys = list(zip(parents, tokens, strict=True))
         if len(added) > self.room:
             raise ValueError(f"{len(added)} nodes do not fit into a tree with room for {self.room}")
         if any(self.depths[parent] != self.depth for parent in parents):
             raise ValueError("children can only be added to the deepest level")
-        if len(set(keys)) != len(keys):
-            raise ValueError("siblings must carry different tokens")
-        self._children.update(zip(keys, added, strict=True))
         self._ancestors[first : first + len(added)] = self._ancestors[list(parents)]
         self._ancestors[added, added] = True
         depth = self.depth + 1
-        self.tokens += tokens
         self.parents += parents
         self.depths += [depth] * len(added)
-        self.log_probs += log_probs
         return added
+
+    def name(self, tokens: Sequence[int], log_probs: Sequence[float]) -> None:
+        """Give the nodes that :meth:`grow` added, in order, their tokens and the log-probabilities of their paths.
+
+        Siblings must carry different tokens.
+        """
+        named = len(self.tokens)
+        keys = zip(self.parents[named:], tokens, strict=True)
+        self._children.update(zip(keys, range(named, len(self)), strict=True))
+        self.tokens += tokens
+        self.log_probs += log_probs
 
     def accepted_path(self, predictions: Sequence[int]) -> list[int]:
         """Walk from the root while a child carries the token that the target predicts.

@@ -55,6 +55,17 @@ def test_node_budget_is_a_hard_bound():
         tree.add_level([1], [1], [-2.0])
 
 
+def test_nodes_may_be_named_after_the_tree_has_grown():
+    grown, known = TokenTree(1, 9), TokenTree(1, 9)
+    known.add_level([0, 0], [5, 6], [-1.0, -2.0])
+    known.add_level([2], [7], [-3.0])
+    assert grown.grow([0, 0]) == [1, 2] and grown.grow([2]) == [3]
+    assert torch.equal(grown.ancestors, known.ancestors) and grown.depths == known.depths
+    grown.name([5, 6, 7], [-1.0, -2.0, -3.0])
+    assert (grown.tokens, grown.log_probs) == (known.tokens, known.log_probs)
+    assert grown.accepted_path([6, 0, 7, 0]) == known.accepted_path([6, 0, 7, 0]) == [2, 3]
+
+
 def test_siblings_differ_and_only_the_deepest_level_grows():
     tree = TokenTree(root=1, node_budget=9)
     with pytest.raises(ValueError, match="siblings"):

@@ -10,14 +10,16 @@ POSITIONS = 128
 EOS = 3
 
 
-def tiny_model(kind: str = "llama", seed: int = 0, vocabulary: int = VOCABULARY, positions: int = POSITIONS):
+def tiny_model(
+    kind: str = "llama", seed: int = 0, vocabulary: int = VOCABULARY, positions: int = POSITIONS, layers: int = 2
+):
     """A random GPT-NeoX or Llama (with grouped keys) whose greedy text is lively rather than one repeated token."""
     torch.manual_seed(seed)
     shared = dict(
         vocab_size=vocabulary,
         hidden_size=48,
         intermediate_size=64,
-        num_hidden_layers=2,
+        num_hidden_layers=layers,
         max_position_embeddings=positions,
         bos_token_id=1,
         eos_token_id=EOS,

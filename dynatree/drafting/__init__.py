@@ -2,7 +2,7 @@
 
 from dynatree.drafting.base import Drafter
 from dynatree.drafting.merged import MergedDrafter
-from dynatree.drafting.model import ModelDrafter
+from dynatree.drafting.model import ModelDrafter, ShapedDrafter
 from dynatree.latency import Latency, latency_of
 from dynatree.models import CachedModel, ModelPair
 from dynatree.policies.base import Policy
@@ -25,10 +25,11 @@ def make_drafter(
     uses_model = pair.draft is not None and policy.drafts_with_model
     model = None
     if uses_model:
-        capacity = rows + policy.drafted_nodes + 1
-        model = ModelDrafter(
-            CachedModel(pair.draft, "draft", capacity, pair.target.config.vocab_size, sampler, clock=pair.clock)
+        capacity, static = rows + policy.drafted_nodes + 1, pair.static.get("draft")
+        draft = CachedModel(
+            pair.draft, "draft", capacity, pair.target.config.vocab_size, sampler, clock=pair.clock, static=static
         )
+        model = ShapedDrafter(draft) if static and policy.shape() else ModelDrafter(draft)
     if not isinstance(policy, Throughput):
         return model
     draft_latency = _latency(pair, "draft") if uses_model else None
@@ -38,5 +39,5 @@ def make_drafter(
 def _latency(pair: ModelPair, role: str) -> Latency:
     key = f"latency of the {role}"
     if key not in pair.learnt:
-        pair.learnt[key] = latency_of(getattr(pair, role))
+        pair.learnt[key] = latency_of(getattr(pair, role), pair.static.get(role))
     return pair.learnt[key]

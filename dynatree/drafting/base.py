@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+import torch
+
 from dynatree.models import CachedModel
 from dynatree.policies.base import Policy
 from dynatree.tree import TokenTree
@@ -12,7 +14,12 @@ class Drafter:
 
     Args:
         model: the draft with its cache; None for a drafter without one.
+
+    Attributes:
+        unread: what is still to be read of the drafted tree, on the device.
     """
+
+    unread: tuple[torch.Tensor, ...] = ()
 
     def __init__(self, model: CachedModel | None):
         self.model = model
@@ -21,7 +28,9 @@ class Drafter:
         """Read the prompt, whose successor becomes the first root."""
         raise NotImplementedError
 
-    def draft(self, tree: TokenTree, policy: Policy, most_depth: int, stop_tokens: frozenset[int]) -> None:
+    def draft(
+        self, tree: TokenTree, policy: Policy, most_depth: int, stop_tokens: frozenset[int]
+    ) -> list[int] | torch.Tensor:
         """Grow a tree that has nothing but its root, the newest emitted token.
 
         Args:
@@ -29,8 +38,20 @@ class Drafter:
             policy: says which nodes are wanted.
             most_depth: deepest level allowed.
             stop_tokens: end-of-sequence ids; nodes that carry one get no children.
+
+        Returns:
+            The tokens of the tree; a tensor [nodes] where they were not read from the device. Then :meth:`read` names
+            the nodes of the tree.
         """
         raise NotImplementedError
+
+    def read(self, tree: TokenTree, drafted: list[list[float]]) -> None:
+        """Name the nodes of a tree.
+
+        Args:
+            tree: the tree.
+            drafted: ``unread``, brought to the host.
+        """
 
     def learn(self, tree: TokenTree, path: list[int], predictions: list[int], rank: Callable) -> None:
         """See the verdict on a tree, before :meth:`keep`.

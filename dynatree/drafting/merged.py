@@ -77,7 +77,7 @@ class MergedDrafter(Drafter):
         self.length = len(prompt)
         self.before_root = prompt[-1]
 
-    def draft(self, tree: TokenTree, policy: Throughput, most_depth: int, stop_tokens: frozenset[int]) -> None:
+    def draft(self, tree: TokenTree, policy: Throughput, most_depth: int, stop_tokens: frozenset[int]) -> list[int]:
         self.round_began = self.clock()
         self.drafting = 0.0
         self.length += 1
@@ -96,6 +96,7 @@ class MergedDrafter(Drafter):
             self.pool = self._grow(root, depth, stop_tokens, costs, rate, free_worth)
             chosen, _ = self._choose(costs)
         self._fill(tree, chosen)
+        return tree.tokens
 
     def learn(self, tree: TokenTree, path: list[int], predictions: list[int], rank: Callable) -> None:
         for node in (0, *path):

@@ -8,6 +8,7 @@ import torch
 from dynatree.drafting.base import Drafter
 from dynatree.models import CachedModel
 from dynatree.policies.base import Policy
+from dynatree.transfer import upload
 from dynatree.tree import TokenTree
 
 
@@ -31,7 +32,7 @@ class ModelDrafter(Drafter):
         self.pending.append(root)
         self.rows.clear()
 
-    def draft(self, tree: TokenTree, policy: Policy, most_depth: int, stop_tokens: frozenset[int]) -> None:
+    def draft(self, tree: TokenTree, policy: Policy, most_depth: int, stop_tokens: frozenset[int]) -> list[int]:
         self.begin(tree.tokens[0])
         level = [0]
         while tree.room and tree.depth < most_depth:
@@ -50,16 +51,17 @@ class ModelDrafter(Drafter):
                 break
             path_log_probs, parents, tokens = zip(*children, strict=True)
             level = tree.add_level(parents, tokens, path_log_probs)
+        return tree.tokens
 
     def expand(self, tree: TokenTree, nodes: list[int], most: int) -> tuple[list[list[int]], list[list[float]]]:
         """The ``most`` likely successors of ``nodes`` of one level, and their log-probabilities.
 
         The parent of each node was expanded before.
         """
-        return self.model.rank(self._forward(tree, nodes), most)
+        return self.model.rank(self._forward(tree, nodes, [tree.tokens[node] for node in nodes]), most)
 
-    def _forward(self, tree: TokenTree, nodes: list[int]) -> torch.Tensor:
-        """Logits [len(nodes), vocabulary] at nodes of one level, whose rows the cache then holds."""
+    def _forward(self, tree: TokenTree, nodes: list[int], tokens: list[int] | torch.Tensor) -> torch.Tensor:
+        """Logits [len(nodes), vocabulary] at nodes of one level and their tokens, whose rows the cache then holds."""
         if nodes == [0]:
             first = self.model.length
             positions = range(first, first + len(self.pending))
@@ -73,7 +75,7 @@ class ModelDrafter(Drafter):
         for node in nodes:
             self.rows[node] = self.rows[0] + len(self.rows)
         positions = [position] * len(nodes)
-        return self.model.perturb(self.model.forward([tree.tokens[n] for n in nodes], positions, visible), positions)
+        return self.model.perturb(self.model.forward(tokens, positions, visible), positions)
 
     def keep(self, tree: TokenTree, path: list[int]) -> None:
         if not self.rows:  # nothing was drafted this round; the root stays pending
@@ -83,6 +85,33 @@ class ModelDrafter(Drafter):
         root = self.rows[0]
         self.model.cache.keep(root + 1, [self.rows[node] for node in known])
         self.pending = [tree.tokens[node] for node in path[len(known) :]]
+
+
+class ShapedDrafter(ModelDrafter):
+    """Drafts trees whose shape is known beforehand and reads no token before the target has verified them all.
+
+    Nodes below an end-of-sequence token are drafted like any other; they are never emitted.
+    """
+
+    def draft(self, tree: TokenTree, policy: Policy, most_depth: int, stop_tokens: frozenset[int]) -> torch.Tensor:
+        root = tree.tokens[0]
+        self.begin(root)
+        level, tokens = [0], upload([root], self.model.model.device)
+        scores = torch.zeros(1, device=tokens.device)
+        drafted = [(tokens, scores)]
+        for branch in policy.shape()[:most_depth]:
+            ids, log_probs = self.model.best(self._forward(tree, level, tokens), branch)  # [nodes of the level, branch]
+            level = tree.grow([node for node in level for _ in range(ids.shape[1])])
+            tokens, scores = ids.flatten(), (scores[:, None] + log_probs).flatten()
+            drafted.append((tokens, scores))
+        tokens, scores = map(torch.cat, zip(*drafted, strict=True))
+        self.unread = (tokens[1:], scores[1:])
+        return tokens
+
+    def read(self, tree: TokenTree, drafted: list[list[float]]) -> None:
+        tokens, log_probs = drafted
+        self.model.check_numbers(log_probs)
+        tree.name([int(token) for token in tokens], log_probs)
 
 
 def _best(policy: Policy, node: int, tokens: list[int], log_probs: list[float]) -> list[tuple[int, float]]:

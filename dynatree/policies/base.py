@@ -48,6 +48,10 @@ class Policy:
         """Most nodes that are drafted in a round, those included that the target does not see."""
         return self.node_budget
 
+    def shape(self) -> list[int] | None:
+        """Children of each node, level by level, where they are so whatever the draft says; None where it matters."""
+        return None
+
     def expands(self, tree: "TokenTree", node: int) -> bool:
         """Whether ``node`` gets children."""
         raise NotImplementedError

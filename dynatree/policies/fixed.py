@@ -1,6 +1,8 @@
 """Policies whose shape does not depend on the draft's confidence: a chain and a uniform tree."""
 
+import itertools
 import math
+import operator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -53,6 +55,11 @@ class FixedTree(Policy):
     @property
     def most_children(self) -> int:
         return max(self.branch, self.root_branch or 0)
+
+    def shape(self) -> list[int] | None:
+        branches = [self.root_branch or self.branch] + [self.branch] * (self.depth - 1)
+        fits = sum(itertools.accumulate(branches, operator.mul)) <= self.node_budget
+        return branches if fits and self.prune_probability == 0 else None
 
     def expands(self, tree: "TokenTree", node: int) -> bool:
         return tree.depths[node] < self.depth and math.exp(tree.log_probs[node]) >= self.prune_probability
