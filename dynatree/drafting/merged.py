@@ -97,6 +97,9 @@ class MergedDrafter(Drafter):
             chosen, _ = self._choose(costs)
         self._fill(tree, chosen)
 
+    def candidates(self, tree: TokenTree) -> TokenTree:
+        return self.pool.tree
+
     def learn(self, tree: TokenTree, path: list[int], predictions: list[int], rank: Callable) -> None:
         for node in (0, *path):
             for estimate in self.pool.proposed.get(self.nodes[node], ()):

@@ -145,7 +145,7 @@ def test_the_paper_reports_the_audit(results, tmp_path):
 
 def test_no_measured_number_is_typed_into_the_templates():
     """Outside of macros, templates with outcomes contain no number but 95 % intervals and formats."""
-    for name in ("abstract", "results", "ablations", "scaling", "peers", "claims", "threats"):
+    for name in ("abstract", "results", "ablations", "scaling", "peers", "projection", "claims", "threats"):
         text = (ROOT / f"paper/{name}.tex.j2").read_text()
         text = re.sub(r"\\VAR\{[^}]*\}|\\BLOCK\{[^}]*\}|^%%.*$", "", text, flags=re.M)
         text = re.sub(r"\\(ref|label|cite[pt]?|begin|includegraphics)(\[[^]]*\])?\{[^}]*\}(\{[^}]*\})?", "", text)
