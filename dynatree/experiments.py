@@ -61,7 +61,7 @@ def deciding_jobs(config: dict) -> dict[str, dict]:
     """What is decoded again by the times of other machines: the longest outputs on the first prompts.
 
     Returns:
-        Data set -> "dataset", "prompts" (how many), "warmup", "group", "new_tokens" and "case".
+        Data set -> "dataset", "prompts" (how many), "warmup", "group", "new_tokens", "case" (its key) and "settings".
     """
     found = {}
     for job in jobs(config).values():
@@ -73,7 +73,8 @@ def deciding_jobs(config: dict) -> dict[str, dict]:
                 "warmup": job["warmup"],
                 "group": group,
                 "new_tokens": job["groups"][group]["new_tokens"],
-                "case": unlabelled(_named([DECIDING], config))[DECIDING],
+                "case": DECIDING,
+                "settings": unlabelled(_named([DECIDING], config))[DECIDING],
             }
     return found
 

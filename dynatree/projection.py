@@ -15,7 +15,6 @@ from transformers import PreTrainedModel
 from dynatree.accelerators import Machine
 from dynatree.analysis.replay import Latencies, described, latencies
 from dynatree.benchmark.protocol import WARM_UP_TOKENS, run_case
-from dynatree.experiments import DECIDING
 from dynatree.latency import CONTEXTS, WIDTHS
 from dynatree.models import ModelPair
 from dynatree.passes import Latency
@@ -124,7 +123,7 @@ def project(pair: ModelPair, machines: dict[str, dict], work: Iterable[tuple[dic
     found = []
     for job, prompts in work:
         for name, machine in machines.items():
-            where = {"machine": name, "dataset": job["dataset"], "case": DECIDING}
+            where = {"machine": name, "dataset": job["dataset"], "case": job["case"]}
             found += [where | request for request in _decided(pair, described(machine), prompts, job)]
     return found
 
@@ -134,9 +133,9 @@ def _decided(pair: ModelPair, times: Latencies, prompts: list[dict], job: dict) 
     found = []
     with on_machine(pair, times["target"], times["draft"]):
         for index in range(job["warmup"]):
-            run_case(pair, prompts[index % len(prompts)]["tokens"], job["case"], WARM_UP_TOKENS)
+            run_case(pair, prompts[index % len(prompts)]["tokens"], job["settings"], WARM_UP_TOKENS)
         for prompt in prompts:
-            done = run_case(pair, prompt["tokens"], job["case"], job["new_tokens"])
+            done = run_case(pair, prompt["tokens"], job["settings"], job["new_tokens"])
             seconds = done["seconds"]["total"] - done["seconds"]["prefill"]
             found.append({"group": job["group"], "prompt": prompt["id"], "rounds": done["rounds"], "seconds": seconds})
     return found

@@ -93,14 +93,3 @@ def choices(trace: dict, times: Latencies) -> tuple[list[Choice], list[list[Choi
         sizes = [0, *ranks]
         possible.append([(1 + hits, spent + times["target"](n + 1, context), n) for hits, n in enumerate(sizes)])
     return attained, possible
-
-
-def with_shares(frame: pd.DataFrame) -> pd.DataFrame:
-    """``frame`` of bounds, read from its file, with the rates and what share of the oracle's was attained.
-
-    "share" counts the time outside the models against what was attained, "chosen_share" does not.
-    """
-    oracle = frame["oracle_tokens"] / frame["oracle_s"]
-    chosen = frame["attained_tokens"] / frame["attained_s"]
-    attained = frame["attained_tokens"] / (frame["attained_s"] + frame["other_s"])
-    return frame.assign(oracle=oracle, attained=attained, share=attained / oracle, chosen_share=chosen / oracle)

@@ -34,7 +34,7 @@ import pandas as pd
 
 from dynatree.analysis.labels import with_labels
 from dynatree.analysis.latex import escape
-from dynatree.analysis.replay import HERE
+from dynatree.analysis.predictions import HERE
 from dynatree.analysis.statistics import Comparison, compare
 from dynatree.analysis.tables.booktabs import number
 from dynatree.analysis.tables.bound import bound_frame

@@ -10,11 +10,9 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
+from dynatree.analysis.predictions import BASELINE, HERE
 from dynatree.benchmark.records import Measurement, Record
 from dynatree.passes import Latency, predict
-
-BASELINE = "autoregressive"
-HERE = "here"  # the machine that measured
 
 Latencies = dict[str, Latency]
 
@@ -125,20 +123,3 @@ def _predict(record: Record, times: Latencies) -> tuple[float, float]:
 
 def _after_prefill(record: Record) -> float:
     return record.seconds["total"] - record.seconds["prefill"]
-
-
-def with_speedups(frame: pd.DataFrame) -> pd.DataFrame:
-    """``frame`` of replays, read from its file, with "predicted_s", "speedup", "measured_speedup" and both errors.
-
-    The errors are those of the predicted seconds and speed-up, as shares of the measured ones.
-    """
-    predicted = frame["models_s"] + frame["other_s"]
-    speedup = frame["baseline_s"] / predicted
-    measured = frame["measured_baseline_s"] / frame["measured_s"]
-    return frame.assign(
-        predicted_s=predicted,
-        speedup=speedup,
-        measured_speedup=measured,
-        error=predicted / frame["measured_s"] - 1,
-        speedup_error=speedup / measured - 1,
-    )

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from dynatree.analysis.figures.panels import MARKERS, color, name_rows, plain
-from dynatree.analysis.replay import BASELINE, HERE, with_speedups
+from dynatree.analysis.predictions import BASELINE, HERE, with_speedups
 from dynatree.analysis.style import plt
 from dynatree.analysis.tables.projection import MEASURED, projection_frame
 
