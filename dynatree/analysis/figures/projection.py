@@ -30,11 +30,11 @@ def projection_figure(replays: pd.DataFrame, projection: dict) -> Figure:
 def _times(axes: Axes, rows: pd.DataFrame) -> None:
     for case, part in rows.groupby("case", sort=False):
         axes.plot(part["measured_s"], part["predicted_s"], "o", color=color(case), markersize=3)
-    ends = np.array([rows["measured_s"].min() / 1.2, rows["measured_s"].max() * 1.2])
+    ends = np.array([0, 1.1 * rows["measured_s"].max()])
     axes.plot(ends, ends, color="black", linewidth=0.8)
     axes.fill_between(ends, ends * (1 - TOLERANCE), ends * (1 + TOLERANCE), color="#DDDDDD", linewidth=0)
-    axes.set_xscale("log")
-    axes.set_yscale("log")
+    axes.set_xlim(*ends)
+    axes.set_ylim(bottom=0)
     axes.set_xlabel("measured seconds after prefill")
     axes.set_ylabel("predicted seconds")
     axes.set_title("here", fontsize=9)
