@@ -44,6 +44,7 @@ localrules:
     choose_settings,
     summarise,
     summarise_memory,
+    replay,
     collect_facts,
     table,
     figure,

@@ -29,10 +29,13 @@ RAW = (
     "results/{run}/prompts/*",
     "results/{run}/tree.json",
     "results/{run}/latency.csv",
+    "results/{run}/projection.json",
 )
 ARTEFACTS = (
     "results/{run}/requests/*",
     "results/{run}/summary/*",
+    "results/{run}/replays/*",
+    "results/{run}/bounds/*",
     "results/{run}/tuned.json",
     "results/{run}/tables/*",
     "results/{run}/claims.*",

@@ -5,8 +5,10 @@ import re
 import jsonschema
 import yaml
 
+from dynatree.accelerators import FILE as MACHINES
+from dynatree.accelerators import load_machines
 from dynatree.errors import DynatreeError
-from dynatree.experiments import jobs
+from dynatree.experiments import TRACED, jobs
 from dynatree.repository import repository_path
 
 SCHEMA = "config/schema.yaml"
@@ -42,6 +44,7 @@ def check(config: dict) -> None:
         _check_case(f"methods/{key}", method)
     for name, experiment in config["experiments"].items():
         _check_references(name, experiment, config)
+    _check_projection(config)
     _check_grids(config)
 
 
@@ -94,6 +97,17 @@ def _check_counts(name: str, experiment: dict, dataset: str, settings: dict) -> 
             f"config: experiments/{name}/limits asks for {longest} tokens, but prompts/{dataset}/length is "
             f"{settings['length']}"
         )
+
+
+def _check_projection(config: dict) -> None:
+    load_machines(repository_path(MACHINES), config["projection"]["machines"])
+    wanted = config["projection"]["prompts"]
+    for job in jobs(config).values():
+        if job["experiment"] == TRACED and wanted > job["prompts"]:
+            raise DynatreeError(
+                f"config: projection/prompts asks for {wanted} prompts, but experiments/{TRACED} measures "
+                f"{job['prompts']} of {job['dataset']}"
+            )
 
 
 def _check_grids(config: dict) -> None:

@@ -16,12 +16,21 @@ from dynatree.tree import TokenTree
 
 @dataclass
 class Round:
-    """One round: ``nodes`` below the root, ``depth`` of the tree, drafted tokens ``accepted``, all ``emitted``."""
+    """One round.
+
+    Attributes:
+        nodes: below the root of the tree.
+        depth: of the tree.
+        accepted: drafted tokens that were emitted.
+        emitted: all tokens.
+        draft_passes: forward passes of the draft.
+    """
 
     nodes: int
     depth: int
     accepted: int
     emitted: int
+    draft_passes: int
 
 
 @dataclass
@@ -97,6 +106,7 @@ def generate(
     seed: int = 0,
     on_tokens: Callable[[list[int], int], None] | None = None,
     on_round: Callable[[TokenTree, list[int], int], None] | None = None,
+    on_candidates: Callable[[TokenTree], None] | None = None,
     **options,
 ) -> Generation:
     """Decode; in float32 greedily token for token what ``pair.target.generate(do_sample=False)`` returns.
@@ -117,6 +127,7 @@ def generate(
         on_tokens: called with each round's tokens and the number of those that were drafted, as they are emitted.
         on_round: called with each round's tree, the indices of its accepted nodes and the target's own next token,
             before any of them is cut off by the end of the request.
+        on_candidates: called with each round's candidates, the tree that the one to verify was chosen from.
         **options: options of the method, see :mod:`dynatree.policies`.
 
     Returns:
@@ -137,7 +148,7 @@ def generate(
         pair.target, "target", capacity, sampler=sampler, clock=pair.clock, static=pair.static.get("target")
     )
     request = Request(pair, target, policy, tokens, max_new_tokens, stop_tokens, start)
-    request.on_tokens, request.on_round = on_tokens, on_round
+    request.on_tokens, request.on_round, request.on_candidates = on_tokens, on_round, on_candidates
     if max_new_tokens:
         request.begin(target.forward(tokens, range(len(tokens)), last_only=True))
     while not request.finished:
@@ -171,6 +182,7 @@ class Request:
         self.stop_tokens = stop_tokens
         self.on_tokens: Callable | None = None
         self.on_round: Callable | None = None
+        self.on_candidates: Callable | None = None
         self.start = start
         self.stats = Stats()
         self.emitted: list[int] = []
@@ -201,9 +213,12 @@ class Request:
         """Draft a tree; the arguments of :meth:`CachedModel.forward` that verify it."""
         self.tree = TokenTree(self.emitted[-1], self.policy.node_budget)
         tokens = self.tree.tokens
+        self.drafted_before = len(self.stats.passes["draft"])
         if self.drafter:
             left = self.max_new_tokens - len(self.emitted)
             tokens = self.drafter.draft(self.tree, self.policy, left - 1, self.stop_tokens)
+            if self.on_candidates:
+                self.on_candidates(self.drafter.candidates(self.tree))
         self.root_row = self.target.length
         self.positions = [self.root_row + depth for depth in self.tree.depths]
         self.before = self.target.seconds
@@ -228,7 +243,8 @@ class Request:
             self.on_round(tree, path, bonus)
         emitted = self._emit([tree.tokens[node] for node in path] + [bonus], accepted=len(path))
         accepted = min(len(path), emitted)
-        self.stats.trace.append(Round(len(tree) - 1, tree.depth, accepted, emitted))
+        draft_passes = len(self.stats.passes["draft"]) - self.drafted_before
+        self.stats.trace.append(Round(len(tree) - 1, tree.depth, accepted, emitted, draft_passes))
         self.policy.observe(tree.depth, accepted)
         if self.drafter:
             self.drafter.close_round(len(tree) - 1, emitted, verify_seconds)

@@ -8,16 +8,18 @@ from collections.abc import Callable, Iterator
 
 BASELINE = "autoregressive"
 MEASURED, TUNING = "prompts", "tuning"
+TRACED = "peers"  # the experiment whose requests are replayed
+DECIDING = "throughput"  # its method that decides by what passes take
 
 
 def jobs(config: dict) -> dict[str, dict]:
     """Every job of a run: its name -> what it measures, complete but for the options that tuning chooses.
 
     A job has "experiment", "dataset", "split" (the prompts to take, "prompts" or "tuning"), "prompts" (how many),
-    "device", "dtype", "backend" (see :func:`dynatree.loading.load_pair`), "repetitions", "warmup", and "groups":
-    name -> "new_tokens", "prompt_tokens" (cut longer prompts; None for whole ones) and "cases": key -> "label",
-    "engine", "method", "factors" (columns of the results that tell the cases apart) and either "options" or "tuned",
-    the name of the setting that tuning chooses.
+    "device", "dtype", "backend" (see :func:`dynatree.loading.load_pair`), "repetitions", "warmup", "traces" (whether
+    records can be replayed), and "groups": name -> "new_tokens", "prompt_tokens" (cut longer prompts; None for whole
+    ones) and "cases": key -> "label", "engine", "method", "factors" (columns of the results that tell the cases apart)
+    and either "options" or "tuned", the name of the setting that tuning chooses.
     """
     made = {}
     for name, experiment in config["experiments"].items():
@@ -45,6 +47,7 @@ def _jobs_of(name: str, experiment: dict, config: dict) -> Iterator[tuple[str, d
                     "backend": "stock" if "dtypes" in experiment else config["backend"],
                     "repetitions": config["protocol"]["repetitions"],
                     "warmup": config["protocol"]["warmup"],
+                    "traces": name == TRACED,
                     "groups": groups,
                 },
             )
@@ -52,6 +55,28 @@ def _jobs_of(name: str, experiment: dict, config: dict) -> Iterator[tuple[str, d
 
 def _count_key(split: str) -> str:
     return "tuning" if split == TUNING else "count"
+
+
+def deciding_jobs(config: dict) -> dict[str, dict]:
+    """What is decoded again by the times of other machines: the longest outputs on the first prompts.
+
+    Returns:
+        Data set -> "dataset", "prompts" (how many), "warmup", "group", "new_tokens", "case" (its key) and "settings".
+    """
+    found = {}
+    for job in jobs(config).values():
+        if job["experiment"] == TRACED:
+            group = max(job["groups"], key=lambda name: job["groups"][name]["new_tokens"])
+            found[job["dataset"]] = {
+                "dataset": job["dataset"],
+                "prompts": config["projection"]["prompts"],
+                "warmup": job["warmup"],
+                "group": group,
+                "new_tokens": job["groups"][group]["new_tokens"],
+                "case": DECIDING,
+                "settings": unlabelled(_named([DECIDING], config))[DECIDING],
+            }
+    return found
 
 
 def memory_cases(config: dict) -> dict[str, dict]:

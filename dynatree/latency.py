@@ -6,9 +6,8 @@ import os
 import platform
 import statistics
 import time
-from bisect import bisect_right
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +17,7 @@ from transformers import PreTrainedModel
 from dynatree.files import write_json
 from dynatree.machine import machine
 from dynatree.models import CachedModel, head_rows
+from dynatree.passes import Latency
 
 if TYPE_CHECKING:
     from dynatree.static import StaticModel
@@ -25,61 +25,6 @@ if TYPE_CHECKING:
 WIDTHS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
 CONTEXTS = (64, 256, 1024)
 REPETITIONS = 5
-MEMORY = 0.9  # weight of what was known of the machine's speed when a pass is observed
-WIDTH_MEMORY = 0.98  # and of what was known of passes of this width
-
-
-@dataclass
-class Latency:
-    """Seconds of a forward pass, up to the ids on the host, by new tokens and by rows already in the cache.
-
-    Attributes:
-        widths: numbers of new tokens measured.
-        contexts: numbers of cached rows measured.
-        seconds: one row for each context, one entry for each width; never falling with the width.
-        correction: for each width, the ratio of what was observed in use to what was measured, beyond ``drift``.
-        drift: the same ratio for all widths: other work on the machine, or its clock, slows all passes alike.
-    """
-
-    widths: tuple[int, ...]
-    contexts: tuple[int, ...]
-    seconds: list[list[float]]
-    correction: list[float] = field(default_factory=list)
-    drift: float = 1.0
-
-    def __post_init__(self):
-        self.correction = self.correction or [1.0] * len(self.widths)
-
-    def __call__(self, new: int, context: int) -> float:
-        """Seconds of a pass over ``new`` tokens after ``context`` cached ones; linear between what was measured."""
-        low, high, share = _between(self.contexts, context)
-        return self.drift * ((1 - share) * self._at(low, new) + share * self._at(high, new))
-
-    def observe(self, new: int, context: int, seconds: float) -> None:
-        """Take in a pass that took ``seconds``. A pass several times as long as expected is a disturbance."""
-        low, high, share = _between(self.widths, new)
-        expected = self(new, context)
-        ratio = min(seconds / expected, 2.0)
-        for index, weight in ((low, 1 - share), (high, share)):
-            self.correction[index] *= 1 + (1 - WIDTH_MEMORY) * weight * (ratio - 1)
-        self.drift *= 1 + (1 - MEMORY) * (ratio - 1)
-
-    def _at(self, row: int, new: int) -> float:
-        seconds = [value * factor for value, factor in zip(self.seconds[row], self.correction, strict=True)]
-        last = len(self.widths) - 1
-        if new > self.widths[last] > 1:
-            return seconds[last] * new / self.widths[last]
-        low, high, share = _between(self.widths, new)
-        return (1 - share) * seconds[low] + share * seconds[high]
-
-
-def _between(points: tuple[int, ...], value: float) -> tuple[int, int, float]:
-    """Indices of the neighbours of ``value`` and its share of the way between them, 0 to 1."""
-    low = max(bisect_right(points, value) - 1, 0)
-    high = min(low + 1, len(points) - 1)
-    if high == low or value <= points[low]:
-        return low, low, 0.0
-    return low, high, (value - points[low]) / (points[high] - points[low])
 
 
 def latency_of(model: PreTrainedModel, static: "StaticModel | None" = None) -> Latency:

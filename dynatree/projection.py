@@ -7,31 +7,18 @@ machine: policies decide by its costs, and its time is the sum of the passes.
 
 from collections.abc import Iterable
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import fields
 
+import pandas as pd
 from transformers import PreTrainedModel
 
+from dynatree.accelerators import Machine
+from dynatree.analysis.replay import Latencies, described, latencies
+from dynatree.benchmark.protocol import WARM_UP_TOKENS, run_case
 from dynatree.errors import DynatreeError
-from dynatree.latency import CONTEXTS, WIDTHS, Latency
+from dynatree.latency import CONTEXTS, WIDTHS
 from dynatree.models import ModelPair
-
-
-@dataclass(frozen=True)
-class Machine:
-    """What a roofline needs to know of an accelerator.
-
-    Attributes:
-        bandwidth: bytes per second of its memory.
-        compute: floating-point operations per second in the format of the weights.
-        efficiency: share of both that forward passes reach.
-        launch_seconds: what starting one operation takes.
-    """
-
-    bandwidth: float
-    compute: float
-    efficiency: float
-    launch_seconds: float
-
+from dynatree.passes import Latency
 
 OPERATIONS = 12  # started in each layer: norms, products, rotations, attention, residuals
 
@@ -105,11 +92,56 @@ def on_machine(pair: ModelPair, target: Latency, draft: Latency | None = None):
             handle.remove()
 
 
-def predict(passes: Iterable[tuple[int, float, int]], latency: Latency) -> float:
-    """Seconds that forward passes take.
+def describe(pair: ModelPair, machines: dict[str, dict], assumptions: dict) -> dict[str, dict]:
+    """The machines with "latencies", the times of passes of target and draft there, measured or by a roofline.
 
     Args:
-        passes: new tokens, cached rows (a mean), and how many passes there were of this width.
-        latency: of the model that makes them.
+        pair: target and draft in stock layers, whose weights are counted.
+        machines, assumptions: see :func:`dynatree.accelerators.load_machines`.
     """
-    return sum(count * latency(new, context) for new, context, count in passes)
+    return {name: entry | {"latencies": _latencies(pair, entry, assumptions)} for name, entry in machines.items()}
+
+
+def _latencies(pair: ModelPair, entry: dict, assumptions: dict) -> dict[str, dict]:
+    if "latency" in entry:
+        found = latencies(pd.read_csv(entry["latency"]))
+    else:
+        known = entry | assumptions
+        machine = Machine(**{field.name: known[field.name] for field in fields(Machine)})
+        models = {"target": pair.target, "draft": pair.draft}
+        found = {role: roofline(model, machine, assumptions["bytes_per_weight"]) for role, model in models.items()}
+    names = ("widths", "contexts", "seconds")
+    return {role: {name: getattr(latency, name) for name in names} for role, latency in found.items()}
+
+
+def project(pair: ModelPair, machines: dict[str, dict], work: Iterable[tuple[dict, list[dict]]]) -> list[dict]:
+    """The requests of the policy that decides by times of passes, decided by those of each machine.
+
+    Args:
+        pair: target and draft.
+        machines: see :func:`describe`.
+        work: jobs, see :func:`dynatree.experiments.deciding_jobs`, each with its prompts ("id" and "tokens").
+
+    Returns:
+        For each request "machine", "dataset", "group", "case", "prompt", "rounds" and "seconds", the time of the passes
+        after prefill.
+    """
+    found = []
+    for job, prompts in work:
+        for name, machine in machines.items():
+            where = {"machine": name, "dataset": job["dataset"], "case": job["case"]}
+            found += [where | request for request in _decided(pair, described(machine), prompts, job)]
+    return found
+
+
+def _decided(pair: ModelPair, times: Latencies, prompts: list[dict], job: dict) -> list[dict]:
+    """As when a job is measured, requests follow each other, and the policy keeps what it has learnt."""
+    found = []
+    with on_machine(pair, times["target"], times["draft"]):
+        for index in range(job["warmup"]):
+            run_case(pair, prompts[index % len(prompts)]["tokens"], job["settings"], WARM_UP_TOKENS)
+        for prompt in prompts:
+            done = run_case(pair, prompt["tokens"], job["settings"], job["new_tokens"])
+            seconds = done["seconds"]["total"] - done["seconds"]["prefill"]
+            found.append({"group": job["group"], "prompt": prompt["id"], "rounds": done["rounds"], "seconds": seconds})
+    return found

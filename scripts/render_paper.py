@@ -9,9 +9,11 @@ from dynatree.files import write_text
 from dynatree.repository import repository_path
 from dynatree.scripting import run
 
+FILES = ("facts", "tuned", "claims", "requests", "peers", "replays", "bounds", "projection")
+
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("--config", type=json.loads, required=True, help="the configuration, as JSON")
-for name in ("facts", "tuned", "claims", "requests", "peers", "tables", "figures", "output"):
+for name in (*FILES, "tables", "figures", "output"):
     parser.add_argument(f"--{name}", type=Path, required=True)
 for name in ("summaries", "published"):
     parser.add_argument(f"--{name}", type=Path, nargs="+", required=True)
@@ -19,8 +21,7 @@ options = parser.parse_args()
 
 
 def main() -> None:
-    names = ("summaries", "facts", "tuned", "claims", "requests", "peers", "published")
-    inputs = {name: getattr(options, name) for name in names}
+    inputs = {name: getattr(options, name) for name in ("summaries", "published", *FILES)}
     folders = {"tables": options.tables, "figures": options.figures}
     write_text(options.output, render(options.config, inputs, folders, options.output.parent))
 
@@ -30,7 +31,7 @@ run(
     reads=[
         *sorted(repository_path(TEMPLATES).glob("*.j2")),
         *options.summaries,
-        *(options.facts, options.tuned, options.claims, options.requests, options.peers),
+        *(getattr(options, name) for name in FILES),
         *options.published,
     ],
     writes=[options.output],

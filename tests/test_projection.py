@@ -1,14 +1,18 @@
 """Decoding by another machine's clock."""
 
+import itertools
+import json
 import time
 
 import pytest
 from tiny import disturbed, reference, tiny_model
 
 from dynatree import ModelPair, generate
+from dynatree.accelerators import Machine
 from dynatree.latency import Latency
+from dynatree.passes import predict
 from dynatree.policies.throughput import CREDIT
-from dynatree.projection import Machine, on_machine, predict, roofline
+from dynatree.projection import describe, on_machine, project, roofline
 
 PROMPT = [4, 8, 15, 16]
 CPU = ((1.0, 1.1, 1.2, 1.5, 2.2, 4.0, 8.0), (0.1, 0.11, 0.12, 0.15, 0.22, 0.4, 0.8))  # like the embedded pair's
@@ -37,7 +41,7 @@ def test_time_is_the_sum_of_the_passes(method):
     assert out.tokens == reference(target, PROMPT, 30, None)
     expected = 0.0
     for role, latency in zip(("target", "draft"), latencies(CPU), strict=True):
-        expected += predict([(new, context, 1) for new, context in out.stats.passes[role]], latency)
+        expected += predict(out.stats.passes[role], latency)
     assert out.stats.seconds["total"] == pytest.approx(expected, rel=0.02)  # what is observed corrects the latency
 
 
@@ -66,7 +70,7 @@ def test_a_useless_draft_costs_at_most_two_percent(machine, kind, seed):
 def test_short_requests_cost_no_more_than_the_credit_and_two_percent(machine, new):
     pair = ModelPair(tiny_model("llama", 1, 512, 512), tiny_model("llama", 51, 512, 512))
     plain = seconds(pair, MACHINES[machine], "autoregressive", new, rounds=20)
-    behind = predict([(len(PROMPT), 0, 1)], latencies(MACHINES[machine])[1])
+    behind = predict([(len(PROMPT), 0)], latencies(MACHINES[machine])[1])
     speculative = seconds(pair, MACHINES[machine], "throughput", new, rounds=20)
     assert speculative <= 1.02 * plain + CREDIT + 2 * behind
 
@@ -87,3 +91,39 @@ def test_a_roofline_is_flat_until_computing_takes_longer_than_reading():
     assert wide > 1.5 * flat
     slow = roofline(model, Machine(bandwidth=1e12, compute=32e12, efficiency=0.5, launch_seconds=1e-3))
     assert slow(1, 64) == pytest.approx(flat + 24e-3)
+
+
+ASSUMPTIONS = {"efficiency": 0.5, "launch_seconds": 1e-6, "bytes_per_weight": 2}
+KNOWN = {"label": "a machine", "bandwidth": 1e12, "compute": 1e14, "source": "made up"}
+
+
+def test_machines_are_estimated_or_measured(tmp_path):
+    pair = ModelPair(tiny_model("llama", 1), tiny_model("llama", 2))
+    path = tmp_path / "latency.csv"
+    path.write_text("model,backend,context,new,ms\ntarget,stock,64,1,9\ntarget,packed,64,1,5\ndraft,packed,64,1,1\n")
+    found = describe(pair, {"known": KNOWN, "there": {"label": "mine", "latency": str(path)}}, ASSUMPTIONS)
+    assert found["known"]["label"] == "a machine"
+    expected = roofline(pair.target, Machine(1e12, 1e14, 0.5, 1e-6))
+    assert found["known"]["latencies"]["target"]["seconds"] == expected.seconds
+    assert found["there"]["latencies"]["target"] == {"widths": (1,), "contexts": (64,), "seconds": [[0.005]]}
+    json.dumps(found)
+
+
+def test_requests_are_decided_by_the_times_of_a_machine():
+    """Where wide passes cost nothing, trees are larger and rounds fewer than where they cost much."""
+    target = tiny_model("llama", 2)
+    pair = ModelPair(target, disturbed(target, 0.02))
+    machines = {}
+    for name in ("gpu", "steep"):
+        rows = [
+            {"widths": (1, 2, 4, 8, 16, 32, 64), "contexts": (1,), "seconds": [list(one)]} for one in MACHINES[name]
+        ]
+        machines[name] = {"latencies": dict(zip(("target", "draft"), rows, strict=True))}
+    settings = {"engine": "dynatree", "method": "throughput", "options": {}}
+    job = {"dataset": "d", "warmup": 1, "group": "40", "new_tokens": 40, "case": "throughput", "settings": settings}
+    found = project(pair, machines, [(job, [{"id": "a", "tokens": PROMPT}, {"id": "b", "tokens": PROMPT[::-1]}])])
+    assert [(one["machine"], one["prompt"]) for one in found] == list(itertools.product(machines, "ab"))
+    gpu, steep = (sum(one["rounds"] for one in found if one["machine"] == name) for name in machines)
+    assert gpu < steep
+    assert all(one["seconds"] > 0 and one["dataset"] == "d" for one in found)
+    assert pair.learnt == {}

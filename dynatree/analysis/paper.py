@@ -13,6 +13,11 @@ that starts with ``%%`` is a statement too. They see
 * ``logged``: file of its other numbers -> rows,
 * ``peers``: new tokens -> case -> row of the table of all lossless methods, over all data sets,
 * ``assisted_cases``: those of its cases that are Hugging Face's assisted generation,
+* ``bound``: new tokens -> case -> row of the table of the bound,
+* ``validation``: case -> row of the table of how well replays predict; "all" is the last one,
+* ``projected``: new tokens -> place -> case -> row of the table of projections, for trees decided as recorded;
+  ``decided``: the same for trees decided by the times of the place,
+* ``projection``: machines and assumptions of the projection,
 * ``compare(dataset, case, other, quantity)``: a paired comparison within the main experiment,
 * ``table(name)`` and ``figure(name)``: paths for LaTeX.
 
@@ -29,9 +34,13 @@ import pandas as pd
 
 from dynatree.analysis.labels import with_labels
 from dynatree.analysis.latex import escape
+from dynatree.analysis.predictions import HERE
 from dynatree.analysis.statistics import Comparison, compare
 from dynatree.analysis.tables.booktabs import number
+from dynatree.analysis.tables.bound import bound_frame
 from dynatree.analysis.tables.peers import peers_frame
+from dynatree.analysis.tables.projection import projection_frame
+from dynatree.analysis.tables.validation import validation_frame
 from dynatree.errors import DynatreeError
 from dynatree.experiments import labels
 from dynatree.repository import repository_path
@@ -44,8 +53,9 @@ def render(config: dict, inputs: dict[str, Path | list[Path]], folders: dict[str
 
     Args:
         config: the configuration of the run.
-        inputs: "summaries", a CSV per experiment; "facts" and "tuned", JSON; "claims", CSV; "requests" of the main
-            comparison and of "peers", CSV; "published", CSVs with the original's numbers.
+        inputs: "summaries", a CSV per experiment; "facts", "tuned" and "projection", JSON; "claims", CSV; "requests" of
+            the main comparison and of "peers", CSV; "replays" and "bounds" of "peers", CSV; "published", CSVs with the
+            original's numbers.
         folders: "tables" and "figures", from which LaTeX includes files.
         home: folder in which LaTeX runs.
 
@@ -71,6 +81,7 @@ def render(config: dict, inputs: dict[str, Path | list[Path]], folders: dict[str
         "logged": {name: _rows(frame) for name, frame in published.items()},
         "peers": _peers(peers_frame(peers)),
         "assisted_cases": set(assisted),
+        **_replayed(inputs, config),
         "compare": lambda dataset, *what: compare(requests[requests["dataset"] == dataset], *what),
         "table": lambda name: f"{relative['tables']}/{name}.tex",
         "figure": lambda name: f"{relative['figures']}/{name}.pdf",
@@ -125,6 +136,27 @@ def _peers(frame: pd.DataFrame) -> dict[int, dict[str, SimpleNamespace]]:
     for row in _rows(frame):
         found.setdefault(row.new_tokens, {})[row.case] = row
     return found
+
+
+def _replayed(inputs: dict, config: dict) -> dict:
+    """What templates see of replays, bounds and projections."""
+    names = labels(config, "peers")
+    replays, bounds = (with_labels(pd.read_csv(inputs[name]), names) for name in ("replays", "bounds"))
+    projection = json.loads(inputs["projection"].read_text())
+    bound: dict[int, dict[str, SimpleNamespace]] = {}
+    for row in _rows(bound_frame(bounds)):
+        bound.setdefault(row.new_tokens, {})[row.case] = row
+    by_decider: dict[str, dict] = {HERE: {}, "there": {}}
+    for row in _rows(projection_frame(replays, projection)):
+        places = by_decider[row.decided].setdefault(row.new_tokens, {})
+        places.setdefault(row.place, {})[row.case] = row
+    return {
+        "bound": bound,
+        "validation": {row.case: row for row in _rows(validation_frame(replays))},
+        "projected": by_decider[HERE],
+        "decided": by_decider["there"],
+        "projection": projection,
+    }
 
 
 def _published(table: pd.DataFrame) -> dict[str, dict[str, dict[str, float]]]:

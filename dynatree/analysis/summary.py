@@ -118,6 +118,7 @@ def _quantities(record: Record, case: dict) -> dict:
         "verified_per_token": _ratio(record.verified, new),
         **{f"{part}_ms": 1e3 * seconds.get(part, np.nan) for part in ("prefill", "draft", "verify", "other")},
         "overhead_share": _ratio(seconds.get("other"), seconds["total"] - seconds.get("prefill", 0)),
+        "calibration_error": _calibration_error(record),
         "looping_share": looping_share(record.tokens),
         "distinct_4grams": distinct_ngrams(record.tokens),
         "divergence": record.divergence,
@@ -126,6 +127,11 @@ def _quantities(record: Record, case: dict) -> dict:
         "load": record.load,
         "clock": record.clock,
     }
+
+
+def _calibration_error(record: Record) -> float:
+    found = record.trace and record.trace["calibration_error"]
+    return np.nan if found is None else found
 
 
 def _ratio(part: float | None, whole: float | None) -> float:

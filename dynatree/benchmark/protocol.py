@@ -12,7 +12,8 @@ from dynatree.benchmark.environment import clock
 from dynatree.benchmark.planning import BASELINE, Request, prompt_hash
 from dynatree.benchmark.records import Journal, Record
 from dynatree.benchmark.references import reference
-from dynatree.decoding import generate
+from dynatree.benchmark.traces import generate_traced
+from dynatree.decoding import Generation, generate
 from dynatree.errors import DynatreeError
 from dynatree.machine import load, now
 from dynatree.models import ModelPair
@@ -37,6 +38,7 @@ def measure(pair: ModelPair, requests: list[Request], about: dict, journal: Jour
     """
     job = about["job"]
     exact = job["dtype"] == "float32"
+    run = run_traced if job["traces"] else run_case
     session = journal.begin(about)
     _warm_up(pair, requests, job)
     for order, repetition, prompt, group, case in tqdm(requests, desc="measuring", unit="request", file=sys.stderr):
@@ -44,7 +46,7 @@ def measure(pair: ModelPair, requests: list[Request], about: dict, journal: Jour
         tokens = prompt["tokens"][: settings["prompt_tokens"]]
         conditions = {"time": now(), "load": load(), "clock": clock(pair.device)}
         with _quiet(pair.device):
-            measured = run_case(pair, tokens, settings["cases"][case], settings["new_tokens"])
+            measured = run(pair, tokens, settings["cases"][case], settings["new_tokens"])
         record = Record(
             session=session,
             baseline=session,
@@ -106,7 +108,18 @@ def run_case(pair: ModelPair, prompt: list[int], case: dict, new_tokens: int) ->
         out = reference(pair, prompt, case["method"], new_tokens, **case["options"])
         unknown = dict.fromkeys(("verified", "accepted", "drafted_depth"))
         return vars(out) | unknown
-    out = generate(pair, prompt, case["method"], new_tokens, eos_token_id=None, **case["options"])
+    return _measured(generate(pair, prompt, case["method"], new_tokens, eos_token_id=None, **case["options"]))
+
+
+def run_traced(pair: ModelPair, prompt: list[int], case: dict, new_tokens: int) -> dict:
+    """:func:`run_case` with a trace, which references do not have."""
+    if case["engine"] == "huggingface":
+        return run_case(pair, prompt, case, new_tokens)
+    out, trace = generate_traced(pair, prompt, case["method"], new_tokens, case["options"])
+    return _measured(out) | {"trace": trace}
+
+
+def _measured(out: Generation) -> dict:
     names = ("rounds", "draft_forwards", "verified", "accepted", "drafted_depth", "seconds")
     return {"tokens": out.tokens} | {name: getattr(out.stats, name) for name in names}
 

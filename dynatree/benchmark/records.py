@@ -37,6 +37,8 @@ class Record:
         time: when the request started, UTC.
         load: load average of the machine before the request.
         clock: clock of the processor or GPU before the request, MHz; None where it is not known.
+        trace: what a replay needs, see :func:`dynatree.benchmark.traces.generate_traced`; None for references, and in
+            jobs that do not ask for traces.
     """
 
     session: str
@@ -60,6 +62,7 @@ class Record:
     time: str
     load: float
     clock: float | None
+    trace: dict | None = None
 
     @property
     def key(self) -> tuple[int, str, str, str]:

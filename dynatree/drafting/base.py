@@ -53,6 +53,10 @@ class Drafter:
             drafted: ``unread``, brought to the host.
         """
 
+    def candidates(self, tree: TokenTree) -> TokenTree:
+        """What the drafted ``tree`` was chosen from; the tree itself where nothing was left out."""
+        return tree
+
     def learn(self, tree: TokenTree, path: list[int], predictions: list[int], rank: Callable) -> None:
         """See the verdict on a tree, before :meth:`keep`.
 

@@ -98,6 +98,9 @@ class MergedDrafter(Drafter):
         self._fill(tree, chosen)
         return tree.tokens
 
+    def candidates(self, tree: TokenTree) -> TokenTree:
+        return self.pool.tree
+
     def learn(self, tree: TokenTree, path: list[int], predictions: list[int], rank: Callable) -> None:
         for node in (0, *path):
             for estimate in self.pool.proposed.get(self.nodes[node], ()):

@@ -73,6 +73,7 @@ def _record(prompt: int, group: str, case: str, settings: dict, order: int, dtyp
     ours = settings["cases"][case]["engine"] == "dynatree"
     seconds = {"total": total, "ttft": total / new_tokens}
     seconds |= {"prefill": 0.0, "draft": 0.0, "verify": 0.95 * total, "other": 0.05 * total} if ours else {}
+    traced = ours and new_tokens > 1
     counts = (15, 30, 8, 20) if ours else (15, None, None, None)
     return Record(
         session=SESSION,
@@ -96,4 +97,40 @@ def _record(prompt: int, group: str, case: str, settings: dict, order: int, dtyp
         accepted=counts[2],
         drafted_depth=counts[3],
         load=0.5,
+        trace=trace(new_tokens, settings["cases"][case]["method"]) if traced else None,
     )
+
+
+def trace(new_tokens: int, method: str) -> dict:
+    """Rounds of two tokens from trees of four nodes, drafted in two passes; the baseline's of one token from none."""
+    plain, chooses = method == "autoregressive", method == "throughput"
+    emitted = [1] * (new_tokens - 1) if plain else [2] * ((new_tokens - 1) // 2) + [1] * ((new_tokens - 1) % 2)
+    nodes, drafts = (0, 0) if plain else (4, 2)
+    starts = [50 + sum(emitted[:index]) for index in range(len(emitted))]
+    return {
+        "passes": {
+            "target": [[50, 0], *([nodes + 1, start] for start in starts)],
+            "draft": [] if plain else [[50, 0], *([1, start + level] for start in starts for level in range(drafts))],
+        },
+        "rounds": [[nodes, min(nodes, 2), count - 1, count, drafts] for count in emitted],
+        "ranks": [[2, 7][:count] for count in emitted] if chooses else None,
+        "calibration_error": 0.0625 if chooses else None,
+    }
+
+
+def projection() -> dict:
+    """A machine with passes that cost the same for all widths, and the requests of one prompt decided there."""
+    flat = {"widths": [1, 64], "contexts": [64], "seconds": [[0.004, 0.004]]}
+    cheap = flat | {"seconds": [[0.0004, 0.0004]]}
+    machine = {"label": "A_100 & more", "bandwidth": 2e12, "compute": 3e14, "source": "a data_sheet"}
+    requests = [
+        {"machine": "flat", "case": "throughput", "group": "16", "prompt": "p0", "rounds": 5, "seconds": 0.024}
+        | {"dataset": dataset}
+        for dataset in ("encyclopaedic", "narrative")
+    ]
+    return {
+        "assumptions": {"efficiency": 0.6, "launch_seconds": 8e-6, "bytes_per_weight": 2},
+        "operations": 12,
+        "machines": {"flat": machine | {"latencies": {"target": flat, "draft": cheap}}},
+        "requests": requests,
+    }

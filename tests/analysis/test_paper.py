@@ -10,15 +10,17 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from synthetic import TUNED, configuration, measurement
+from synthetic import TUNED, configuration, measurement, projection
 
 from dynatree import DynatreeError
+from dynatree.analysis.bound import bounds
 from dynatree.analysis.claims import claims_latex, describe_run, judge
 from dynatree.analysis.compilation import compile_latex, complaints
 from dynatree.analysis.latex import escape
 from dynatree.analysis.memory import summarise_memory
 from dynatree.analysis.paper import render, side
 from dynatree.analysis.references import load_claims
+from dynatree.analysis.replay import latencies, replays
 from dynatree.analysis.summary import per_request, run_facts, summarise
 from dynatree.experiments import jobs, labels
 
@@ -64,6 +66,15 @@ def latency_frame() -> pd.DataFrame:
     return frame.assign(ms=10 + frame["new"] + frame["context"] / 100)
 
 
+def write_replays(folder: Path, measurements: list) -> None:
+    peers = [one for one in measurements if one.job["experiment"] == "peers"]
+    here = latencies(latency_frame())
+    (folder / "projection.json").write_text(json.dumps(projection()))
+    for kind, frame in (("replays", replays(peers, here, projection())), ("bounds", bounds(peers, here))):
+        (folder / kind).mkdir()
+        frame.to_csv(folder / kind / "peers.csv", index=False)
+
+
 @pytest.fixture(scope="module")
 def results(tmp_path_factory) -> Path:
     """A folder like results/RUN, from synthetic measurements of all experiments."""
@@ -84,6 +95,7 @@ def results(tmp_path_factory) -> Path:
     (folder / "tuned.json").write_text(json.dumps(TUNED))
     (folder / "tree.json").write_text(json.dumps(TREE))
     latency_frame().to_csv(folder / "latency.csv", index=False)
+    write_replays(folder, measurements)
     frames = {path.stem: pd.read_csv(path) for path in (folder / "requests").glob("*.csv")}
     ledger = judge(
         load_claims(ROOT / "config/claims.yaml"), frames, {"memory": memory_frame(config)}, describe_run(config)
@@ -102,6 +114,9 @@ def rendered(folder: Path, home: Path, config: dict | None = None) -> str:
         "claims": folder / "claims.csv",
         "requests": folder / "requests/main.csv",
         "peers": folder / "requests/peers.csv",
+        "replays": folder / "replays/peers.csv",
+        "bounds": folder / "bounds/peers.csv",
+        "projection": folder / "projection.json",
         "published": sorted((ROOT / "results/published").glob("*.csv")),
     }
     folders = {"tables": folder / "tables", "figures": folder / "figures"}
@@ -145,7 +160,7 @@ def test_the_paper_reports_the_audit(results, tmp_path):
 
 def test_no_measured_number_is_typed_into_the_templates():
     """Outside of macros, templates with outcomes contain no number but 95 % intervals and formats."""
-    for name in ("abstract", "results", "ablations", "scaling", "peers", "claims", "threats"):
+    for name in ("abstract", "results", "ablations", "scaling", "peers", "projection", "claims", "threats"):
         text = (ROOT / f"paper/{name}.tex.j2").read_text()
         text = re.sub(r"\\VAR\{[^}]*\}|\\BLOCK\{[^}]*\}|^%%.*$", "", text, flags=re.M)
         text = re.sub(r"\\(ref|label|cite[pt]?|begin|includegraphics)(\[[^]]*\])?\{[^}]*\}(\{[^}]*\})?", "", text)
@@ -195,7 +210,8 @@ def make_tables_and_figures(results: Path) -> None:
                 for file in re.findall(r'"([^"]+)"', files)
             ]
             outputs = [part for ending in endings for part in (f"--{ending}", results / kind / f"{name}.{ending}")]
-            names = labels(config, name if name in config["experiments"] else "main")
+            source = next((stem for stem in re.findall(r"(\w+)\.csv", files) if stem in config["experiments"]), "main")
+            names = labels(config, source)
             command = [sys.executable, ROOT / f"scripts/{kind}/{name}.py", "--labels", json.dumps(names)]
             command += ["--input", *inputs, *outputs]
             subprocess.run(command, cwd=ROOT, check=True)

@@ -21,7 +21,7 @@ CASES = {
     "dynatree": {"engine": "dynatree", "method": "dynatree", "options": {"node_budget": 8}},
 }
 GROUPS = {"all": {"new_tokens": 12, "prompt_tokens": None, "cases": CASES}}
-JOB = {"dtype": "float32", "backend": "stock", "repetitions": 2, "warmup": 1, "groups": GROUPS}
+JOB = {"dtype": "float32", "backend": "stock", "repetitions": 2, "warmup": 1, "traces": False, "groups": GROUPS}
 
 
 @pytest.fixture(scope="module")

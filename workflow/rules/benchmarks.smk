@@ -100,6 +100,41 @@ rule measure_latency:
         " --output {output:q} --threads {threads} {params.alone:q} >{log:q} 2>&1"
 
 
+# Requests of the policy that decides by times of passes, decoded by those of other machines; no timing of this one.
+rule project:
+    input:
+        **MODELS,
+        prompts=expand(
+            f"results/{RUN}/prompts/{{dataset}}.json",
+            dataset=config["experiments"][TRACED]["datasets"],
+        ),
+        machines=MACHINES,
+        measured=measured_elsewhere(),
+    output:
+        f"results/{RUN}/projection.json",
+    log:
+        f"results/{RUN}/logs/project.log",
+    conda:
+        "../../envs/conda.yaml"
+    threads: config["threads"]
+    resources:
+        slots=SLOTS,
+        gpu=1 if config["device"] != "cpu" else 0,
+        mem_mb=4000,
+    params:
+        jobs=literal(deciding_jobs(config)),
+        names=config["projection"]["machines"],
+        where=arguments(config, "device", "dtype", "backend"),
+        target=subpath(input.target, parent=True),
+        draft=subpath(input.draft, parent=True),
+        code=code_hash("scripts/project.py"),
+        libraries=libraries("scripts/project.py"),
+    shell:
+        "python scripts/project.py --jobs {params.jobs:q} --machines {input.machines:q} --names {params.names:q}"
+        " {params.where:q} --target {params.target:q} --draft {params.draft:q} --prompts {input.prompts:q}"
+        " --output {output:q} --threads {threads} >{log:q} 2>&1"
+
+
 # A real drafted tree for the paper.
 rule draft_tree:
     input:

@@ -6,9 +6,13 @@ from pathlib import Path
 sys.path.insert(0, workflow.basedir)
 
 from dynatree.analysis.references import check_published, load_claims
+from dynatree.accelerators import FILE as MACHINES
+from dynatree.accelerators import load_machines
 from dynatree.configuration import check
 from dynatree.errors import DynatreeError
 from dynatree.experiments import (
+    TRACED,
+    deciding_jobs,
     jobs,
     labels,
     memory_cases,
@@ -100,6 +104,12 @@ def prompt_settings(wildcards):
 
 def job_settings(wildcards):
     return json.dumps(without_labels(JOBS[wildcards.job]))
+
+
+def measured_elsewhere():
+    """Files with times of passes that were measured on machines that the run is projected to."""
+    machines, _ = load_machines(Path(MACHINES), config["projection"]["machines"])
+    return [machine["latency"] for machine in machines.values() if "latency" in machine]
 
 
 def labels_of(sources):

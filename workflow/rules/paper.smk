@@ -17,6 +17,9 @@ rule render_paper:
         claims=f"results/{RUN}/claims.csv",
         requests=f"results/{RUN}/requests/main.csv",
         peers=f"results/{RUN}/requests/peers.csv",
+        replays=f"results/{RUN}/replays/{TRACED}.csv",
+        bounds=f"results/{RUN}/bounds/{TRACED}.csv",
+        projection=f"results/{RUN}/projection.json",
         published=PUBLISHED,
         included=INCLUDED,
     output:
@@ -39,6 +42,7 @@ rule render_paper:
                     "prompts",
                     "protocol",
                     "experiments",
+                    "projection",
                     "methods",
                 )
             }
@@ -48,7 +52,8 @@ rule render_paper:
         libraries=libraries("scripts/render_paper.py"),
     shell:
         "python scripts/render_paper.py --config {params.config:q} --summaries {input.summaries:q} --facts {input.facts:q}"
-        " --tuned {input.tuned:q} --claims {input.claims:q} --requests {input.requests:q} --peers {input.peers:q} --published {input.published:q}"
+        " --tuned {input.tuned:q} --claims {input.claims:q} --requests {input.requests:q} --peers {input.peers:q}"
+        " --replays {input.replays:q} --bounds {input.bounds:q} --projection {input.projection:q} --published {input.published:q}"
         " {params.folders:q} --output {output:q} >{log:q} 2>&1"
 
 

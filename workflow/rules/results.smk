@@ -3,6 +3,9 @@ TABLES = {
     "main": ["summary/main.csv"],
     "comparisons": ["requests/main.csv"],
     "peers": ["requests/peers.csv"],
+    "bound": ["bounds/peers.csv"],
+    "validation": ["replays/peers.csv"],
+    "projection": ["replays/peers.csv", "projection.json"],
     "forwards": ["latency.csv"],
     "latency": ["summary/main.csv"],
     "efficiency": ["summary/main.csv"],
@@ -24,6 +27,7 @@ FIGURES = {
     "main": ["summary/main.csv"],
     "prompts": ["requests/main.csv"],
     "peers": ["requests/peers.csv"],
+    "projection": ["replays/peers.csv", "projection.json"],
     "forwards": ["latency.csv"],
     "latency": ["summary/main.csv"],
     "efficiency": ["summary/main.csv"],
@@ -59,6 +63,27 @@ rule summarise:
     shell:
         "python scripts/summarise.py --records {input:q} {params.formats:q} --requests {output.requests:q}"
         " --summary {output.summary:q} >{log:q} 2>&1"
+
+
+# The requests of `peers` under the times of passes here and elsewhere, and the bound of the best tree sizes.
+rule replay:
+    input:
+        records=records_of(TRACED),
+        latency=f"results/{RUN}/latency.csv",
+        projection=f"results/{RUN}/projection.json",
+    output:
+        replays=f"results/{RUN}/replays/{TRACED}.csv",
+        bounds=f"results/{RUN}/bounds/{TRACED}.csv",
+    log:
+        f"results/{RUN}/logs/replay.log",
+    conda:
+        "../../envs/conda.yaml"
+    params:
+        code=code_hash("scripts/replay.py"),
+        libraries=libraries("scripts/replay.py"),
+    shell:
+        "python scripts/replay.py --records {input.records:q} --latency {input.latency:q} --projection {input.projection:q}"
+        " --replays {output.replays:q} --bounds {output.bounds:q} >{log:q} 2>&1"
 
 
 rule summarise_memory:

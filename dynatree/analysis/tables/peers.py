@@ -15,6 +15,7 @@ OTHERS = (
     Column("over", "", 2, bounded=True),
     Column("tokens_per_round", "Tok.", 2, "/round"),
     Column("overhead_share", "Other", 3, "share"),
+    Column("calibration_error", "Calibration", 3, "error"),
 )
 
 
