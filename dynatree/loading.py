@@ -9,8 +9,10 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from dynatree.errors import DynatreeError
+from dynatree.integers import DRAFT_WEIGHTS, has_integers, in_integers, integer_layer
+from dynatree.layers import faster
 from dynatree.models import ModelPair
-from dynatree.packing import BACKENDS, faster_packed, pack, packable
+from dynatree.packing import BACKENDS, faster_packed, pack, packable, packed_layer
 from dynatree.quantization import quantise
 from dynatree.static import compile_pair
 from dynatree.trimming import TrimmedHead, trim_vocabulary
@@ -25,6 +27,7 @@ def load_pair(
     dtype: str = "auto",
     draft_tokens: list[int] | None = None,
     backend: str = "stock",
+    draft_weights: str = "same",
     compile: bool = False,
 ) -> ModelPair:
     """Load a target, its tokenizer and, if named, its draft.
@@ -38,16 +41,24 @@ def load_pair(
         draft_tokens: trim the draft's output vocabulary to these token ids.
         backend: "stock" for the layers of torch; "packed" for weights packed by :func:`dynatree.packing.pack`, in
             float32 on the CPU; "auto" for whichever a short measurement of each model finds faster.
-        compile: passes of static shapes through :func:`torch.compile`, see :func:`dynatree.compile_pair`; with stock
-            layers only.
+        draft_weights: "same" for a draft whose layers are those of the backend; "int8" for one that multiplies in
+            integers, see :mod:`dynatree.integers`, which changes proposals but never the output; "auto" for whichever
+            a short measurement finds faster.
+        compile: passes of static shapes through :func:`torch.compile`, see :func:`dynatree.compile_pair`; with the
+            layers of torch only.
 
     Raises:
         DynatreeError: a model cannot be loaded, or the two do not fit; the message says what to do.
     """
     if backend not in BACKENDS:
         raise DynatreeError(f"backend must be one of {', '.join(BACKENDS)}, not {backend!r}")
-    if compile and backend != "stock":
-        raise DynatreeError(f"compile=True needs backend='stock', not {backend!r}: packed weights cannot be compiled")
+    if draft_weights not in DRAFT_WEIGHTS:
+        raise DynatreeError(f"draft_weights must be one of {', '.join(DRAFT_WEIGHTS)}, not {draft_weights!r}")
+    if compile and (backend, draft_weights) != ("stock", "same"):
+        raise DynatreeError(
+            f"compile=True needs backend='stock' and draft_weights='same', not {backend!r} and {draft_weights!r}: "
+            "other layers cannot be compiled"
+        )
     place = _device(device)
     number_format = _number_format(dtype, place)
     target_model = load_model(target, "target", place, number_format)
@@ -60,11 +71,25 @@ def load_pair(
         check_tokenizers(tokenizer, target, draft)
         if draft_tokens is not None:
             trim_vocabulary(draft_model, draft_tokens)
-    for model in filter(None, (target_model, draft_model)):
-        if backend == "packed" or (backend == "auto" and packable(model) and faster_packed(model)):
-            pack(model)
+    if _wants_packing(target_model, backend):
+        pack(target_model)
+    if draft_model is not None:
+        _lay_out_draft(draft_model, _wants_packing(draft_model, backend), draft_weights)
     pair = ModelPair(target_model, draft_model, tokenizer)
     return compile_pair(pair) if compile else pair
+
+
+def _wants_packing(model: PreTrainedModel, backend: str) -> bool:
+    return backend == "packed" or (backend == "auto" and packable(model) and faster_packed(model))
+
+
+def _lay_out_draft(draft: PreTrainedModel, packed: bool, weights: str) -> None:
+    """Give a draft int8 layers where they are asked for, or faster and left to choice; else those of the backend."""
+    usual = packed_layer if packed else lambda layer: layer
+    if weights == "int8" or (weights == "auto" and has_integers(draft) and faster(draft, integer_layer, than=usual)):
+        in_integers(draft)
+    elif packed:
+        pack(draft)
 
 
 def load_model(name: str | Path, role: str, device: torch.device, dtype: torch.dtype) -> PreTrainedModel:

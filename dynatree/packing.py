@@ -4,19 +4,15 @@ A pass over a tree multiplies a few rows by wide weights. oneDNN does that faste
 which are made here ahead of time, than the stock layer, which finds them as they are in every pass.
 """
 
-import statistics
-import time
-
 import torch
 from torch import nn
 from transformers import PreTrainedModel
 
 from dynatree.errors import DynatreeError
+from dynatree.layers import faster, replace_layers
 from dynatree.trimming import TrimmedHead
 
 BACKENDS = ("stock", "packed", "auto")
-TRIED_ROWS = (1, 4, 8)  # new tokens by which "auto" compares
-TRIED_TIMES = 5
 
 
 class PackedLinear(nn.Module):
@@ -27,6 +23,7 @@ class PackedLinear(nn.Module):
         self.in_features, self.out_features = linear.in_features, linear.out_features
         self.bias = linear.bias
         self._packed = _pack(linear.weight)
+        self.unlisted_bytes = _bytes(self._packed)
 
     def forward(self, hidden: torch.Tensor) -> torch.Tensor:
         # hidden: [..., in]
@@ -39,9 +36,15 @@ class PackedTrimmedHead(TrimmedHead):
     def __init__(self, head: TrimmedHead):
         super().__init__(head.weight.new_empty(0), head.token_map, head.vocabulary)
         self._packed = _pack(head.weight)
+        self.unlisted_bytes = _bytes(self._packed)
 
     def trimmed(self, hidden: torch.Tensor) -> torch.Tensor:
         return _multiply(hidden, self._packed, None)
+
+
+def packed_layer(layer: nn.Module) -> nn.Module:
+    """A packed layer in place of a linear one or a trimmed head."""
+    return PackedTrimmedHead(layer) if isinstance(layer, TrimmedHead) else PackedLinear(layer)
 
 
 def pack(model: PreTrainedModel) -> PreTrainedModel:
@@ -57,15 +60,7 @@ def pack(model: PreTrainedModel) -> PreTrainedModel:
             f"backend 'packed' needs float32 on a CPU and a torch with oneDNN, not {model.dtype} on {model.device}; "
             "choose backend='stock'"
         )
-    for name, layer in _layers(model).items():
-        _put(model, name, _packed_layer(layer))
-    return model
-
-
-def packed_bytes(model: PreTrainedModel) -> int:
-    """Bytes of a model's packed weights, which no state dict lists."""
-    packed = (one._packed for one in model.modules() if isinstance(one, PackedLinear | PackedTrimmedHead))
-    return sum(weight.numel() * weight.element_size() for weight in packed)
+    return replace_layers(model, packed_layer)
 
 
 def is_packed(model: PreTrainedModel) -> bool:
@@ -78,43 +73,18 @@ def packable(model: PreTrainedModel) -> bool:
     return model.device.type == "cpu" and model.dtype == torch.float32 and torch.backends.mkldnn.is_available()
 
 
-@torch.inference_mode()
 def faster_packed(model: PreTrainedModel) -> bool:
-    """Whether one layer of each shape in the model is faster packed, by the medians of interleaved products."""
-    shapes = {(layer.weight.shape, layer.bias is None): layer for layer in _layers(model).values()}
-    times: dict[str, list[float]] = {"stock": [], "packed": []}
-    for layer in shapes.values():
-        packed = _packed_layer(layer)
-        for rows in TRIED_ROWS:
-            hidden = torch.randn(rows, layer.weight.shape[1])
-            for name, module in (("stock", layer), ("packed", packed)):
-                project = module.trimmed if isinstance(module, TrimmedHead) else module
-                times[name].append(statistics.median(_time(project, hidden) for _ in range(TRIED_TIMES)))
-    return sum(times["packed"]) < sum(times["stock"])
-
-
-def _time(project, hidden: torch.Tensor) -> float:
-    start = time.perf_counter()
-    project(hidden)
-    return time.perf_counter() - start
-
-
-def _layers(model: PreTrainedModel) -> dict[str, nn.Module]:
-    return {name: one for name, one in model.named_modules() if type(one) in (nn.Linear, TrimmedHead)}
-
-
-def _packed_layer(layer: nn.Module) -> nn.Module:
-    return PackedTrimmedHead(layer) if isinstance(layer, TrimmedHead) else PackedLinear(layer)
-
-
-def _put(model: PreTrainedModel, name: str, layer: nn.Module) -> None:
-    parent, _, child = name.rpartition(".")
-    setattr(model.get_submodule(parent), child, layer)
+    """Whether the layers of a model are faster packed, by a short measurement."""
+    return faster(model, packed_layer, than=lambda layer: layer)
 
 
 def _pack(weight: torch.Tensor) -> torch.Tensor:
     # weight: [out, in]
     return torch.ops.mkldnn._reorder_linear_weight(weight.detach(), None)
+
+
+def _bytes(packed: torch.Tensor) -> int:
+    return packed.numel() * packed.element_size()
 
 
 def _multiply(hidden: torch.Tensor, packed: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:

@@ -9,8 +9,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from dynatree.benchmark.protocol import run_case
+from dynatree.layers import unlisted_bytes
 from dynatree.models import ModelPair, head_rows
-from dynatree.packing import packed_bytes
 
 MIB = 2**20
 
@@ -126,7 +126,7 @@ def _weights(pair: ModelPair) -> dict[str, int]:
     seen, sizes = set(), {}
     for role, model in (("target", pair.target), ("draft", pair.draft)):
         storages = {_storage(tensor): tensor.untyped_storage().nbytes() for tensor in model.state_dict().values()}
-        sizes[role] = sum(size for key, size in storages.items() if key not in seen) + packed_bytes(model)
+        sizes[role] = sum(size for key, size in storages.items() if key not in seen) + unlisted_bytes(model)
         seen |= set(storages)
     return sizes
 
