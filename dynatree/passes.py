@@ -31,8 +31,14 @@ class Latency:
 
     def __call__(self, new: int, context: int) -> float:
         """Seconds of a pass over ``new`` tokens after ``context`` cached ones; linear between what was measured."""
+        return self.of((new,), context)[0]
+
+    def of(self, widths: Iterable[int], context: int) -> list[float]:
+        """Seconds of passes over so many new tokens each, see :meth:`__call__`."""
         low, high, share = _between(self.contexts, context)
-        return self.drift * ((1 - share) * self._at(low, new) + share * self._at(high, new))
+        measured = zip(self.seconds[low], self.seconds[high], self.correction, strict=True)
+        row = [self.drift * factor * ((1 - share) * left + share * right) for left, right, factor in measured]
+        return [self._at(row, new) for new in widths]
 
     def observe(self, new: int, context: int, seconds: float) -> None:
         """Take in a pass that took ``seconds``. A pass several times as long as expected is a disturbance."""
@@ -43,8 +49,7 @@ class Latency:
             self.correction[index] *= 1 + (1 - WIDTH_MEMORY) * weight * (ratio - 1)
         self.drift *= 1 + (1 - MEMORY) * (ratio - 1)
 
-    def _at(self, row: int, new: int) -> float:
-        seconds = [value * factor for value, factor in zip(self.seconds[row], self.correction, strict=True)]
+    def _at(self, seconds: list[float], new: int) -> float:
         last = len(self.widths) - 1
         if new > self.widths[last] > 1:
             return seconds[last] * new / self.widths[last]

@@ -29,8 +29,7 @@ class TokenTree:
         self.depths = [0]
         self.log_probs = [0.0]
         self._children: dict[tuple[int, int], int] = {}
-        self._ancestors = torch.zeros(node_budget + 1, node_budget + 1, dtype=torch.bool)
-        self._ancestors[0, 0] = True
+        self._paths = [[0]]  # for each node the nodes from the root to it, itself included
 
     def __len__(self) -> int:
         return len(self.parents)
@@ -48,7 +47,16 @@ class TokenTree:
     @property
     def ancestors(self) -> torch.Tensor:
         """Boolean [nodes, nodes]: row ``i`` marks the nodes on the path from the root to ``i``, ``i`` included."""
-        return self._ancestors[: len(self), : len(self)]
+        return self.visible(range(len(self)), range(len(self)))
+
+    def visible(self, nodes: Sequence[int], seen: Sequence[int]) -> torch.Tensor:
+        """Boolean [nodes, seen]: whether each of ``seen`` is on the path from the root to each of ``nodes``."""
+        place = {node: column for column, node in enumerate(seen)}
+        rows = [row for row, node in enumerate(nodes) for other in self._paths[node] if other in place]
+        columns = [place[other] for node in nodes for other in self._paths[node] if other in place]
+        mask = torch.zeros(len(nodes), len(seen), dtype=torch.bool)
+        mask[rows, columns] = True
+        return mask
 
     def add_level(self, parents: Sequence[int], tokens: Sequence[int], log_probs: Sequence[float]) -> list[int]:
         """Add one node for each entry, all children of the deepest level.
@@ -78,8 +86,7 @@ class TokenTree:
             raise ValueError(f"{len(added)} nodes do not fit into a tree with room for {self.room}")
         if any(self.depths[parent] != self.depth for parent in parents):
             raise ValueError("children can only be added to the deepest level")
-        self._ancestors[first : first + len(added)] = self._ancestors[list(parents)]
-        self._ancestors[added, added] = True
+        self._paths += [[*self._paths[parent], node] for parent, node in zip(parents, added, strict=True)]
         depth = self.depth + 1
         self.parents += parents
         self.depths += [depth] * len(added)

@@ -87,8 +87,9 @@ class MergedDrafter(Drafter):
         if self.draft_model:
             self.draft_model.begin(root)
         depth = min(most_depth, policy.max_depth)
-        rate = policy.rate(self._verifying(0))
-        costs = [rate * self._verifying(n) for n in range(policy.node_budget + 1)]
+        verifying = self.target_latency.of([self.batch * (n + 1) for n in range(policy.node_budget + 1)], self.length)
+        rate = policy.rate(verifying[0])
+        costs = [rate * seconds for seconds in verifying]
         rate *= self.batch
         self.pool = self._grow(root, depth, stop_tokens, costs)
         chosen, free_worth = self._choose(costs)
@@ -125,7 +126,7 @@ class MergedDrafter(Drafter):
     def close_round(self, nodes: int, emitted: int, verify_seconds: float) -> None:
         if self.batch == 1:
             self.target_latency.observe(nodes + 1, self.length, verify_seconds)
-        passes = (self.batch * self.drafting + verify_seconds) / self._verifying(0)
+        passes = (self.batch * self.drafting + verify_seconds) / self._plain()
         self.policy.observe_round(emitted, self.clock() - self.round_began, passes)
 
     def _model_pays(self, rate: float, left: int) -> bool:
@@ -198,11 +199,11 @@ class MergedDrafter(Drafter):
 
     def _affords(self, seconds: float) -> bool:
         """Whether another pass of the draft model may bring nothing."""
-        return self.policy.affords(self.batch * (self.drafting + seconds) / self._verifying(0))
+        return self.policy.affords(self.batch * (self.drafting + seconds) / self._plain())
 
-    def _verifying(self, nodes: int) -> float:
-        """Seconds of a pass over trees of so many nodes below the root."""
-        return self.target_latency(self.batch * (nodes + 1), self.length)
+    def _plain(self) -> float:
+        """Seconds of a pass of the target over the roots alone."""
+        return self.target_latency(self.batch, self.length)
 
     def _draft(self, tree: TokenTree, nodes: list[int], proposals: dict[int, list[Proposal]]) -> None:
         start = self.clock()

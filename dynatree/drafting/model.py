@@ -71,7 +71,7 @@ class ModelDrafter(Drafter):
             return self.model.perturb(logits, positions[-1:])
         seen = [*self.rows, *nodes]
         position = self.rows[0] + tree.depths[nodes[0]]
-        visible = tree.ancestors[nodes][:, seen]  # [len(nodes), rows since the root]
+        visible = tree.visible(nodes, seen)  # [len(nodes), rows since the root]
         for node in nodes:
             self.rows[node] = self.rows[0] + len(self.rows)
         positions = [position] * len(nodes)
