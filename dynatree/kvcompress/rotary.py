@@ -39,7 +39,7 @@ def rotate_keys(keys: torch.Tensor, shift: torch.Tensor, frequencies: torch.Tens
         frequencies: see :func:`rotary_frequencies`.
     """
     half = len(frequencies)
-    angles = shift[..., None].float() * frequencies.float()  # [..., length, half]
+    angles = shift[..., None].float() * frequencies.to(shift.device, torch.float32)  # [..., length, half]
     cos, sin = angles.cos(), angles.sin()
     left, right = keys[..., :half].float(), keys[..., half : 2 * half].float()
     turned = torch.cat((left * cos - right * sin, right * cos + left * sin), dim=-1).to(keys.dtype)
