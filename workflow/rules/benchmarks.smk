@@ -122,7 +122,10 @@ rule analyse_heads:
         mem_mb=4000,
     params:
         settings=literal(
-            {key: config["heads"][key] for key in ("tokens", "sinks", "local", "recent")}
+            {
+                key: config["heads"][key]
+                for key in ("tokens", "sinks", "local", "recent")
+            }
         ),
         where=arguments(config, "device", "dtype"),
         target=subpath(input.target, parent=True),
