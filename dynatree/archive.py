@@ -29,6 +29,8 @@ RAW = (
     "results/{run}/prompts/*",
     "results/{run}/tree.json",
     "results/{run}/latency.csv",
+    "results/{run}/heads.json",
+    "results/{run}/heads.csv",
 )
 ARTEFACTS = (
     "results/{run}/requests/*",

@@ -40,6 +40,7 @@ def check(config: dict) -> None:
         _check_dataset(key, dataset)
     for key, method in config["methods"].items():
         _check_case(f"methods/{key}", method)
+    _check_heads(config)
     for name, experiment in config["experiments"].items():
         _check_references(name, experiment, config)
     _check_grids(config)
@@ -68,11 +69,25 @@ def _check_dataset(key: str, dataset: dict) -> None:
         raise DynatreeError(f"config: prompts/{key} needs mode (published or tokens) and length")
 
 
-def _check_references(name: str, experiment: dict, config: dict) -> None:
-    for dataset in experiment["datasets"]:
+def _check_heads(config: dict) -> None:
+    heads = config["heads"]
+    _check_datasets("heads", heads["datasets"], config)
+    if heads["local"] >= heads["recent"]:
+        raise DynatreeError("config: heads/recent must exceed heads/local")
+    if heads["sinks"] + heads["local"] >= heads["tokens"]:
+        raise DynatreeError("config: heads/tokens must exceed heads/sinks and heads/local together")
+
+
+def _check_datasets(place: str, datasets: list[str], config: dict) -> None:
+    for dataset in datasets:
         if dataset not in config["prompts"]:
             known = ", ".join(config["prompts"])
-            raise DynatreeError(f"config: experiments/{name}/datasets names {dataset!r}; known are {known}")
+            raise DynatreeError(f"config: {place}/datasets names {dataset!r}; known are {known}")
+
+
+def _check_references(name: str, experiment: dict, config: dict) -> None:
+    _check_datasets(f"experiments/{name}", experiment["datasets"], config)
+    for dataset in experiment["datasets"]:
         _check_counts(name, experiment, dataset, config["prompts"][dataset])
     for method in experiment.get("methods", []):
         if method not in config["methods"]:

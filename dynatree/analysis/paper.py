@@ -10,9 +10,11 @@ that starts with ``%%`` is a statement too. They see
 * ``tuned``: "chain" and "tree" -> the options chosen by the sweep,
 * ``claims``: rows of the ledger of claims,
 * ``published``: data set -> method -> metric -> value of the original paper's main tables,
+* ``published_heads``: metric -> value of the original's classification of heads,
 * ``logged``: file of its other numbers -> rows,
 * ``peers``: new tokens -> case -> row of the table of all lossless methods, over all data sets,
 * ``assisted_cases``: those of its cases that are Hugging Face's assisted generation,
+* ``heads``: what is known of the target's attention heads, see :func:`dynatree.analysis.heads.head_facts`,
 * ``compare(dataset, case, other, quantity)``: a paired comparison within the main experiment,
 * ``table(name)`` and ``figure(name)``: paths for LaTeX.
 
@@ -27,6 +29,7 @@ from types import SimpleNamespace
 import jinja2
 import pandas as pd
 
+from dynatree.analysis.heads import head_facts
 from dynatree.analysis.labels import with_labels
 from dynatree.analysis.latex import escape
 from dynatree.analysis.statistics import Comparison, compare
@@ -45,7 +48,7 @@ def render(config: dict, inputs: dict[str, Path | list[Path]], folders: dict[str
     Args:
         config: the configuration of the run.
         inputs: "summaries", a CSV per experiment; "facts" and "tuned", JSON; "claims", CSV; "requests" of the main
-            comparison and of "peers", CSV; "published", CSVs with the original's numbers.
+            comparison and of "peers", CSV; "heads", JSON; "published", CSVs with the original's numbers.
         folders: "tables" and "figures", from which LaTeX includes files.
         home: folder in which LaTeX runs.
 
@@ -68,9 +71,11 @@ def render(config: dict, inputs: dict[str, Path | list[Path]], folders: dict[str
         "datasets": _by_dataset(results["main"]),
         "claims": _rows(pd.read_csv(inputs["claims"])),
         "published": _published(published.pop("main")),
+        "published_heads": dict(published.pop("heads")[["metric", "value"]].itertuples(index=False, name=None)),
         "logged": {name: _rows(frame) for name, frame in published.items()},
         "peers": _peers(peers_frame(peers)),
         "assisted_cases": set(assisted),
+        "heads": head_facts(json.loads(inputs["heads"].read_text())),
         "compare": lambda dataset, *what: compare(requests[requests["dataset"] == dataset], *what),
         "table": lambda name: f"{relative['tables']}/{name}.tex",
         "figure": lambda name: f"{relative['figures']}/{name}.pdf",

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from frames import head_content, head_frame
 from synthetic import TUNED, configuration, measurement
 
 from dynatree import DynatreeError
@@ -84,6 +85,8 @@ def results(tmp_path_factory) -> Path:
     (folder / "tuned.json").write_text(json.dumps(TUNED))
     (folder / "tree.json").write_text(json.dumps(TREE))
     latency_frame().to_csv(folder / "latency.csv", index=False)
+    (folder / "heads.json").write_text(json.dumps(head_content()))
+    head_frame().to_csv(folder / "heads.csv", index=False)
     frames = {path.stem: pd.read_csv(path) for path in (folder / "requests").glob("*.csv")}
     ledger = judge(
         load_claims(ROOT / "config/claims.yaml"), frames, {"memory": memory_frame(config)}, describe_run(config)
@@ -102,6 +105,7 @@ def rendered(folder: Path, home: Path, config: dict | None = None) -> str:
         "claims": folder / "claims.csv",
         "requests": folder / "requests/main.csv",
         "peers": folder / "requests/peers.csv",
+        "heads": folder / "heads.json",
         "published": sorted((ROOT / "results/published").glob("*.csv")),
     }
     folders = {"tables": folder / "tables", "figures": folder / "figures"}
@@ -143,9 +147,17 @@ def test_the_paper_reports_the_audit(results, tmp_path):
     assert "is 0.030 logits" in text
 
 
+def test_the_originals_heads_are_shown_only_beside_those_of_its_model(results, tmp_path):
+    config = configuration()
+    assert "the original reports" not in rendered(results, tmp_path, config).partition("Where heads look")[2]
+    config["models"]["target"]["source"] = {"kind": "hub", "repository": "EleutherAI/pythia-2.8b"}
+    text = " ".join(rendered(results, tmp_path, config).split())
+    assert "the original reports 1024 heads: 813 whose attention goes to sinks (this run: 6), 9 local (6)" in text
+
+
 def test_no_measured_number_is_typed_into_the_templates():
     """Outside of macros, templates with outcomes contain no number but 95 % intervals and formats."""
-    for name in ("abstract", "results", "ablations", "scaling", "peers", "claims", "threats"):
+    for name in ("abstract", "results", "ablations", "scaling", "peers", "heads", "claims", "threats"):
         text = (ROOT / f"paper/{name}.tex.j2").read_text()
         text = re.sub(r"\\VAR\{[^}]*\}|\\BLOCK\{[^}]*\}|^%%.*$", "", text, flags=re.M)
         text = re.sub(r"\\(ref|label|cite[pt]?|begin|includegraphics)(\[[^]]*\])?\{[^}]*\}(\{[^}]*\})?", "", text)

@@ -10,6 +10,7 @@ rule archive:
             f"results/{RUN}/prompts/{{dataset}}.json", dataset=config["prompts"]
         ),
         tree=f"results/{RUN}/tree.json",
+        heads=f"results/{RUN}/heads.json",
         made=lambda wildcards: rules.all.input,
     output:
         f"results/{RUN}.tar.gz",

@@ -100,6 +100,42 @@ rule measure_latency:
         " --output {output:q} --threads {threads} {params.alone:q} >{log:q} 2>&1"
 
 
+# Where each attention head of the target looks.
+rule analyse_heads:
+    input:
+        target=MODELS["target"],
+        prompts=expand(
+            f"results/{RUN}/prompts/{{dataset}}.json",
+            dataset=config["heads"]["datasets"],
+        ),
+    output:
+        json=f"results/{RUN}/heads.json",
+        csv=f"results/{RUN}/heads.csv",
+    log:
+        f"results/{RUN}/logs/analyse_heads.log",
+    conda:
+        "../../envs/conda.yaml"
+    threads: config["threads"]
+    resources:
+        slots=SLOTS,
+        gpu=1 if config["device"] != "cpu" else 0,
+        mem_mb=4000,
+    params:
+        settings=literal(
+            {
+                key: config["heads"][key]
+                for key in ("tokens", "sinks", "local", "recent")
+            }
+        ),
+        where=arguments(config, "device", "dtype"),
+        target=subpath(input.target, parent=True),
+        code=code_hash("scripts/analyse_heads.py"),
+        libraries=libraries("scripts/analyse_heads.py"),
+    shell:
+        "python scripts/analyse_heads.py --settings {params.settings:q} {params.where:q} --target {params.target:q}"
+        " --prompts {input.prompts:q} --output {output.json:q} --csv {output.csv:q} --threads {threads} >{log:q} 2>&1"
+
+
 # A real drafted tree for the paper.
 rule draft_tree:
     input:

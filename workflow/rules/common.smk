@@ -51,6 +51,7 @@ SUBJECTS = {
     **dict.fromkeys(("paradigms", "round", "policy", "tree"), "Method"),
     **dict.fromkeys(("sweep", "ablation", "pruning", "sensitivity"), "Settings"),
     **dict.fromkeys(("length", "prompt_length", "formats"), "Scaling"),
+    **dict.fromkeys(("heads", "head_kinds"), "Attention heads"),
 }
 
 

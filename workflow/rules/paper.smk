@@ -17,6 +17,7 @@ rule render_paper:
         claims=f"results/{RUN}/claims.csv",
         requests=f"results/{RUN}/requests/main.csv",
         peers=f"results/{RUN}/requests/peers.csv",
+        heads=f"results/{RUN}/heads.json",
         published=PUBLISHED,
         included=INCLUDED,
     output:
@@ -48,7 +49,7 @@ rule render_paper:
         libraries=libraries("scripts/render_paper.py"),
     shell:
         "python scripts/render_paper.py --config {params.config:q} --summaries {input.summaries:q} --facts {input.facts:q}"
-        " --tuned {input.tuned:q} --claims {input.claims:q} --requests {input.requests:q} --peers {input.peers:q} --published {input.published:q}"
+        " --tuned {input.tuned:q} --claims {input.claims:q} --requests {input.requests:q} --peers {input.peers:q} --heads {input.heads:q} --published {input.published:q}"
         " {params.folders:q} --output {output:q} >{log:q} 2>&1"
 
 
