@@ -44,6 +44,7 @@ localrules:
     choose_settings,
     summarise,
     summarise_memory,
+    summarise_compression,
     collect_facts,
     table,
     figure,

@@ -31,6 +31,7 @@ RAW = (
     "results/{run}/latency.csv",
     "results/{run}/heads.json",
     "results/{run}/heads.csv",
+    "results/{run}/compression/*",
 )
 ARTEFACTS = (
     "results/{run}/requests/*",

@@ -2,11 +2,13 @@
 
 import weakref
 from collections import Counter
+from collections.abc import Callable
 from contextlib import contextmanager
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
+from transformers import PreTrainedModel
 
 from dynatree.benchmark.protocol import run_case
 from dynatree.models import ModelPair, head_rows
@@ -43,6 +45,17 @@ def measure_memory(pair: ModelPair, prompt: list[int], case: dict, new_tokens: i
     peak = sum(parts.values())
     parts |= {"peak_mib": peak, "largest_logits_mib": live.largest_logits}
     return {name: size / MIB for name, size in parts.items()}
+
+
+def peak_bytes(model: PreTrainedModel, work: Callable[[], object]) -> int:
+    """Most bytes that tensors made during ``work`` take at once, whatever is alive before not counted.
+
+    On CUDA the allocator's peak.
+    """
+    live = LiveTensors({head_rows(model)})
+    with _allocator(model.device) as allocator, live:
+        work()
+    return allocator.get("peak", live.peak)
 
 
 class LiveTensors(TorchDispatchMode):

@@ -43,7 +43,7 @@ def measure(pair: ModelPair, requests: list[Request], about: dict, journal: Jour
         settings = job["groups"][group]
         tokens = prompt["tokens"][: settings["prompt_tokens"]]
         conditions = {"time": now(), "load": load(), "clock": clock(pair.device)}
-        with _quiet(pair.device):
+        with quiet(pair.device):
             measured = run_case(pair, tokens, settings["cases"][case], settings["new_tokens"])
         record = Record(
             session=session,
@@ -112,7 +112,7 @@ def run_case(pair: ModelPair, prompt: list[int], case: dict, new_tokens: int) ->
 
 
 @contextmanager
-def _quiet(device: torch.device):
+def quiet(device: torch.device):
     """No garbage collection inside a timing, and no work of an earlier request."""
     gc.collect()
     gc.disable()

@@ -27,6 +27,7 @@ EXTRA = {
     "prompt_length": ["baselines", "limit"],
     "assisted": ["new_tokens"],
     "heads": [],
+    "compression": ["model", "protocol", "tokens", "rows"],
 }
 
 
@@ -72,6 +73,12 @@ SPEED = "metric == 'throughput'"
         ("prompt_length", f"baselines == 'untuned' and limit == 200 and method == 'linear' and {SPEED}", 92.0),
         ("heads", "metric == 'entropy_mean'", 1.842),
         ("heads", "metric == 'sink_above_fifth'", 885),
+        (
+            "compression",
+            "protocol == 'eviction' and tokens == 1999 and method == 'streaming_llm' and rows == 64",
+            10.531,
+        ),
+        ("compression", "protocol == 'norms' and method == 'fixed_size_l2' and rows == 512", 17.60),
         ("assisted", "dataset == 'PG-19' and method == 'hf_assisted'", 184.8),
     ],
 )

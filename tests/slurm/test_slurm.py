@@ -23,6 +23,7 @@ def test_the_complete_run_goes_through_slurm(complete):
         "measure_latency": 1,
         "draft_tree": 1,
         "analyse_heads": 1,
+        "measure_compression": 1,
     }
 
 

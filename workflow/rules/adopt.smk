@@ -7,7 +7,7 @@ rule adopt:
     log:
         f"results/{RUN}/logs/adopt/{{file}}.log",
     wildcard_constraints:
-        file=r"records/[^/]+|tree\.json|latency\.csv|heads\.(?:json|csv)",
+        file=r"(?:records|compression)/[^/]+|tree\.json|latency\.csv|heads\.(?:json|csv)",
     localrule: True
     conda:
         "../../envs/conda.yaml"

@@ -6,6 +6,10 @@ rule archive:
             f"results/{RUN}/records/memory-{{dataset}}.csv",
             dataset=config["experiments"]["memory"]["datasets"],
         ),
+        compression=expand(
+            f"results/{RUN}/compression/{{dataset}}.json",
+            dataset=config["compression"]["datasets"],
+        ),
         prompts=expand(
             f"results/{RUN}/prompts/{{dataset}}.json", dataset=config["prompts"]
         ),

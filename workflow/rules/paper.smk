@@ -18,6 +18,8 @@ rule render_paper:
         requests=f"results/{RUN}/requests/main.csv",
         peers=f"results/{RUN}/requests/peers.csv",
         heads=f"results/{RUN}/heads.json",
+        compression=f"results/{RUN}/summary/compression.csv",
+        passkey=f"results/{RUN}/summary/passkey.csv",
         published=PUBLISHED,
         included=INCLUDED,
     output:
@@ -39,6 +41,7 @@ rule render_paper:
                     "models",
                     "prompts",
                     "protocol",
+                    "compression",
                     "experiments",
                     "methods",
                 )
@@ -49,7 +52,8 @@ rule render_paper:
         libraries=libraries("scripts/render_paper.py"),
     shell:
         "python scripts/render_paper.py --config {params.config:q} --summaries {input.summaries:q} --facts {input.facts:q}"
-        " --tuned {input.tuned:q} --claims {input.claims:q} --requests {input.requests:q} --peers {input.peers:q} --heads {input.heads:q} --published {input.published:q}"
+        " --tuned {input.tuned:q} --claims {input.claims:q} --requests {input.requests:q} --peers {input.peers:q} --heads {input.heads:q}"
+        " --compression {input.compression:q} --passkey {input.passkey:q} --published {input.published:q}"
         " {params.folders:q} --output {output:q} >{log:q} 2>&1"
 
 
