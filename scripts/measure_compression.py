@@ -1,4 +1,4 @@
-"""Measure cache compression of the target on the texts of one data set: perplexity, memory, times, and hidden numbers."""
+"""Measure cache compression on the texts of one data set: perplexity, memory, times, and hidden numbers found."""
 
 import argparse
 import json

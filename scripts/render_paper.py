@@ -11,7 +11,19 @@ from dynatree.scripting import run
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("--config", type=json.loads, required=True, help="the configuration, as JSON")
-for name in ("facts", "tuned", "claims", "requests", "peers", "heads", "tables", "figures", "output"):
+for name in (
+    "facts",
+    "tuned",
+    "claims",
+    "requests",
+    "peers",
+    "heads",
+    "compression",
+    "passkey",
+    "tables",
+    "figures",
+    "output",
+):
     parser.add_argument(f"--{name}", type=Path, required=True)
 for name in ("summaries", "published"):
     parser.add_argument(f"--{name}", type=Path, nargs="+", required=True)
@@ -19,7 +31,18 @@ options = parser.parse_args()
 
 
 def main() -> None:
-    names = ("summaries", "facts", "tuned", "claims", "requests", "peers", "heads", "published")
+    names = (
+        "summaries",
+        "facts",
+        "tuned",
+        "claims",
+        "requests",
+        "peers",
+        "heads",
+        "compression",
+        "passkey",
+        "published",
+    )
     inputs = {name: getattr(options, name) for name in names}
     folders = {"tables": options.tables, "figures": options.figures}
     write_text(options.output, render(options.config, inputs, folders, options.output.parent))
@@ -31,6 +54,7 @@ run(
         *sorted(repository_path(TEMPLATES).glob("*.j2")),
         *options.summaries,
         *(options.facts, options.tuned, options.claims, options.requests, options.peers, options.heads),
+        *(options.compression, options.passkey),
         *options.published,
     ],
     writes=[options.output],

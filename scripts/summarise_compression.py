@@ -1,4 +1,4 @@
-"""Summarise measured cache compression: per text, per case with intervals, over the length of a text, and hidden numbers."""
+"""Summarise measured cache compression by text, by case, over the length of a text, and by hidden numbers found."""
 
 import argparse
 from pathlib import Path

@@ -15,6 +15,8 @@ that starts with ``%%`` is a statement too. They see
 * ``peers``: new tokens -> case -> row of the table of all lossless methods, over all data sets,
 * ``assisted_cases``: those of its cases that are Hugging Face's assisted generation,
 * ``heads``: what is known of the target's attention heads, see :func:`dynatree.analysis.heads.head_facts`,
+* ``compression``: rows of the summary of cache compression,
+* ``passkey``: rows of the summary of hidden numbers,
 * ``compare(dataset, case, other, quantity)``: a paired comparison within the main experiment,
 * ``table(name)`` and ``figure(name)``: paths for LaTeX.
 
@@ -22,6 +24,7 @@ Names that do not exist are errors. All text from outside passes through the ``t
 """
 
 import json
+import math
 import os
 from pathlib import Path
 from types import SimpleNamespace
@@ -35,6 +38,7 @@ from dynatree.analysis.latex import escape
 from dynatree.analysis.statistics import Comparison, compare
 from dynatree.analysis.tables.booktabs import number
 from dynatree.analysis.tables.peers import peers_frame
+from dynatree.compression import compression_labels
 from dynatree.errors import DynatreeError
 from dynatree.experiments import labels
 from dynatree.repository import repository_path
@@ -48,7 +52,8 @@ def render(config: dict, inputs: dict[str, Path | list[Path]], folders: dict[str
     Args:
         config: the configuration of the run.
         inputs: "summaries", a CSV per experiment; "facts" and "tuned", JSON; "claims", CSV; "requests" of the main
-            comparison and of "peers", CSV; "heads", JSON; "published", CSVs with the original's numbers.
+            comparison and of "peers", CSV; "heads", JSON; "compression" and "passkey", CSV; "published", CSVs with the
+            original's numbers.
         folders: "tables" and "figures", from which LaTeX includes files.
         home: folder in which LaTeX runs.
 
@@ -61,6 +66,9 @@ def render(config: dict, inputs: dict[str, Path | list[Path]], folders: dict[str
     requests = pd.read_csv(inputs["requests"])
     peers = with_labels(pd.read_csv(inputs["peers"]), labels(config, "peers"))
     assisted = peers.loc[(peers["engine"] == "huggingface") & (peers["method"] == "assisted"), "case"]
+    compression, passkey = (
+        _rows(with_labels(pd.read_csv(inputs[name]), compression_labels(config))) for name in ("compression", "passkey")
+    )
     published = {path.stem: pd.read_csv(path) for path in inputs["published"]}
     relative = {kind: os.path.relpath(folder, home.resolve()) for kind, folder in folders.items()}
     context = {
@@ -76,6 +84,8 @@ def render(config: dict, inputs: dict[str, Path | list[Path]], folders: dict[str
         "peers": _peers(peers_frame(peers)),
         "assisted_cases": set(assisted),
         "heads": head_facts(json.loads(inputs["heads"].read_text())),
+        "compression": compression,
+        "passkey": passkey,
         "compare": lambda dataset, *what: compare(requests[requests["dataset"] == dataset], *what),
         "table": lambda name: f"{relative['tables']}/{name}.tex",
         "figure": lambda name: f"{relative['figures']}/{name}.pdf",
@@ -109,6 +119,7 @@ def _environment() -> jinja2.Environment:
         "options": options,
         "parsed": json.loads,
     }
+    environment.tests["nan"] = math.isnan
     environment.globals |= {"verdict": verdict, "side": side, "ratio": ratio}
     return environment
 

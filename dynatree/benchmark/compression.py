@@ -52,7 +52,7 @@ def mean_rows(method: Method, tokens: int) -> int:
 def passes(
     model: PreTrainedModel, method: Method, tokens: list[int], chunk: int
 ) -> Iterator[tuple[torch.Tensor, CompressedCache]]:
-    """Read ``tokens`` in passes over ``chunk`` of them; yield the logits [n, vocabulary] of each and the cache after it."""
+    """Read ``tokens``, ``chunk`` a pass; yield the logits [n, vocabulary] of each pass and the cache after it."""
     ids = torch.tensor(tokens, device=model.device)
     cache = None
     with torch.inference_mode(), compress(model, method) as compression:

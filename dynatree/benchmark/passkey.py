@@ -1,7 +1,8 @@
 """A number hidden in filler text, and the model asked for it: a test whose answer is known.
 
-After Mohtashami and Jaggi, "Landmark Attention", NeurIPS 2023. The text is read in passes, compressed after each,
-before the question is seen, so a method cannot keep the number because it is asked for.
+After Mohtashami and Jaggi, "Random-Access Infinite Context Length for Transformers", NeurIPS 2023. The text is read
+in passes, compressed after each, before the question is seen, so a method cannot keep the number because it is asked
+for.
 """
 
 import random
