@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 
 from dynatree.analysis.statistics import geometric_mean, interval
+from dynatree.analysis.vocabulary import FULL_CACHE
 
-BASELINE = "none"
 MIB = 2**20
 
 
@@ -64,7 +64,7 @@ def summarise_compression(requests: pd.DataFrame) -> pd.DataFrame:
     """
     rows = []
     for _, of_dataset in requests.groupby("dataset", sort=False):
-        full = of_dataset[of_dataset["case"] == BASELINE]
+        full = of_dataset[of_dataset["case"] == FULL_CACHE]
         for _, part in of_dataset.groupby("case", sort=False):
             rows.append(_summary(part, full))
     return pd.DataFrame(rows)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 DATASETS = ("WikiText-2", "PG-19")
 BASELINE = "autoregressive"
+FULL_CACHE = "none"  # the case of cache compression that keeps everything
 METHODS = (
     BASELINE,
     "hf_generate",
@@ -30,7 +31,7 @@ CASES = {  # where cases are made from a grid, only those with a fixed key
     "prompt_length": METHODS,
     "formats": METHODS,
     "memory": METHODS,
-    "compression": ("none", "head_aware", "streaming_matched"),
+    "compression": (FULL_CACHE, "head_aware", "streaming_matched"),
 }
 COMMON = ("case", "group", "method", "engine", "dtype")  # columns that tell rows of every experiment apart
 FACTORS = {

@@ -14,8 +14,8 @@ import torch
 from tqdm import tqdm
 from transformers import PreTrainedModel
 
-from dynatree.benchmark.memory import peak_bytes
-from dynatree.benchmark.protocol import quiet
+from dynatree.benchmark.live import peak_bytes
+from dynatree.benchmark.timing import quiet
 from dynatree.errors import DynatreeError
 from dynatree.kvcompress.base import Method
 from dynatree.kvcompress.cache import CompressedCache

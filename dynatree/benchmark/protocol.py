@@ -1,10 +1,7 @@
 """The protocol: warm up, interleave all cases prompt by prompt, compare every output, keep raw records."""
 
-import gc
 import sys
-from contextlib import contextmanager
 
-import torch
 from tqdm import tqdm
 
 from dynatree.benchmark.audit import largest_gap
@@ -12,6 +9,7 @@ from dynatree.benchmark.environment import clock
 from dynatree.benchmark.planning import BASELINE, Request, prompt_hash
 from dynatree.benchmark.records import Journal, Record
 from dynatree.benchmark.references import reference
+from dynatree.benchmark.timing import quiet
 from dynatree.decoding import generate
 from dynatree.errors import DynatreeError
 from dynatree.machine import load, now
@@ -109,19 +107,6 @@ def run_case(pair: ModelPair, prompt: list[int], case: dict, new_tokens: int) ->
     out = generate(pair, prompt, case["method"], new_tokens, eos_token_id=None, **case["options"])
     names = ("rounds", "draft_forwards", "verified", "accepted", "drafted_depth", "seconds")
     return {"tokens": out.tokens} | {name: getattr(out.stats, name) for name in names}
-
-
-@contextmanager
-def quiet(device: torch.device):
-    """No garbage collection inside a timing, and no work of an earlier request."""
-    gc.collect()
-    gc.disable()
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    try:
-        yield
-    finally:
-        gc.enable()
 
 
 def _mismatch(record: Record, expected: list[int]) -> str:

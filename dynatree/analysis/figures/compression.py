@@ -5,9 +5,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
-from dynatree.analysis.compression import BASELINE
 from dynatree.analysis.figures.grids import bounds
 from dynatree.analysis.style import plt, series_styles
+from dynatree.analysis.vocabulary import FULL_CACHE
 
 
 def compression_figure(compression: pd.DataFrame) -> Figure:
@@ -16,12 +16,12 @@ def compression_figure(compression: pd.DataFrame) -> Figure:
     Methods with a budget are lines over it; the others are points at the mean number of rows that they hold in the end.
     """
     datasets = list(compression["dataset"].unique())
-    styles = series_styles(compression.loc[compression["case"] != BASELINE, "method"].unique())
+    styles = series_styles(compression.loc[compression["case"] != FULL_CACHE, "method"].unique())
     size = (7.2, 3.3)
     figure, panels = plt.subplots(1, len(datasets), figsize=size, squeeze=False, sharey=True, layout="constrained")
     for axes, dataset in zip(panels[0], datasets, strict=True):
         rows = compression[(compression["dataset"] == dataset) & compression["perplexity"].notna()]
-        _panel(axes, rows[rows["case"] != BASELINE], styles)
+        _panel(axes, rows[rows["case"] != FULL_CACHE], styles)
         axes.set_title(rows["dataset_label"].iloc[0], fontsize=9)
     panels[0][0].set_ylabel("perplexity over that of the full cache")
     handles, names = panels[0][0].get_legend_handles_labels()

@@ -4,9 +4,9 @@ import math
 
 import pandas as pd
 
-from dynatree.analysis.compression import BASELINE
 from dynatree.analysis.latex import escape
 from dynatree.analysis.tables.booktabs import booktabs, number
+from dynatree.analysis.vocabulary import FULL_CACHE
 
 AS_THERE = "_original"  # of series that keep what the original keeps, the first two layers whole
 NEAR = 0.01  # relative difference in tokens that still compares
@@ -32,8 +32,8 @@ def compression_published_table(compression: pd.DataFrame, published: pd.DataFra
     """
     theirs = published[published["metric"] == "perplexity"]
     ours = compression[compression["perplexity"].notna()]
-    full = theirs[theirs["method"] == BASELINE].set_index(["protocol", "tokens"])["value"]
-    rows = [_row(row, full, ours) for _, row in theirs[theirs["method"] != BASELINE].iterrows()]
+    full = theirs[theirs["method"] == FULL_CACHE].set_index(["protocol", "tokens"])["value"]
+    rows = [_row(row, full, ours) for _, row in theirs[theirs["method"] != FULL_CACHE].iterrows()]
     frame = pd.DataFrame(rows)
     groups = [
         (escape(f"{model}, {tokens} tokens, {PROTOCOLS[protocol]}"), [_line(row) for _, row in part.iterrows()])
