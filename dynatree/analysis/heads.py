@@ -15,10 +15,14 @@ def layer_parts(heads: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
     out."""
     thirds = np.array_split(np.sort(heads["layer"].unique()), len(PARTS))
     return [
-        (f"{part}, layers {layers[0]} to {layers[-1]}", heads[heads["layer"].isin(layers)])
+        (f"{part}, {_range(layers)}", heads[heads["layer"].isin(layers)])
         for part, layers in zip(PARTS, thirds, strict=True)
         if len(layers)
     ]
+
+
+def _range(layers: np.ndarray) -> str:
+    return f"layers {layers[0]} to {layers[-1]}" if len(layers) > 1 else f"layer {layers[0]}"
 
 
 def counts(heads: pd.DataFrame) -> dict[str, int]:

@@ -95,11 +95,13 @@ def measure_heads(
         chunk: queries read at a time; changes memory and time, not the result.
 
     Raises:
-        DynatreeError: the architecture is not supported, or the text is too short or too long.
+        DynatreeError: the architecture is not supported, the text is too short or too long, or ``chunk`` is below 1.
     """
     bands = bands or Bands()
     check_architecture(model, "model")
     _check_length(len(tokens), bands, model.config.max_position_embeddings)
+    if chunk < 1:
+        raise DynatreeError(f"chunk must be 1 or more, not {chunk}")
     config = model.config
     edges = bin_edges(len(tokens))
     sums = _Sums(config.num_hidden_layers, config.num_attention_heads, bands, edges)

@@ -87,6 +87,7 @@ def test_every_layer_is_in_one_part(layers, parts):
     found = layer_parts(head_frame(layers, 2))
     assert len(found) == parts
     assert sum(len(rows) for _, rows in found) == 2 * layers
+    assert found[0][0] == ("early, layers 0 to 2" if layers == 7 else "early, layer 0")
 
 
 def test_facts_count_heads_and_the_keys_they_share():

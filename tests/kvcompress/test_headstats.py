@@ -1,6 +1,7 @@
 """Head statistics: exact against whole attention matrices, whatever the chunks, and their kinds at the limits."""
 
 import json
+import weakref
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from tiny import POSITIONS, tiny_model
 
 from dynatree import DynatreeError
+from dynatree.kvcompress import headstats
 from dynatree.kvcompress.headfile import describe_heads, head_rows, joined_tokens
 from dynatree.kvcompress.headkinds import KINDS, Thresholds
 from dynatree.kvcompress.headstats import Bands, bin_edges, measure_heads
@@ -96,11 +98,19 @@ def test_half_precision_is_weighed_in_single_precision():
     assert (half.sink - measure_heads(MODELS["llama"], tokens, BANDS).sink).abs().mean() < 0.05
 
 
-def test_no_more_than_one_chunk_of_one_layer_is_held():
-    model, sizes = tiny_model("llama"), []
-    with observing(model, lambda layer, weights: sizes.append((layer, *weights.shape))), torch.no_grad():
-        model(torch.tensor([text(20)]))
-    assert sizes == [(0, 6, 20, 20), (1, 6, 20, 20)]
+def test_what_is_observed_is_one_chunk_of_one_layer_and_is_not_kept(monkeypatch):
+    sizes, kept = [], []
+    add = headstats._Sums.add
+
+    def recording(self, layer, weights):
+        assert all(reference() is None for reference in kept), "weights of an earlier layer are still there"
+        kept.append(weakref.ref(weights))
+        sizes.append((layer, *weights.shape))
+        add(self, layer, weights)
+
+    monkeypatch.setattr(headstats._Sums, "add", recording)
+    measure_heads(MODELS["llama"], text(35), BANDS, 16)
+    assert sizes == [(layer, 6, new, end) for new, end in ((16, 16), (16, 32), (3, 35)) for layer in (0, 1)]
 
 
 @pytest.mark.parametrize("kind", MODELS)
@@ -124,6 +134,11 @@ def test_a_model_is_left_as_it_was_and_computes_the_same_while_observed(kind):
 def test_texts_that_are_too_short_or_too_long_are_refused(length, message):
     with pytest.raises(DynatreeError, match=message):
         measure_heads(MODELS["llama"], text(length), BANDS)
+
+
+def test_a_chunk_holds_a_query():
+    with pytest.raises(DynatreeError, match="chunk must be 1 or more, not 0"):
+        measure_heads(MODELS["llama"], text(40), BANDS, 0)
 
 
 @pytest.mark.parametrize("wrong", [(0, 8, 16), (4, 0, 16), (4, 16, 16)])
