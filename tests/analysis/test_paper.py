@@ -10,17 +10,20 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from compression_frames import compression_frames, compression_measured
 from frames import head_content, head_frame
 from synthetic import TUNED, configuration, measurement
 
 from dynatree import DynatreeError
 from dynatree.analysis.claims import claims_latex, describe_run, judge
 from dynatree.analysis.compilation import compile_latex, complaints
+from dynatree.analysis.compression import compression_requests
 from dynatree.analysis.latex import escape
 from dynatree.analysis.memory import summarise_memory
 from dynatree.analysis.paper import render, side
 from dynatree.analysis.references import load_claims
 from dynatree.analysis.summary import per_request, run_facts, summarise
+from dynatree.compression import compression_labels
 from dynatree.experiments import jobs, labels
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -87,6 +90,11 @@ def results(tmp_path_factory) -> Path:
     latency_frame().to_csv(folder / "latency.csv", index=False)
     (folder / "heads.json").write_text(json.dumps(head_content()))
     head_frame().to_csv(folder / "heads.csv", index=False)
+    compressed = compression_measured(config)
+    compression_requests([compressed]).to_csv(folder / "requests/compression.csv", index=False)
+    (folder / "cache").mkdir()
+    for name, frame in compression_frames(compressed).items():
+        frame.to_csv(folder / f"cache/{name}.csv", index=False)
     frames = {path.stem: pd.read_csv(path) for path in (folder / "requests").glob("*.csv")}
     ledger = judge(
         load_claims(ROOT / "config/claims.yaml"), frames, {"memory": memory_frame(config)}, describe_run(config)
@@ -106,6 +114,8 @@ def rendered(folder: Path, home: Path, config: dict | None = None) -> str:
         "requests": folder / "requests/main.csv",
         "peers": folder / "requests/peers.csv",
         "heads": folder / "heads.json",
+        "compression": folder / "cache/compression.csv",
+        "passkey": folder / "cache/passkey.csv",
         "published": sorted((ROOT / "results/published").glob("*.csv")),
     }
     folders = {"tables": folder / "tables", "figures": folder / "figures"}
@@ -157,7 +167,7 @@ def test_the_originals_heads_are_shown_only_beside_those_of_its_model(results, t
 
 def test_no_measured_number_is_typed_into_the_templates():
     """Outside of macros, templates with outcomes contain no number but 95 % intervals and formats."""
-    for name in ("abstract", "results", "ablations", "scaling", "peers", "heads", "claims", "threats"):
+    for name in ("abstract", "results", "ablations", "scaling", "peers", "heads", "compression", "claims", "threats"):
         text = (ROOT / f"paper/{name}.tex.j2").read_text()
         text = re.sub(r"\\VAR\{[^}]*\}|\\BLOCK\{[^}]*\}|^%%.*$", "", text, flags=re.M)
         text = re.sub(r"\\(ref|label|cite[pt]?|begin|includegraphics)(\[[^]]*\])?\{[^}]*\}(\{[^}]*\})?", "", text)
@@ -191,10 +201,19 @@ def test_paper_compiles_with_hostile_names_and_repeats_to_the_byte(results, tmp_
         assert "??" not in text
 
 
+def place(results: Path, file: str) -> Path:
+    """Where an input of a table or figure is; summaries of cache compression are no experiment's."""
+    if file.startswith("published/"):
+        return ROOT / "results" / file
+    own = results / "cache" / Path(file).name
+    return own if own.exists() else results / file
+
+
 def make_tables_and_figures(results: Path) -> None:
     """Run the scripts as the rules do, with a case whose label is hostile to LaTeX."""
     config = configuration()
     config["methods"]["hf_generate"]["label"] = "A & B_c 100%"
+    config["compression"]["methods"]["h2o"]["label"] = "A & B_c 100%"
     rules = (ROOT / "workflow/rules/results.smk").read_text()
     sources = dict(
         re.findall(r'^    "(\w+)": \[([^]]*)\],$', rules.partition("FIGURES = {")[2].partition("}")[0], re.M)
@@ -202,12 +221,11 @@ def make_tables_and_figures(results: Path) -> None:
     tables = dict(re.findall(r'^    "(\w+)": \[([^]]*)\],$', rules.partition("TABLES = {")[2].partition("}")[0], re.M))
     for kind, made, endings in (("figures", sources, ("pdf", "png")), ("tables", tables, ("csv", "tex"))):
         for name, files in made.items():
-            inputs = [
-                ROOT / "results" / file if file.startswith("published/") else results / file
-                for file in re.findall(r'"([^"]+)"', files)
-            ]
+            inputs = [place(results, file) for file in re.findall(r'"([^"]+)"', files)]
             outputs = [part for ending in endings for part in (f"--{ending}", results / kind / f"{name}.{ending}")]
             names = labels(config, name if name in config["experiments"] else "main")
+            if "compression" in files or "cache_growth" in files or "passkey" in files:
+                names = compression_labels(config)
             command = [sys.executable, ROOT / f"scripts/{kind}/{name}.py", "--labels", json.dumps(names)]
             command += ["--input", *inputs, *outputs]
             subprocess.run(command, cwd=ROOT, check=True)

@@ -8,7 +8,7 @@ from dynatree.analysis.latex import escape
 from dynatree.analysis.tables.booktabs import booktabs, number
 from dynatree.analysis.vocabulary import FULL_CACHE
 
-AS_THERE = "_original"  # of series that keep what the original keeps, the first two layers whole
+AS_THERE = "_original"  # ends the names of series that keep what the original keeps, the first two layers whole
 NEAR = 0.01  # relative difference in tokens that still compares
 PROTOCOLS = {
     "eviction": "eviction, two layers whole",
