@@ -51,7 +51,7 @@ def _timed(generation: list[dict], new_tokens: int) -> pd.DataFrame:
         throughput=new_tokens / rows["seconds"],
         ttft_ms=1000 * rows["ttft"],
         tpot_ms=1000 * further / (new_tokens - 1),
-    ).drop(columns=["seconds", "ttft"])
+    ).drop(columns=["tokens", "seconds", "ttft"])
 
 
 def summarise_compression(requests: pd.DataFrame) -> pd.DataFrame:

@@ -95,17 +95,18 @@ def generate_compressed(model: PreTrainedModel, method: Method, prompt: list[int
     """Greedy generation, the prompt in one pass, never stopping early.
 
     Returns:
-        "seconds" and "ttft", the time to the first token, and "cache_bytes" at the end.
+        "tokens", "seconds" and "ttft", the time to the first token, and "cache_bytes" at the end.
     """
     with torch.inference_mode(), quiet(model.device), compress(model, method) as compression:
         begun = time.perf_counter()
         token = model(torch.tensor([prompt], device=model.device), logits_to_keep=1).logits[0, -1:].argmax(-1)
-        token.item()  # waits for the device
+        said = [token.item()]  # waits for the device
         ttft = time.perf_counter() - begun
         for _ in range(new_tokens - 1):
             token = model(token[None], past_key_values=compression.cache).logits[0, -1:].argmax(-1)
-            token.item()
-        return {"seconds": time.perf_counter() - begun, "ttft": ttft, "cache_bytes": compression.cache.bytes()}
+            said.append(token.item())
+        times = {"seconds": time.perf_counter() - begun, "ttft": ttft}
+        return {"tokens": said} | times | {"cache_bytes": compression.cache.bytes()}
 
 
 def check_lengths(model: PreTrainedModel, longest: int, what: str) -> None:

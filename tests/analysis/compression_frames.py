@@ -70,7 +70,7 @@ def _text(key: str, case: dict, number: int, base: float, tokens: int, chunk: in
 
 def _generated(key: str, number: int, new_tokens: int) -> dict:
     pace = 1.0 if key == "none" else 1.1 + number / 100
-    found = {"case": key, "prompt": f"p{number}", "repetition": 0, "cache_bytes": 5000}
+    found = {"case": key, "prompt": f"p{number}", "repetition": 0, "tokens": [1] * new_tokens, "cache_bytes": 5000}
     seconds = {"ttft": 0.5 * pace, "seconds": pace * (0.5 + 0.05 * (new_tokens - 1))}
     return found | seconds | ({"peak_bytes": 10**6} if number == 0 else {})
 
