@@ -26,7 +26,7 @@ COLORS = {
     "hf_prompt_lookup": "#8C6D31",
 }
 OTHER = "#0072B2"
-SERIES = ("#D55E00", "#0072B2", "#56B4E9", "#009E73", "#CC79A7", "#E69F00", "#000000", "#999999")  # in this order
+SERIES = ("#D55E00", "#0072B2", "#56B4E9", "#009E73", "#CC79A7", "#E69F00", "#8C6D31", "#999999")  # in this order
 MARKERS = "osDv^P*X"
 
 plt.rcParams.update(

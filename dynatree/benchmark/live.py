@@ -54,7 +54,7 @@ class LiveTensors(TorchDispatchMode):
         return result
 
     def _add(self, tensor: torch.Tensor) -> None:
-        storage = tensor.untypedstorage_key()
+        storage = tensor.untyped_storage()
         kind = "logits" if self.vocabularies & set(tensor.shape) else "other"
         self.alive[storage_key(tensor)] = storage.nbytes(), kind
         weakref.finalize(storage, self._remove, storage_key(tensor))
@@ -84,7 +84,7 @@ def _tensors(tree) -> list[torch.Tensor]:
 
 def storage_key(tensor: torch.Tensor) -> int:
     """What tensors that share their storage have in common."""
-    return tensor.untypedstorage_key()._cdata
+    return tensor.untyped_storage()._cdata
 
 
 @contextmanager

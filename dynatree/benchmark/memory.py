@@ -44,7 +44,7 @@ def _weights(pair: ModelPair) -> dict[str, int]:
     """Bytes of the weights of each model; storages that both hold count for the target."""
     seen, sizes = set(), {}
     for role, model in (("target", pair.target), ("draft", pair.draft)):
-        storages = {storage_key(tensor): tensor.untypedstorage_key().nbytes() for tensor in model.state_dict().values()}
+        storages = {storage_key(tensor): tensor.untyped_storage().nbytes() for tensor in model.state_dict().values()}
         sizes[role] = sum(size for key, size in storages.items() if key not in seen) + packed_bytes(model)
         seen |= set(storages)
     return sizes
