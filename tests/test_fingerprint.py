@@ -65,7 +65,15 @@ def test_code_that_a_measurement_does_not_use_does_not_count(copy, module):
 
 
 def test_figures_and_tables_import_no_torch():
-    names = ("summarise", "summarise_memory", "choose_settings", "collect_facts", "judge_claims", "render_paper")
+    names = (
+        "summarise",
+        "summarise_memory",
+        "summarise_compression",
+        "choose_settings",
+        "collect_facts",
+        "judge_claims",
+        "render_paper",
+    )
     scripts = [ROOT / f"scripts/{name}.py" for name in names]
     scripts += [path for kind in ("figures", "tables") for path in (ROOT / "scripts" / kind).glob("*.py")]
     assert len(scripts) > 30

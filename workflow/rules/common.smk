@@ -54,7 +54,13 @@ SUBJECTS = {
     **dict.fromkeys(("length", "prompt_length", "formats"), "Scaling"),
     **dict.fromkeys(("heads", "head_kinds"), "Attention heads"),
     **dict.fromkeys(
-        ("compression", "cache_times", "cache_growth", "passkey", "compression_published"),
+        (
+            "compression",
+            "cache_times",
+            "cache_growth",
+            "passkey",
+            "compression_published",
+        ),
         "Cache compression",
     ),
 }
@@ -113,7 +119,9 @@ def labels_of(sources):
     """Names of the cases and data sets of the experiments that results come from."""
     found = {"cases": {}, "datasets": {}}
     names = {Path(source).stem for source in sources}
-    known = [labels(config, name) for name in sorted(names & set(config["experiments"]))]
+    known = [
+        labels(config, name) for name in sorted(names & set(config["experiments"]))
+    ]
     if names & COMPRESSION:
         known.append(compression_labels(config))
     for kind in found:
