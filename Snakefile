@@ -45,6 +45,7 @@ localrules:
     summarise,
     summarise_memory,
     replay,
+    summarise_compression,
     collect_facts,
     table,
     figure,

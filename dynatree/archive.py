@@ -30,6 +30,9 @@ RAW = (
     "results/{run}/tree.json",
     "results/{run}/latency.csv",
     "results/{run}/projection.json",
+    "results/{run}/heads.json",
+    "results/{run}/heads.csv",
+    "results/{run}/compression/*",
 )
 ARTEFACTS = (
     "results/{run}/requests/*",

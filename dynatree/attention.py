@@ -9,13 +9,17 @@ from transformers.masking_utils import sdpa_mask
 GROUPED = "dynatree_grouped"
 
 
-def grouped_attention(module, query, key, value, attention_mask, scaling=None, dropout=0.0, **kwargs):
+def grouped_attention(module, query, key, value, attention_mask, scaling=None, dropout=0.0, compressed=None, **kwargs):
     """Scaled dot-product attention that never copies grouped keys and values.
 
     The query heads that share a key/value head are laid out as further query rows of that head, so one stock kernel
-    call serves all of them.
+    call serves all of them. A cache that is passed along as ``compressed`` knows which rows of each layer and head the
+    mask must leave out, and may want to see the attention.
     """
-    # query: [1, heads, n, head_dim]; key, value: [1, kv_heads, length, head_dim]; mask: [1, 1, n, length] or None
+    # query: [1, heads, n, head_dim]; key, value: [1, kv_heads, length, head_dim]
+    # mask: [1, 1 or kv_heads, n, length] or None
+    if compressed is not None:
+        attention_mask = compressed.attend(module.layer_idx, query, key, scaling)
     batch, heads, n, head_dim = query.shape
     kv_heads = key.shape[1]
     causal = attention_mask is None and n > 1
@@ -48,6 +52,29 @@ def fill_mask(mask: torch.Tensor, n: int, end: int, visible: torch.Tensor | None
     mask[:n, :start] = True
     mask[:n, start:end] = visible
     mask[n:, 0] = True
+
+
+def attention_weights(
+    query: torch.Tensor, key: torch.Tensor, mask: torch.Tensor | None, scaling: float | None, rows: slice
+) -> torch.Tensor:
+    """Attention [kv_heads, rows, length] of some query rows in float32, averaged over the heads of each group.
+
+    Args:
+        query: [1, heads, n, head_dim].
+        key: [1, kv_heads, length, head_dim], the new tokens' last.
+        mask: boolean [1, 1 or kv_heads, n, length]; None for a causal one.
+        scaling: of the products; None for the usual one.
+        rows: of the queries.
+    """
+    _, heads, n, head_dim = query.shape
+    kv_heads, length = key.shape[1:3]
+    chosen = query[0, :, rows].float().view(kv_heads, heads // kv_heads, -1, head_dim)
+    scores = chosen @ key[0].float()[:, None].transpose(2, 3)  # [kv_heads, group, rows, length]
+    scores = scores * (head_dim**-0.5 if scaling is None else scaling)
+    if mask is None:
+        mask = torch.ones(1, 1, n, length, dtype=torch.bool, device=query.device).tril(length - n)
+    scores = scores.masked_fill(~mask[0, :, None, rows], -torch.inf)
+    return scores.softmax(dim=-1).mean(dim=1)
 
 
 AttentionInterface.register(GROUPED, grouped_attention)

@@ -7,6 +7,7 @@ import yaml
 
 from dynatree.accelerators import FILE as MACHINES
 from dynatree.accelerators import load_machines
+from dynatree.compression import WITHOUT_BUDGET
 from dynatree.errors import DynatreeError
 from dynatree.experiments import TRACED, jobs
 from dynatree.repository import repository_path
@@ -42,6 +43,8 @@ def check(config: dict) -> None:
         _check_dataset(key, dataset)
     for key, method in config["methods"].items():
         _check_case(f"methods/{key}", method)
+    _check_heads(config)
+    _check_compression(config)
     for name, experiment in config["experiments"].items():
         _check_references(name, experiment, config)
     _check_projection(config)
@@ -71,11 +74,51 @@ def _check_dataset(key: str, dataset: dict) -> None:
         raise DynatreeError(f"config: prompts/{key} needs mode (published or tokens) and length")
 
 
-def _check_references(name: str, experiment: dict, config: dict) -> None:
-    for dataset in experiment["datasets"]:
+def _check_heads(config: dict) -> None:
+    heads = config["heads"]
+    _check_datasets("heads", heads["datasets"], config)
+    if heads["local"] >= heads["recent"]:
+        raise DynatreeError("config: heads/recent must exceed heads/local")
+    if heads["sinks"] + heads["local"] >= heads["tokens"]:
+        raise DynatreeError("config: heads/tokens must exceed heads/sinks and heads/local together")
+
+
+def _check_compression(config: dict) -> None:
+    """What the schema cannot tell; options are checked where the methods are made, which takes torch to be loaded."""
+    settings = config["compression"]
+    _check_datasets("compression", settings["datasets"], config)
+    for dataset in settings["datasets"]:
+        if settings["texts"] > config["prompts"][dataset]["count"]:
+            raise DynatreeError(
+                f"config: compression/texts asks for {settings['texts']} texts, but prompts/{dataset}/count is "
+                f"{config['prompts'][dataset]['count']}"
+            )
+    if settings["generation"]["prompt_tokens"] > settings["tokens"]:
+        raise DynatreeError("config: compression/generation/prompt_tokens exceeds compression/tokens")
+    for key, method in settings["methods"].items():
+        _check_compressing(f"config: compression/methods/{key}", method, settings["methods"])
+
+
+def _check_compressing(place: str, method: dict, methods: dict[str, dict]) -> None:
+    given = {"budget", "keep_ratio", "classification"} | ({"recent"} if "recent_share" in method else set())
+    if taken := sorted(given & set(method["options"])):
+        raise DynatreeError(f"{place}/options/{taken[0]} is given by the pipeline; remove it")
+    if "rows_of" in method and methods.get(method["rows_of"], {}).get("method") != "head_aware":
+        raise DynatreeError(f"{place}/rows_of must name a method of this section whose method is head_aware")
+    if "recent_share" in method and ("rows_of" in method or method["method"] in WITHOUT_BUDGET):
+        raise DynatreeError(f"{place}/recent_share needs the budgets of the grid")
+
+
+def _check_datasets(place: str, datasets: list[str], config: dict) -> None:
+    for dataset in datasets:
         if dataset not in config["prompts"]:
             known = ", ".join(config["prompts"])
-            raise DynatreeError(f"config: experiments/{name}/datasets names {dataset!r}; known are {known}")
+            raise DynatreeError(f"config: {place}/datasets names {dataset!r}; known are {known}")
+
+
+def _check_references(name: str, experiment: dict, config: dict) -> None:
+    _check_datasets(f"experiments/{name}", experiment["datasets"], config)
+    for dataset in experiment["datasets"]:
         _check_counts(name, experiment, dataset, config["prompts"][dataset])
     for method in experiment.get("methods", []):
         if method not in config["methods"]:

@@ -115,10 +115,12 @@ def prompt_limits(config: dict, dataset: str) -> dict[str, int]:
     groups = [(job["split"], group) for job in made for group in job["groups"].values()]
     cuts = [group["prompt_tokens"] for _, group in groups if group["prompt_tokens"]]
     memory = config["experiments"].get("memory", {"datasets": []})
+    compression = config["compression"]
+    texts = [compression["tokens"]] if dataset in compression["datasets"] else []
     needed = [group["new_tokens"] for split, group in groups if split == MEASURED]
     needed += [memory["new_tokens"]] if dataset in memory["datasets"] else []
     return {
-        "least": max([config["prompt_tokens"]["least"], *cuts]),
+        "least": max([config["prompt_tokens"]["least"], *cuts, *texts]),
         "most": config["prompt_tokens"]["most"],
         "new_tokens": max(needed, default=0),
         "tuning_new_tokens": max((group["new_tokens"] for split, group in groups if split == TUNING), default=0),

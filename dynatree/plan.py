@@ -1,5 +1,6 @@
 """What a configuration will measure, and about how long that takes."""
 
+from dynatree.compression import compression_job
 from dynatree.experiments import jobs
 
 MACHINES = ("A100", "two CPU cores")
@@ -48,7 +49,32 @@ def plan(config: dict) -> list[dict]:
                 "hours": {machine: tokens * rate[machine] / 3600 for machine in MACHINES},
             }
         )
-    return rows
+    return [*rows, _compression(config)]
+
+
+def _compression(config: dict) -> dict:
+    """Cache compression; a pass over a chunk counts as one token, since it takes about as long while it is short."""
+    settings = config["compression"]
+    made = [compression_job(config, dataset) for dataset in settings["datasets"]]
+    job, generation = made[0], settings["generation"]
+    reading = settings["texts"] * len(job["cases"]) * -(-settings["tokens"] // settings["chunk"])
+    generating = settings["texts"] * len(job["generation_cases"]) * generation["new_tokens"]
+    passkey = settings["passkey"]
+    asked = len(passkey["depths"]) * passkey["count"] * len(job["passkey_cases"])
+    asking = asked * sum(-(-length // passkey["chunk"]) + 6 for length in passkey["lengths"])
+    tokens = len(made) * (reading + generating * config["protocol"]["repetitions"]) + asking
+    rate = SECONDS_PER_TOKEN[config["models"]["target"]["name"]]
+    return {
+        "experiment": "compression",
+        "methods": ", ".join(settings["methods"]),
+        "cases": len(job["cases"]),
+        "grid": f"{len(settings['budgets'])} budgets",
+        "datasets": len(made),
+        "prompts": settings["texts"],
+        "new_tokens": [generation["new_tokens"]],
+        "tokens": tokens,
+        "hours": {machine: tokens * rate[machine] / 3600 for machine in MACHINES},
+    }
 
 
 def _tokens(job: dict) -> int:

@@ -9,7 +9,10 @@ from dynatree.files import write_text
 from dynatree.repository import repository_path
 from dynatree.scripting import run
 
-FILES = ("facts", "tuned", "claims", "requests", "peers", "replays", "bounds", "projection")
+FILES = (
+    *("facts", "tuned", "claims", "requests", "peers", "replays", "bounds"),
+    *("projection", "heads", "compression", "passkey"),
+)
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("--config", type=json.loads, required=True, help="the configuration, as JSON")

@@ -65,7 +65,15 @@ def test_code_that_a_measurement_does_not_use_does_not_count(copy, module):
 
 
 def test_figures_and_tables_import_no_torch():
-    names = ("summarise", "summarise_memory", "choose_settings", "collect_facts", "judge_claims", "render_paper")
+    names = (
+        "summarise",
+        "summarise_memory",
+        "summarise_compression",
+        "choose_settings",
+        "collect_facts",
+        "judge_claims",
+        "render_paper",
+    )
     scripts = [ROOT / f"scripts/{name}.py" for name in names]
     scripts += [path for kind in ("figures", "tables") for path in (ROOT / "scripts" / kind).glob("*.py")]
     assert len(scripts) > 30
@@ -88,6 +96,10 @@ def hash_of(root: Path, script: Path) -> str:
 def test_lazy_names_are_followed(copy):
     (copy / "scripts/lazy.py").write_text("from dynatree import TokenTree\n")
     assert copy / "dynatree/tree.py" in import_closure(copy / "scripts/lazy.py", copy)
+    (copy / "scripts/deep.py").write_text("from dynatree.kvcompress import make_method\n")
+    closure = import_closure(copy / "scripts/deep.py", copy)
+    assert copy / "dynatree/kvcompress/h2o.py" in closure
+    assert copy / "dynatree/kvcompress/layer.py" not in closure
 
 
 SYNTAX = '''
@@ -160,7 +172,7 @@ def test_no_module_is_imported_under_a_computed_name():
     for path in (path for folder in ("dynatree", "scripts") for path in (ROOT / folder).rglob("*.py")):
         if re.search(r"import_module|__import__|runpy|(?<![.\w])(exec|eval)\(", path.read_text()):
             found.append(path.relative_to(ROOT).as_posix())
-    assert sorted(found) == ["dynatree/__init__.py"]
+    assert sorted(found) == ["dynatree/__init__.py", "dynatree/kvcompress/__init__.py"]
 
 
 @pytest.mark.parametrize(

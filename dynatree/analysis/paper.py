@@ -10,6 +10,7 @@ that starts with ``%%`` is a statement too. They see
 * ``tuned``: "chain" and "tree" -> the options chosen by the sweep,
 * ``claims``: rows of the ledger of claims,
 * ``published``: data set -> method -> metric -> value of the original paper's main tables,
+* ``published_heads``: metric -> value of the original's classification of heads,
 * ``logged``: file of its other numbers -> rows,
 * ``peers``: new tokens -> case -> row of the table of all lossless methods, over all data sets,
 * ``assisted_cases``: those of its cases that are Hugging Face's assisted generation,
@@ -18,6 +19,9 @@ that starts with ``%%`` is a statement too. They see
 * ``projected``: new tokens -> place -> case -> row of the table of projections, for trees decided as recorded;
   ``decided``: the same for trees decided by the times of the place,
 * ``projection``: machines and assumptions of the projection,
+* ``heads``: what is known of the target's attention heads, see :func:`dynatree.analysis.heads.head_facts`,
+* ``compression``: rows of the summary of cache compression,
+* ``passkey``: rows of the summary of hidden numbers,
 * ``compare(dataset, case, other, quantity)``: a paired comparison within the main experiment,
 * ``table(name)`` and ``figure(name)``: paths for LaTeX.
 
@@ -25,6 +29,7 @@ Names that do not exist are errors. All text from outside passes through the ``t
 """
 
 import json
+import math
 import os
 from pathlib import Path
 from types import SimpleNamespace
@@ -32,6 +37,7 @@ from types import SimpleNamespace
 import jinja2
 import pandas as pd
 
+from dynatree.analysis.heads import head_facts
 from dynatree.analysis.labels import with_labels
 from dynatree.analysis.latex import escape
 from dynatree.analysis.predictions import HERE
@@ -41,6 +47,7 @@ from dynatree.analysis.tables.bound import bound_frame
 from dynatree.analysis.tables.peers import peers_frame
 from dynatree.analysis.tables.projection import projection_frame
 from dynatree.analysis.tables.validation import validation_frame
+from dynatree.compression import compression_labels
 from dynatree.errors import DynatreeError
 from dynatree.experiments import labels
 from dynatree.repository import repository_path
@@ -53,9 +60,9 @@ def render(config: dict, inputs: dict[str, Path | list[Path]], folders: dict[str
 
     Args:
         config: the configuration of the run.
-        inputs: "summaries", a CSV per experiment; "facts", "tuned" and "projection", JSON; "claims", CSV; "requests" of
-            the main comparison and of "peers", CSV; "replays" and "bounds" of "peers", CSV; "published", CSVs with the
-            original's numbers.
+        inputs: "summaries", a CSV per experiment; "facts", "tuned", "projection" and "heads", JSON; "claims", CSV;
+            "requests" of the main comparison and of "peers", CSV; "replays" and "bounds" of "peers", CSV;
+            "compression" and "passkey", CSV; "published", CSVs with the original's numbers.
         folders: "tables" and "figures", from which LaTeX includes files.
         home: folder in which LaTeX runs.
 
@@ -68,6 +75,9 @@ def render(config: dict, inputs: dict[str, Path | list[Path]], folders: dict[str
     requests = pd.read_csv(inputs["requests"])
     peers = with_labels(pd.read_csv(inputs["peers"]), labels(config, "peers"))
     assisted = peers.loc[(peers["engine"] == "huggingface") & (peers["method"] == "assisted"), "case"]
+    compression, passkey = (
+        _rows(with_labels(pd.read_csv(inputs[name]), compression_labels(config))) for name in ("compression", "passkey")
+    )
     published = {path.stem: pd.read_csv(path) for path in inputs["published"]}
     relative = {kind: os.path.relpath(folder, home.resolve()) for kind, folder in folders.items()}
     context = {
@@ -78,10 +88,14 @@ def render(config: dict, inputs: dict[str, Path | list[Path]], folders: dict[str
         "datasets": _by_dataset(results["main"]),
         "claims": _rows(pd.read_csv(inputs["claims"])),
         "published": _published(published.pop("main")),
+        "published_heads": dict(published.pop("heads")[["metric", "value"]].itertuples(index=False, name=None)),
         "logged": {name: _rows(frame) for name, frame in published.items()},
         "peers": _peers(peers_frame(peers)),
         "assisted_cases": set(assisted),
         **_replayed(inputs, config),
+        "heads": head_facts(json.loads(inputs["heads"].read_text())),
+        "compression": compression,
+        "passkey": passkey,
         "compare": lambda dataset, *what: compare(requests[requests["dataset"] == dataset], *what),
         "table": lambda name: f"{relative['tables']}/{name}.tex",
         "figure": lambda name: f"{relative['figures']}/{name}.pdf",
@@ -115,6 +129,7 @@ def _environment() -> jinja2.Environment:
         "options": options,
         "parsed": json.loads,
     }
+    environment.tests["nan"] = math.isnan
     environment.globals |= {"verdict": verdict, "side": side, "ratio": ratio}
     return environment
 

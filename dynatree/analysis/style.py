@@ -1,5 +1,6 @@
 """One look for all figures: Okabe and Ito's colour-blind-safe palette, one colour per method everywhere."""
 
+from collections.abc import Iterable
 from io import BytesIO
 from pathlib import Path
 
@@ -25,6 +26,8 @@ COLORS = {
     "hf_prompt_lookup": "#8C6D31",
 }
 OTHER = "#0072B2"
+SERIES = ("#D55E00", "#0072B2", "#56B4E9", "#009E73", "#CC79A7", "#E69F00", "#8C6D31", "#999999")  # in this order
+MARKERS = "osDv^P*X"
 
 plt.rcParams.update(
     {
@@ -42,6 +45,14 @@ plt.rcParams.update(
         "savefig.dpi": 200,
     }
 )
+
+
+def series_styles(names: Iterable[str]) -> dict[str, dict]:
+    """A colour and a marker for each of the lines of a figure, by their order."""
+    return {
+        name: {"color": SERIES[number % len(SERIES)], "marker": MARKERS[number % len(MARKERS)]}
+        for number, name in enumerate(names)
+    }
 
 
 def save(figure: Figure, path: Path) -> None:

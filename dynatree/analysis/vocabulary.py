@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 DATASETS = ("WikiText-2", "PG-19")
 BASELINE = "autoregressive"
+FULL_CACHE = "none"  # the case of cache compression that keeps everything
 METHODS = (
     BASELINE,
     "hf_generate",
@@ -30,6 +31,7 @@ CASES = {  # where cases are made from a grid, only those with a fixed key
     "prompt_length": METHODS,
     "formats": METHODS,
     "memory": METHODS,
+    "compression": (FULL_CACHE, "head_aware", "streaming_matched"),
 }
 COMMON = ("case", "group", "method", "engine", "dtype")  # columns that tell rows of every experiment apart
 FACTORS = {
@@ -52,6 +54,7 @@ FACTORS = {
     "prompt_length": ("limit",),
     "formats": (),
     "memory": (),
+    "compression": ("budget",),
 }
 QUANTITIES = {  # how sentences call them
     "throughput": "throughput",
@@ -66,6 +69,8 @@ QUANTITIES = {  # how sentences call them
     "draft_forwards_per_token": "draft passes per token",
     "verified_per_token": "verified nodes per token",
     "looping_share": "looping share",
+    "perplexity": "perplexity",
+    "accuracy": "next-token accuracy",
 }
 
 # a limit -> (interval on the claimed side, interval on the other side)

@@ -1,13 +1,8 @@
 """Peak memory of a request, split into weights, caches, logits and the rest."""
 
-import weakref
-from collections import Counter
 from contextlib import contextmanager
 
-import torch
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
-
+from dynatree.benchmark.live import LiveTensors, allocator_peak, storage_key
 from dynatree.benchmark.protocol import run_case
 from dynatree.layers import unlisted_bytes
 from dynatree.models import ModelPair, head_rows
@@ -29,7 +24,7 @@ def measure_memory(pair: ModelPair, prompt: list[int], case: dict, new_tokens: i
     """
     weights = _weights(pair)
     live = LiveTensors(_vocabularies(pair))
-    with _allocator(pair.device) as allocator, live, _watched_caches(pair, live):
+    with allocator_peak(pair.device) as allocator, live, _watched_caches(pair, live):
         out = run_case(pair, prompt, case, new_tokens)
     working = allocator.get("peak", live.peak)
     parts = {
@@ -45,87 +40,11 @@ def measure_memory(pair: ModelPair, prompt: list[int], case: dict, new_tokens: i
     return {name: size / MIB for name, size in parts.items()}
 
 
-class LiveTensors(TorchDispatchMode):
-    """Follows the bytes of all tensors made inside, each storage once, until they die.
-
-    Args:
-        vocabularies: sizes that mark a tensor as logits when it has a dimension of that size.
-
-    Attributes:
-        peak: most bytes alive at any time.
-        parts: the bytes of each kind then: "logits", the kinds given to :meth:`mark`, and "other".
-        largest_logits: most bytes of logits alive at any time.
-    """
-
-    def __init__(self, vocabularies: set[int]):
-        super().__init__()
-        self.vocabularies = vocabularies
-        self.alive: dict[int, tuple[int, str]] = {}  # storage -> bytes, kind
-        self.now: Counter[str] = Counter()
-        self.peak = 0
-        self.parts: Counter[str] = Counter()
-        self.largest_logits = 0
-
-    def __torch_dispatch__(self, function, types, arguments=(), options=None):
-        result = function(*arguments, **(options or {}))
-        known = {_storage(leaf) for leaf in _tensors((arguments, options))}
-        for leaf in _tensors(result):
-            if _storage(leaf) not in known | self.alive.keys():
-                self._add(leaf)
-        return result
-
-    def _add(self, tensor: torch.Tensor) -> None:
-        storage = tensor.untyped_storage()
-        kind = "logits" if self.vocabularies & set(tensor.shape) else "other"
-        self.alive[_storage(tensor)] = storage.nbytes(), kind
-        weakref.finalize(storage, self._remove, _storage(tensor))
-        self.now[kind] += storage.nbytes()
-        self.largest_logits = max(self.largest_logits, self.now["logits"])
-        if self.now.total() >= self.peak:
-            self.peak, self.parts = self.now.total(), self.now.copy()
-
-    def _remove(self, key: int) -> None:
-        size, kind = self.alive.pop(key, (0, "other"))
-        self.now[kind] -= size
-
-    def mark(self, tensor: torch.Tensor, kind: str) -> None:
-        """Count a living tensor as ``kind`` from now on."""
-        key = _storage(tensor)
-        if key in self.alive:
-            size, before = self.alive[key]
-            self.alive[key] = size, kind
-            self.now[before] -= size
-            self.now[kind] += size
-
-
-def _tensors(tree) -> list[torch.Tensor]:
-    """The tensors of a tree but for packed weights, which have no storage of torch's."""
-    return [leaf for leaf in tree_leaves(tree) if isinstance(leaf, torch.Tensor) and leaf.layout is torch.strided]
-
-
-def _storage(tensor: torch.Tensor) -> int:
-    return tensor.untyped_storage()._cdata
-
-
-@contextmanager
-def _allocator(device: torch.device):
-    """The "peak" of what CUDA's allocator holds beyond what it held before; empty on other devices."""
-    measured: dict[str, int] = {}
-    if device.type != "cuda":
-        yield measured
-        return
-    torch.cuda.synchronize(device)
-    torch.cuda.reset_peak_memory_stats(device)
-    before = torch.cuda.memory_allocated(device)
-    yield measured
-    measured["peak"] = torch.cuda.max_memory_allocated(device) - before
-
-
 def _weights(pair: ModelPair) -> dict[str, int]:
     """Bytes of the weights of each model; storages that both hold count for the target."""
     seen, sizes = set(), {}
     for role, model in (("target", pair.target), ("draft", pair.draft)):
-        storages = {_storage(tensor): tensor.untyped_storage().nbytes() for tensor in model.state_dict().values()}
+        storages = {storage_key(tensor): tensor.untyped_storage().nbytes() for tensor in model.state_dict().values()}
         sizes[role] = sum(size for key, size in storages.items() if key not in seen) + unlisted_bytes(model)
         seen |= set(storages)
     return sizes

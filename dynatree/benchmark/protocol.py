@@ -1,10 +1,7 @@
 """The protocol: warm up, interleave all cases prompt by prompt, compare every output, keep raw records."""
 
-import gc
 import sys
-from contextlib import contextmanager
 
-import torch
 from tqdm import tqdm
 
 from dynatree.benchmark.audit import largest_gap
@@ -12,6 +9,7 @@ from dynatree.benchmark.environment import clock
 from dynatree.benchmark.planning import BASELINE, Request, prompt_hash
 from dynatree.benchmark.records import Journal, Record
 from dynatree.benchmark.references import reference
+from dynatree.benchmark.timing import quiet
 from dynatree.benchmark.traces import generate_traced
 from dynatree.decoding import Generation, generate
 from dynatree.errors import DynatreeError
@@ -45,7 +43,7 @@ def measure(pair: ModelPair, requests: list[Request], about: dict, journal: Jour
         settings = job["groups"][group]
         tokens = prompt["tokens"][: settings["prompt_tokens"]]
         conditions = {"time": now(), "load": load(), "clock": clock(pair.device)}
-        with _quiet(pair.device):
+        with quiet(pair.device):
             measured = run(pair, tokens, settings["cases"][case], settings["new_tokens"])
         record = Record(
             session=session,
@@ -122,19 +120,6 @@ def run_traced(pair: ModelPair, prompt: list[int], case: dict, new_tokens: int) 
 def _measured(out: Generation) -> dict:
     names = ("rounds", "draft_forwards", "verified", "accepted", "drafted_depth", "seconds")
     return {"tokens": out.tokens} | {name: getattr(out.stats, name) for name in names}
-
-
-@contextmanager
-def _quiet(device: torch.device):
-    """No garbage collection inside a timing, and no work of an earlier request."""
-    gc.collect()
-    gc.disable()
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    try:
-        yield
-    finally:
-        gc.enable()
 
 
 def _mismatch(record: Record, expected: list[int]) -> str:

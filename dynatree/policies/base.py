@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from dynatree.checks import at_least
 from dynatree.errors import DynatreeError
 
 if TYPE_CHECKING:
@@ -65,13 +66,6 @@ class Policy:
 
     def finish(self, tokens: int, rounds: int) -> None:
         """Learn from a finished request that emitted ``tokens`` tokens in ``rounds`` rounds."""
-
-
-def at_least(bound: int, **values: int) -> None:
-    """Raise unless every value is a whole number not below ``bound``."""
-    for name, value in values.items():
-        if not isinstance(value, int) or isinstance(value, bool) or value < bound:
-            raise DynatreeError(f"{name} must be a whole number of at least {bound}, not {value!r}")
 
 
 def probability(**values: float) -> None:

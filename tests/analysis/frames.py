@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 
 from dynatree.analysis.statistics import geometric_mean
+from dynatree.kvcompress.headfile import head_rows
 
 LABELS = {
     "autoregressive": "Autoregressive",
@@ -142,3 +143,40 @@ def memory_frame(datasets=tuple(DATASETS), cases=tuple(LABELS)) -> pd.DataFrame:
     frame = pd.DataFrame(rows)
     baseline = frame[frame["case"] == "autoregressive"].set_index("dataset")["peak_mib"]
     return frame.assign(over_baseline=frame["peak_mib"] / frame["dataset"].map(baseline))
+
+
+HEAD_KINDS = {  # kind -> entropy, mass of the bands sink, local, recent and global, and window
+    "sink": (1.5, (0.6, 0.3, 0.08, 0.02), 32),
+    "local": (1.0, (0.1, 0.8, 0.08, 0.02), 16),
+    "mixed": (2.5, (0.2, 0.4, 0.25, 0.15), 128),
+    "global": (4.0, (0.05, 0.1, 0.15, 0.7), None),
+}
+
+
+def head_content(layers: int = 6, heads: int = 4, kinds=tuple(HEAD_KINDS)) -> dict:
+    """The file of the heads of a model, two of which share their keys; the kinds follow each other."""
+    edges = [0, *(2**power for power in range(9))]
+    entries = []
+    for layer in range(layers):
+        for head in range(heads):
+            kind = kinds[(layer * heads + head) % len(kinds)]
+            entropy, masses, window = HEAD_KINDS[kind]
+            profile = [(1 - masses[0]) / len(edges)] * len(edges)
+            bands = dict(zip(("sink", "local", "recent", "global"), masses, strict=True))
+            names = {"layer": layer, "head": head, "kind": kind, "window": window}
+            entries.append(names | {"entropy": entropy + layer / 100} | bands | {"profile": profile})
+    return {
+        "format": "dynatree-heads",
+        "version": 1,
+        "model": {"layers": layers, "heads": heads, "kv_heads": heads // 2},
+        "text": {"datasets": ["encyclopaedic", "narrative"], "source": "made up", "tokens": 500, "queries": 480},
+        "bands": {"sinks": 4, "local": 16, "recent": 128},
+        "thresholds": {"entropy": 3.0, "far": 0.2, "sink": 0.3, "local": 0.6, "coverage": 0.95, "reach": 0.5},
+        "edges": edges,
+        "heads": entries,
+    }
+
+
+def head_frame(layers: int = 6, heads: int = 4, kinds=tuple(HEAD_KINDS)) -> pd.DataFrame:
+    """The table that comes with :func:`head_content`."""
+    return pd.DataFrame(head_rows(head_content(layers, heads, kinds)))

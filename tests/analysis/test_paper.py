@@ -10,18 +10,22 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from compression_frames import compression_frames, compression_measured
+from frames import head_content, head_frame
 from synthetic import TUNED, configuration, measurement, projection
 
 from dynatree import DynatreeError
 from dynatree.analysis.bound import bounds
 from dynatree.analysis.claims import claims_latex, describe_run, judge
 from dynatree.analysis.compilation import compile_latex, complaints
+from dynatree.analysis.compression import compression_requests
 from dynatree.analysis.latex import escape
 from dynatree.analysis.memory import summarise_memory
 from dynatree.analysis.paper import render, side
 from dynatree.analysis.references import load_claims
 from dynatree.analysis.replay import latencies, replays
 from dynatree.analysis.summary import per_request, run_facts, summarise
+from dynatree.compression import compression_labels
 from dynatree.experiments import jobs, labels
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -96,6 +100,13 @@ def results(tmp_path_factory) -> Path:
     (folder / "tree.json").write_text(json.dumps(TREE))
     latency_frame().to_csv(folder / "latency.csv", index=False)
     write_replays(folder, measurements)
+    (folder / "heads.json").write_text(json.dumps(head_content()))
+    head_frame().to_csv(folder / "heads.csv", index=False)
+    compressed = compression_measured(config)
+    compression_requests([compressed]).to_csv(folder / "requests/compression.csv", index=False)
+    (folder / "cache").mkdir()
+    for name, frame in compression_frames(compressed).items():
+        frame.to_csv(folder / f"cache/{name}.csv", index=False)
     frames = {path.stem: pd.read_csv(path) for path in (folder / "requests").glob("*.csv")}
     ledger = judge(
         load_claims(ROOT / "config/claims.yaml"), frames, {"memory": memory_frame(config)}, describe_run(config)
@@ -117,6 +128,9 @@ def rendered(folder: Path, home: Path, config: dict | None = None) -> str:
         "replays": folder / "replays/peers.csv",
         "bounds": folder / "bounds/peers.csv",
         "projection": folder / "projection.json",
+        "heads": folder / "heads.json",
+        "compression": folder / "cache/compression.csv",
+        "passkey": folder / "cache/passkey.csv",
         "published": sorted((ROOT / "results/published").glob("*.csv")),
     }
     folders = {"tables": folder / "tables", "figures": folder / "figures"}
@@ -158,13 +172,32 @@ def test_the_paper_reports_the_audit(results, tmp_path):
     assert "is 0.030 logits" in text
 
 
+def test_the_originals_heads_are_shown_only_beside_those_of_its_model(results, tmp_path):
+    config = configuration()
+    assert "the original reports" not in rendered(results, tmp_path, config).partition("Where heads look")[2]
+    config["models"]["target"]["source"] = {"kind": "hub", "repository": "EleutherAI/pythia-2.8b"}
+    text = " ".join(rendered(results, tmp_path, config).split())
+    assert "the original reports 1024 heads: 813 whose attention goes to sinks (this run: 6), 9 local (6)" in text
+
+
 def test_no_measured_number_is_typed_into_the_templates():
     """Outside of macros, templates with outcomes contain no number but 95 % intervals and formats."""
-    for name in ("abstract", "results", "ablations", "scaling", "peers", "projection", "claims", "threats"):
+    for name in (
+        "abstract",
+        "results",
+        "ablations",
+        "scaling",
+        "peers",
+        "projection",
+        "heads",
+        "compression",
+        "claims",
+        "threats",
+    ):
         text = (ROOT / f"paper/{name}.tex.j2").read_text()
         text = re.sub(r"\\VAR\{[^}]*\}|\\BLOCK\{[^}]*\}|^%%.*$", "", text, flags=re.M)
         text = re.sub(r"\\(ref|label|cite[pt]?|begin|includegraphics)(\[[^]]*\])?\{[^}]*\}(\{[^}]*\})?", "", text)
-        text = re.sub(r"\$[^$]*\$|95\\,\\%|float32|int8|4-grams", "", text)
+        text = re.sub(r"\$[^$]*\$|95\\,\\%|float32|int8|4-grams|H2O|PG-19", "", text)
         assert not re.findall(r"\d+", text), name
 
 
@@ -194,10 +227,19 @@ def test_paper_compiles_with_hostile_names_and_repeats_to_the_byte(results, tmp_
         assert "??" not in text
 
 
+def place(results: Path, file: str) -> Path:
+    """Where an input of a table or figure is; summaries of cache compression are no experiment's."""
+    if file.startswith("published/"):
+        return ROOT / "results" / file
+    own = results / "cache" / Path(file).name
+    return own if own.exists() else results / file
+
+
 def make_tables_and_figures(results: Path) -> None:
     """Run the scripts as the rules do, with a case whose label is hostile to LaTeX."""
     config = configuration()
     config["methods"]["hf_generate"]["label"] = "A & B_c 100%"
+    config["compression"]["methods"]["h2o"]["label"] = "A & B_c 100%"
     rules = (ROOT / "workflow/rules/results.smk").read_text()
     sources = dict(
         re.findall(r'^    "(\w+)": \[([^]]*)\],$', rules.partition("FIGURES = {")[2].partition("}")[0], re.M)
@@ -205,13 +247,12 @@ def make_tables_and_figures(results: Path) -> None:
     tables = dict(re.findall(r'^    "(\w+)": \[([^]]*)\],$', rules.partition("TABLES = {")[2].partition("}")[0], re.M))
     for kind, made, endings in (("figures", sources, ("pdf", "png")), ("tables", tables, ("csv", "tex"))):
         for name, files in made.items():
-            inputs = [
-                ROOT / "results" / file if file.startswith("published/") else results / file
-                for file in re.findall(r'"([^"]+)"', files)
-            ]
+            inputs = [place(results, file) for file in re.findall(r'"([^"]+)"', files)]
             outputs = [part for ending in endings for part in (f"--{ending}", results / kind / f"{name}.{ending}")]
             source = next((stem for stem in re.findall(r"(\w+)\.csv", files) if stem in config["experiments"]), "main")
             names = labels(config, source)
+            if "compression" in files or "cache_growth" in files or "passkey" in files:
+                names = compression_labels(config)
             command = [sys.executable, ROOT / f"scripts/{kind}/{name}.py", "--labels", json.dumps(names)]
             command += ["--input", *inputs, *outputs]
             subprocess.run(command, cwd=ROOT, check=True)

@@ -26,6 +26,8 @@ EXTRA = {
     "length": ["baselines", "new_tokens"],
     "prompt_length": ["baselines", "limit"],
     "assisted": ["new_tokens"],
+    "heads": [],
+    "compression": ["model", "protocol", "tokens", "rows"],
 }
 
 
@@ -69,6 +71,14 @@ SPEED = "metric == 'throughput'"
         ("length", f"baselines == 'untuned' and new_tokens == 1500 and method == 'fixed_tree' and {SPEED}", 188.0),
         ("prompt_length", f"baselines == 'tuned' and limit == 100 and method == 'fixed_tree' and {SPEED}", 227.6),
         ("prompt_length", f"baselines == 'untuned' and limit == 200 and method == 'linear' and {SPEED}", 92.0),
+        ("heads", "metric == 'entropy_mean'", 1.842),
+        ("heads", "metric == 'sink_above_fifth'", 885),
+        (
+            "compression",
+            "protocol == 'eviction' and tokens == 1999 and method == 'streaming_llm' and rows == 64",
+            10.531,
+        ),
+        ("compression", "protocol == 'norms' and method == 'fixed_size_l2' and rows == 512", 17.60),
         ("assisted", "dataset == 'PG-19' and method == 'hf_assisted'", 184.8),
     ],
 )
@@ -83,6 +93,12 @@ def test_depth_counts_the_drafted_root():
         trees = read(name).query("method == 'fixed_tree'")
         assert (trees["depth"] == trees["published_depth"] + 1).all()
     assert len(read("sweep").query("metric == 'speedup'")) == 90
+
+
+def test_every_head_has_one_class():
+    heads = read("heads").set_index("metric")["value"]
+    classes = ["sink_positional", "true_positional", "sink_mixed", "gathering", "mixed"]
+    assert heads[classes].sum() == heads["heads"]
 
 
 def test_the_fallback_prompt_is_named_everywhere():

@@ -50,6 +50,8 @@ def hostile(path: Path) -> dict:
         assert set(config[section]) == set(labels)
         for name, label in labels.items():
             config[section][name]["label"] = label
+    for method, label in zip(config["compression"]["methods"].values(), LABELS.values(), strict=False):
+        method["label"] = label
     for dataset in config["prompts"].values():
         dataset["source"]["path"] = PROMPTS
     return config

@@ -7,7 +7,7 @@ rule adopt:
     log:
         f"results/{RUN}/logs/adopt/{{file}}.log",
     wildcard_constraints:
-        file=r"records/[^/]+|tree\.json|latency\.csv|projection\.json",
+        file=r"(?:records|compression)/[^/]+|tree\.json|latency\.csv|projection\.json|heads\.(?:json|csv)",
     localrule: True
     conda:
         "../../envs/conda.yaml"

@@ -6,11 +6,16 @@ rule archive:
             f"results/{RUN}/records/memory-{{dataset}}.csv",
             dataset=config["experiments"]["memory"]["datasets"],
         ),
+        compression=expand(
+            f"results/{RUN}/compression/{{dataset}}.json",
+            dataset=config["compression"]["datasets"],
+        ),
         prompts=expand(
             f"results/{RUN}/prompts/{{dataset}}.json", dataset=config["prompts"]
         ),
         tree=f"results/{RUN}/tree.json",
         projection=f"results/{RUN}/projection.json",
+        heads=f"results/{RUN}/heads.json",
         made=lambda wildcards: rules.all.input,
     output:
         f"results/{RUN}.tar.gz",

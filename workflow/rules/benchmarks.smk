@@ -135,6 +135,72 @@ rule project:
         " --output {output:q} --threads {threads} >{log:q} 2>&1"
 
 
+# Where each attention head of the target looks.
+rule analyse_heads:
+    input:
+        target=MODELS["target"],
+        prompts=expand(
+            f"results/{RUN}/prompts/{{dataset}}.json",
+            dataset=config["heads"]["datasets"],
+        ),
+    output:
+        json=f"results/{RUN}/heads.json",
+        csv=f"results/{RUN}/heads.csv",
+    log:
+        f"results/{RUN}/logs/analyse_heads.log",
+    conda:
+        "../../envs/conda.yaml"
+    threads: config["threads"]
+    resources:
+        slots=SLOTS,
+        gpu=1 if config["device"] != "cpu" else 0,
+        mem_mb=4000,
+    params:
+        settings=literal(
+            {
+                key: config["heads"][key]
+                for key in ("tokens", "sinks", "local", "recent")
+            }
+        ),
+        where=arguments(config, "device", "dtype"),
+        target=subpath(input.target, parent=True),
+        code=code_hash("scripts/analyse_heads.py"),
+        libraries=libraries("scripts/analyse_heads.py"),
+    shell:
+        "python scripts/analyse_heads.py --settings {params.settings:q} {params.where:q} --target {params.target:q}"
+        " --prompts {input.prompts:q} --output {output.json:q} --csv {output.csv:q} --threads {threads} >{log:q} 2>&1"
+
+
+# Perplexity, memory and times with a compressed cache. A job that is stale is measured again as a whole.
+rule measure_compression:
+    input:
+        target=MODELS["target"],
+        prompts=f"results/{RUN}/prompts/{{dataset}}.json",
+        heads=f"results/{RUN}/heads.json" if needs_heads(config) else [],
+    output:
+        f"results/{RUN}/compression/{{dataset}}.json",
+    log:
+        f"results/{RUN}/logs/measure_compression/{{dataset}}.log",
+    conda:
+        "../../envs/conda.yaml"
+    threads: config["threads"]
+    resources:
+        slots=SLOTS,
+        gpu=1 if config["device"] != "cpu" else 0,
+        mem_mb=4000,
+    params:
+        job=lambda wildcards: json.dumps(compression_job(config, wildcards.dataset)),
+        heads=lambda wildcards, input: ["--heads", input.heads] if input.heads else [],
+        alone=["--exclusive"] if config["protocol"]["exclusive"] else [],
+        target=subpath(input.target, parent=True),
+        threads=config["threads"],
+        code=code_hash("scripts/measure_compression.py"),
+        libraries=libraries("scripts/measure_compression.py"),
+    shell:
+        "python scripts/measure_compression.py --job {params.job:q} {params.heads:q} --target {params.target:q}"
+        " --prompts {input.prompts:q} --output {output:q} --threads {threads} {params.alone:q} 2>&1 | tee {log:q}"
+
+
 # A real drafted tree for the paper.
 rule draft_tree:
     input:

@@ -8,6 +8,7 @@ sys.path.insert(0, workflow.basedir)
 from dynatree.analysis.references import check_published, load_claims
 from dynatree.accelerators import FILE as MACHINES
 from dynatree.accelerators import load_machines
+from dynatree.compression import compression_job, compression_labels, needs_heads
 from dynatree.configuration import check
 from dynatree.errors import DynatreeError
 from dynatree.experiments import (
@@ -55,7 +56,19 @@ SUBJECTS = {
     **dict.fromkeys(("paradigms", "round", "policy", "tree"), "Method"),
     **dict.fromkeys(("sweep", "ablation", "pruning", "sensitivity"), "Settings"),
     **dict.fromkeys(("length", "prompt_length", "formats"), "Scaling"),
+    **dict.fromkeys(("heads", "head_kinds"), "Attention heads"),
+    **dict.fromkeys(
+        (
+            "compression",
+            "cache_times",
+            "cache_growth",
+            "passkey",
+            "compression_published",
+        ),
+        "Cache compression",
+    ),
 }
+COMPRESSION = {"compression", "cache_growth", "passkey"}
 
 
 def any_of(names):
@@ -115,11 +128,15 @@ def measured_elsewhere():
 def labels_of(sources):
     """Names of the cases and data sets of the experiments that results come from."""
     found = {"cases": {}, "datasets": {}}
-    for experiment in {Path(source).stem for source in sources} & set(
-        config["experiments"]
-    ):
-        for kind, names in labels(config, experiment).items():
-            found[kind] |= names
+    names = {Path(source).stem for source in sources}
+    known = [
+        labels(config, name) for name in sorted(names & set(config["experiments"]))
+    ]
+    if names & COMPRESSION:
+        known.append(compression_labels(config))
+    for kind in found:
+        for one in known:
+            found[kind] |= one[kind]
     return json.dumps(found)
 
 

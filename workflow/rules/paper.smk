@@ -20,6 +20,9 @@ rule render_paper:
         replays=f"results/{RUN}/replays/{TRACED}.csv",
         bounds=f"results/{RUN}/bounds/{TRACED}.csv",
         projection=f"results/{RUN}/projection.json",
+        heads=f"results/{RUN}/heads.json",
+        compression=f"results/{RUN}/summary/compression.csv",
+        passkey=f"results/{RUN}/summary/passkey.csv",
         published=PUBLISHED,
         included=INCLUDED,
     output:
@@ -41,6 +44,7 @@ rule render_paper:
                     "models",
                     "prompts",
                     "protocol",
+                    "compression",
                     "experiments",
                     "projection",
                     "methods",
@@ -53,7 +57,8 @@ rule render_paper:
     shell:
         "python scripts/render_paper.py --config {params.config:q} --summaries {input.summaries:q} --facts {input.facts:q}"
         " --tuned {input.tuned:q} --claims {input.claims:q} --requests {input.requests:q} --peers {input.peers:q}"
-        " --replays {input.replays:q} --bounds {input.bounds:q} --projection {input.projection:q} --published {input.published:q}"
+        " --replays {input.replays:q} --bounds {input.bounds:q} --projection {input.projection:q} --heads {input.heads:q}"
+        " --compression {input.compression:q} --passkey {input.passkey:q} --published {input.published:q}"
         " {params.folders:q} --output {output:q} >{log:q} 2>&1"
 
 

@@ -7,6 +7,11 @@ TABLES = {
     "validation": ["replays/peers.csv"],
     "projection": ["replays/peers.csv", "projection.json"],
     "forwards": ["latency.csv"],
+    "heads": ["heads.csv"],
+    "compression": ["summary/compression.csv"],
+    "cache_times": ["summary/compression.csv"],
+    "passkey": ["summary/passkey.csv"],
+    "compression_published": ["summary/compression.csv", "published/compression.csv"],
     "latency": ["summary/main.csv"],
     "efficiency": ["summary/main.csv"],
     "memory": ["summary/memory.csv"],
@@ -29,6 +34,11 @@ FIGURES = {
     "peers": ["requests/peers.csv"],
     "projection": ["replays/peers.csv", "projection.json"],
     "forwards": ["latency.csv"],
+    "heads": ["heads.csv"],
+    "head_kinds": ["heads.csv"],
+    "compression": ["summary/compression.csv"],
+    "cache_growth": ["summary/cache_growth.csv"],
+    "passkey": ["summary/passkey.csv"],
     "latency": ["summary/main.csv"],
     "efficiency": ["summary/main.csv"],
     "memory": ["summary/memory.csv"],
@@ -103,6 +113,29 @@ rule summarise_memory:
         libraries=libraries("scripts/summarise_memory.py"),
     shell:
         "python scripts/summarise_memory.py --measured {input:q} --summary {output:q} >{log:q} 2>&1"
+
+
+rule summarise_compression:
+    input:
+        expand(
+            f"results/{RUN}/compression/{{dataset}}.json",
+            dataset=config["compression"]["datasets"],
+        ),
+    output:
+        requests=f"results/{RUN}/requests/compression.csv",
+        summary=f"results/{RUN}/summary/compression.csv",
+        growth=f"results/{RUN}/summary/cache_growth.csv",
+        passkey=f"results/{RUN}/summary/passkey.csv",
+    log:
+        f"results/{RUN}/logs/summarise_compression.log",
+    conda:
+        "../../envs/conda.yaml"
+    params:
+        code=code_hash("scripts/summarise_compression.py"),
+        libraries=libraries("scripts/summarise_compression.py"),
+    shell:
+        "python scripts/summarise_compression.py --measured {input:q} --requests {output.requests:q}"
+        " --summary {output.summary:q} --growth {output.growth:q} --passkey {output.passkey:q} >{log:q} 2>&1"
 
 
 rule collect_facts:
@@ -209,7 +242,7 @@ rule judge_claims:
         claims="config/claims.yaml",
         requests=expand(
             f"results/{RUN}/requests/{{name}}.csv",
-            name=MEASURED,
+            name=[*MEASURED, "compression"],
         ),
         summaries=expand(
             f"results/{RUN}/summary/{{name}}.csv", name=config["experiments"]

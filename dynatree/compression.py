@@ -1,0 +1,96 @@
+"""The cases of cache compression that a configuration asks for: methods, each with every budget of the grid."""
+
+from pathlib import Path
+
+BASELINE = "none"
+WITHOUT_BUDGET = (BASELINE, "head_aware")  # what these keep does not follow from a number of rows
+FULL = {"label": "Full cache", "method": BASELINE, "options": {}}
+
+
+def compression_cases(config: dict, budgets: list[int] | None = None) -> dict[str, dict]:
+    """Every case by its key; the first keeps everything.
+
+    Args:
+        config: the configuration of a run.
+        budgets: rows, instead of those of the section ``compression``.
+
+    Returns:
+        key -> "label" and "series" (the method's key in the configuration, one line of a figure), "method" and
+        "options" for :func:`dynatree.kvcompress.make_method`, "budget" in rows or None, and "rows_of": the series
+        whose rows at the end of a text are the budget, or None.
+    """
+    settings = config["compression"]
+    cases = {BASELINE: _case(BASELINE, FULL)}
+    for series, method in settings["methods"].items():
+        if "rows_of" in method or method["method"] in WITHOUT_BUDGET:
+            cases[series] = _case(series, method)
+        else:
+            for budget in budgets or settings["budgets"]:
+                cases[f"{series}-{budget}"] = _case(series, method, budget)
+    return cases
+
+
+def _case(series: str, method: dict, budget: int | None = None) -> dict:
+    own = {} if budget is None else {"budget": budget}
+    if "recent_share" in method:
+        own["recent"] = int(method["recent_share"] * budget)
+    return {
+        "label": method["label"],
+        "series": series,
+        "method": method["method"],
+        "options": method["options"] | own,
+        "budget": budget,
+        "rows_of": method.get("rows_of"),
+    }
+
+
+def compression_job(config: dict, dataset: str) -> dict:
+    """What a measurement has to know: all but the names that only readers see."""
+    settings = config["compression"]
+    return {
+        "dataset": dataset,
+        "model": _model(config),
+        **{key: config[key] for key in ("device", "dtype", "backend")},
+        **{key: config["protocol"][key] for key in ("repetitions", "warmup")},
+        **{key: settings[key] for key in ("texts", "tokens", "chunk", "generation")},
+        # the same numbers are asked for whatever the data set
+        "passkey": settings["passkey"] if dataset == settings["datasets"][0] else None,
+        "cases": _unlabelled(compression_cases(config)),
+        "generation_cases": _unlabelled(compression_cases(config, [settings["generation"]["budget"]])),
+        "passkey_cases": _unlabelled(compression_cases(config, settings["passkey"]["budgets"])),
+    }
+
+
+def _model(config: dict) -> str:
+    """The target by the name that the published numbers use."""
+    target = config["models"]["target"]
+    return target["source"].get("repository", target["name"]).rsplit("/", 1)[-1].lower()
+
+
+def _unlabelled(cases: dict[str, dict]) -> dict[str, dict]:
+    return {key: {name: value for name, value in case.items() if name != "label"} for key, case in cases.items()}
+
+
+def compression_labels(config: dict) -> dict[str, dict[str, str]]:
+    """How readers know the "cases" and "datasets": key -> label."""
+    settings = config["compression"]
+    budgets = {*settings["budgets"], *settings["passkey"]["budgets"], settings["generation"]["budget"]}
+    return {
+        "cases": {key: case["label"] for key, case in compression_cases(config, sorted(budgets)).items()},
+        "datasets": {name: config["prompts"][name]["label"] for name in settings["datasets"]},
+    }
+
+
+def needs_heads(config: dict) -> bool:
+    """Whether a case needs the classification of heads."""
+    return any(method["method"] == "head_aware" for method in config["compression"]["methods"].values())
+
+
+def with_classification(cases: dict[str, dict], heads: Path | None) -> dict[str, dict]:
+    """``cases``, in which head-aware methods read the file ``heads``."""
+    return {
+        key: case | {"options": case["options"] | {"classification": str(heads)}}
+        if case["method"] == "head_aware"
+        else case
+        for key, case in cases.items()
+    }

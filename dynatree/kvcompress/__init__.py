@@ -1,0 +1,25 @@
+"""Compression of key/value caches: which rows stay, and a cache that keeps their true positions.
+
+Public names load lazily, so importing one module never pulls in the others.
+"""
+
+from importlib import import_module
+
+_HOMES = {
+    "METHODS": "dynatree.kvcompress.registry",
+    "CompressedCache": "dynatree.kvcompress.cache",
+    "Method": "dynatree.kvcompress.base",
+    "compress": "dynatree.kvcompress.context",
+    "make_method": "dynatree.kvcompress.registry",
+}
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str):
+    if name not in _HOMES:
+        raise AttributeError(f"module 'dynatree.kvcompress' has no attribute '{name}'")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

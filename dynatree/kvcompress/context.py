@@ -1,0 +1,101 @@
+"""``with compress(model, method):`` around ``model.generate`` of Hugging Face, or around any pass of the model."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import torch
+from transformers import DynamicCache, PreTrainedModel
+
+from dynatree.attention import grouped
+from dynatree.errors import DynatreeError
+from dynatree.kvcompress.base import Method
+from dynatree.kvcompress.cache import CompressedCache
+from dynatree.kvcompress.registry import make_method
+
+
+@dataclass
+class Compression:
+    """What :func:`compress` yields.
+
+    Attributes:
+        model, method: as given.
+        cache: of the latest request, to inspect or to continue with; None before the first pass.
+    """
+
+    model: PreTrainedModel
+    method: Method
+    cache: CompressedCache | None = field(default=None, init=False)
+
+    def prepare(self, module: torch.nn.Module, args: tuple, inputs: dict) -> tuple[tuple, dict]:
+        """Forward pre-hook: a new request gets a compressed cache, a running one keeps its own.
+
+        Raises:
+            DynatreeError: the pass asks for what a compressed cache does not do.
+        """
+        states = args[0] if args else inputs.get("input_ids")
+        states = inputs.get("inputs_embeds") if states is None else states
+        if "compressed" in inputs:
+            raise DynatreeError("the model is inside compress() already; leave the outer one first")
+        if inputs.get("use_cache") is False:
+            raise DynatreeError("use_cache=False leaves nothing to compress; leave it out")
+        if len(states) != 1:
+            raise DynatreeError(f"compress() serves one sequence at a time, not a batch of {len(states)}")
+        self.cache = self._find_cache(inputs.get("past_key_values"))
+        self.cache.guided = True
+        self._check_mask(inputs.get("attention_mask"), states.shape[1])
+        if self.cache.method.rotates:
+            start = self.cache.next_position
+            inputs["position_ids"] = torch.arange(start, start + states.shape[1], device=states.device)[None]
+        return args, inputs | {"past_key_values": self.cache, "compressed": self.cache, "use_cache": True}
+
+    def finish(self, *_) -> None:
+        """Forward hook: what the cache is used for outside the block is checked again."""
+        if self.cache is not None:
+            self.cache.guided = False
+
+    def _find_cache(self, given) -> CompressedCache:
+        if isinstance(given, CompressedCache):
+            return given
+        if given is None or (type(given) is DynamicCache and given.get_seq_length() == 0):
+            return CompressedCache(self.model, self.method)
+        raise DynatreeError(
+            f"compress() needs an empty DynamicCache or one of its own, not a {type(given).__name__} with "
+            f"{int(given.get_seq_length())} tokens; leave out past_key_values and cache_implementation"
+        )
+
+    def _check_mask(self, mask: torch.Tensor | None, new: int) -> None:
+        if mask is None or (new == 1 and self.cache.seen):
+            return  # a mask that grows in generate was looked at with the prompt
+        if mask.ndim != 2:
+            raise DynatreeError("compress() makes the masks itself and takes none of four dimensions")
+        if not mask.all():
+            raise DynatreeError("compress() takes no padding; leave the padding out of the prompt")
+
+
+@contextmanager
+def compress(model: PreTrainedModel, method: str | Method, **options) -> Iterator[Compression]:
+    """Let every pass of ``model`` in the block use a compressed cache; afterwards the model is as before.
+
+    Args:
+        model: GPT-NeoX or Llama. Greedy decoding, sampling and single passes work, one sequence at a time.
+        method: name of a method, see :data:`dynatree.kvcompress.METHODS`, with its options; or the object.
+
+    Yields:
+        Compression: whose ``cache`` tells what was kept and what it costs.
+
+    Raises:
+        DynatreeError: method, options or model are wrong; in the block, a pass is batched, padded or without a cache.
+    """
+    compression = Compression(model, make_method(method, **options))
+    CompressedCache(model, compression.method)  # what does not fit is said here and not in the first pass
+    hooks = (
+        model.base_model.register_forward_pre_hook(compression.prepare, with_kwargs=True),
+        model.base_model.register_forward_hook(compression.finish, always_call=True),
+    )
+    try:
+        with grouped(model):
+            yield compression
+    finally:
+        for hook in hooks:
+            hook.remove()

@@ -1,0 +1,58 @@
+"""Compression methods by name."""
+
+import inspect
+
+from dynatree.errors import DynatreeError
+from dynatree.kvcompress.base import Method
+from dynatree.kvcompress.fixed_size_l2 import FixedSizeL2
+from dynatree.kvcompress.h2o import H2O
+from dynatree.kvcompress.head_aware import HeadAware
+from dynatree.kvcompress.l2_norm import L2Norm
+from dynatree.kvcompress.none import NoCompression
+from dynatree.kvcompress.recent_only import RecentOnly
+from dynatree.kvcompress.snapkv import SnapKV
+from dynatree.kvcompress.streaming_llm import StreamingLLM
+
+METHODS: dict[str, type[Method]] = {
+    "none": NoCompression,
+    "l2_norm": L2Norm,
+    "fixed_size_l2": FixedSizeL2,
+    "recent_only": RecentOnly,
+    "streaming_llm": StreamingLLM,
+    "head_aware": HeadAware,
+    "snapkv": SnapKV,
+    "h2o": H2O,
+}
+
+
+def method_options(method: str) -> dict[str, inspect.Parameter]:
+    """The options of a compression method with their defaults.
+
+    Raises:
+        DynatreeError: there is no such method.
+    """
+    if method not in METHODS:
+        raise DynatreeError(f"unknown compression method {method!r}; choose one of {', '.join(METHODS)}")
+    return dict(inspect.signature(METHODS[method]).parameters)
+
+
+def make_method(method: str | Method, **options) -> Method:
+    """A compression method by its name; one that is made already is returned as it is.
+
+    Raises:
+        DynatreeError: there is no such method, or an option is unknown, missing or out of range.
+    """
+    if isinstance(method, Method):
+        if options:
+            raise DynatreeError(f"options ({', '.join(options)}) go into the method object, not beside it")
+        return method
+    known = method_options(method)
+    unknown = sorted(set(options) - set(known))
+    if unknown:
+        raise DynatreeError(
+            f"compression method {method!r} does not take {', '.join(unknown)}; its options are {', '.join(known)}"
+        )
+    missing = [name for name, option in known.items() if option.default is option.empty and name not in options]
+    if missing:
+        raise DynatreeError(f"compression method {method!r} needs {', '.join(missing)}")
+    return METHODS[method](**options)

@@ -1,0 +1,50 @@
+"""Measure where each attention head of the target looks, and say which kind of head it is."""
+
+import argparse
+import json
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+from dynatree.files import check_folder, read_json, write_json, write_text
+from dynatree.kvcompress.headfile import describe_heads, head_rows, joined_tokens
+from dynatree.kvcompress.headkinds import Thresholds
+from dynatree.kvcompress.headstats import Bands, measure_heads
+from dynatree.loading import load_pair
+from dynatree.scripting import run
+
+parser = argparse.ArgumentParser(description=__doc__)
+parser.add_argument("--target", type=Path, required=True, help="folder of the target")
+parser.add_argument("--prompts", type=Path, nargs="+", required=True, help="prepared prompts; files named by data set")
+parser.add_argument("--settings", type=json.loads, required=True, help="tokens, sinks, local and recent, as JSON")
+parser.add_argument("--device", required=True)
+parser.add_argument("--dtype", required=True)
+parser.add_argument("--output", type=Path, required=True, help="JSON: the classification that head_aware reads")
+parser.add_argument("--csv", type=Path, required=True, help="one row per head")
+parser.add_argument("--threads", type=int, required=True)
+options = parser.parse_args()
+
+
+def main() -> None:
+    torch.set_num_threads(options.threads)
+    settings = options.settings
+    bands = Bands(settings["sinks"], settings["local"], settings["recent"])
+    datasets = {path.stem: read_json(path, "delete it and run the pipeline again") for path in options.prompts}
+    check_folder(options.target)
+    pair = load_pair(options.target, device=options.device, dtype=options.dtype)
+    tokens = joined_tokens(datasets, pair.tokenizer, settings["tokens"])
+    sources = dict.fromkeys(dataset["source"] for dataset in datasets.values())
+    text = {"datasets": list(datasets), "source": " ".join(sources), "tokens": len(tokens)}
+    statistics = measure_heads(pair.target, tokens, bands)
+    content = describe_heads(pair.target.config, text, statistics, bands, Thresholds())
+    write_json(options.output, content)
+    write_text(options.csv, pd.DataFrame(head_rows(content)).astype({"window": "Int64"}).to_csv(index=False))
+
+
+run(
+    main,
+    reads=[options.target, *options.prompts],
+    writes=[options.output, options.csv],
+    arguments=options,
+)

@@ -1,0 +1,41 @@
+"""Summarise measured cache compression by text, by case, over the length of a text, and by hidden numbers found."""
+
+import argparse
+from pathlib import Path
+
+from dynatree.analysis.compression import (
+    cache_growth,
+    compression_requests,
+    summarise_compression,
+    summarise_passkey,
+)
+from dynatree.files import read_json, write_text
+from dynatree.scripting import run
+
+parser = argparse.ArgumentParser(description=__doc__)
+parser.add_argument("--measured", type=Path, nargs="+", required=True, help="JSON: one file per data set")
+parser.add_argument("--requests", type=Path, required=True, help="CSV: one row per text and case")
+parser.add_argument("--summary", type=Path, required=True, help="CSV: one row per data set and case")
+parser.add_argument("--growth", type=Path, required=True, help="CSV: one row per case and pass over one text")
+parser.add_argument("--passkey", type=Path, required=True, help="CSV: one row per case, length and depth")
+options = parser.parse_args()
+
+
+def main() -> None:
+    measured = [read_json(path, "delete it and run the pipeline again") for path in options.measured]
+    requests = compression_requests(measured)
+    for path, frame in (
+        (options.requests, requests),
+        (options.summary, summarise_compression(requests)),
+        (options.growth, cache_growth(measured)),
+        (options.passkey, summarise_passkey(measured)),
+    ):
+        write_text(path, frame.to_csv(index=False, float_format="%.6g"))
+
+
+run(
+    main,
+    reads=options.measured,
+    writes=[options.requests, options.summary, options.growth, options.passkey],
+    arguments=options,
+)
