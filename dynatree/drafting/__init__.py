@@ -3,22 +3,24 @@
 from dynatree.drafting.base import Drafter
 from dynatree.drafting.merged import MergedDrafter
 from dynatree.drafting.model import ModelDrafter
+from dynatree.kvcompress.base import Method
+from dynatree.kvcompress.tree import CompressedTree
 from dynatree.latency import Latency, latency_of
 from dynatree.models import CachedModel, ModelPair
 from dynatree.policies.base import Policy
 from dynatree.policies.throughput import Throughput
-from dynatree.sampling import Sampler
 
 
 def make_drafter(
-    pair: ModelPair, policy: Policy, rows: int, sampler: Sampler | None = None, batch: int = 1
+    pair: ModelPair, policy: Policy, rows: int, target: CachedModel, batch: int = 1, compression: Method | None = None
 ) -> Drafter | None:
     """The drafter that a policy asks for; None if it wants no tree.
 
     Args:
         rows: tokens of the prompt and of the output.
-        sampler: the target's; None for greedy decoding.
+        target: the request's.
         batch: requests whose trees are verified together.
+        compression: of the draft's cache.
     """
     if not policy.most_children:
         return None
@@ -26,13 +28,15 @@ def make_drafter(
     model = None
     if uses_model:
         capacity = rows + policy.drafted_nodes + 1
+        cache = compression and CompressedTree(pair.draft, compression, rows, policy.drafted_nodes)
+        proposals = pair.target.config.vocab_size
         model = ModelDrafter(
-            CachedModel(pair.draft, "draft", capacity, pair.target.config.vocab_size, sampler, clock=pair.clock)
+            CachedModel(pair.draft, "draft", capacity, proposals, target.sampler, cache=cache, clock=pair.clock)
         )
     if not isinstance(policy, Throughput):
         return model
     draft_latency = _latency(pair, "draft") if uses_model else None
-    return MergedDrafter(model, policy, _latency(pair, "target"), draft_latency, pair.clock, batch)
+    return MergedDrafter(model, policy, target, _latency(pair, "target"), draft_latency, pair.clock, batch)
 
 
 def _latency(pair: ModelPair, role: str) -> Latency:
