@@ -134,17 +134,15 @@ def _files_of(module: str, root: Path) -> tuple[Path, ...]:
 
 
 def _lazy_home(parts: list[str], root: Path) -> Iterator[Path]:
-    """The module behind a public name that ``dynatree/__init__.py`` loads lazily."""
-    if len(parts) == 2 and (home := _lazy_names(root).get(parts[1])):
+    """The module behind a public name that the ``__init__.py`` of a package loads lazily."""
+    package = root.joinpath(*parts[:-1], "__init__.py")
+    if package.is_file() and (home := _names_in(package, *_version(package)).get(parts[-1])):
         yield from _files_of(home, root)
 
 
-def _lazy_names(root: Path) -> dict[str, str]:
-    path = root / PACKAGE / "__init__.py"
-    return _names_in(path, *_version(path))
-
-
-@lru_cache(maxsize=10)
+@lru_cache(maxsize=100)
 def _names_in(path: Path, modified: int, size: int) -> dict[str, str]:
-    dicts = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Dict)]
-    return {key.value: value.value for node in dicts for key, value in zip(node.keys, node.values, strict=True)}
+    """The public names in ``_HOMES`` with their modules."""
+    assigned = [node for node in ast.parse(path.read_text()).body if isinstance(node, ast.Assign)]
+    homes = [node.value for node in assigned if getattr(node.targets[0], "id", None) == "_HOMES"]
+    return {key: module for home in homes for key, module in ast.literal_eval(home).items()}

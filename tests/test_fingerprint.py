@@ -88,6 +88,10 @@ def hash_of(root: Path, script: Path) -> str:
 def test_lazy_names_are_followed(copy):
     (copy / "scripts/lazy.py").write_text("from dynatree import TokenTree\n")
     assert copy / "dynatree/tree.py" in import_closure(copy / "scripts/lazy.py", copy)
+    (copy / "scripts/deep.py").write_text("from dynatree.kvcompress import make_method\n")
+    closure = import_closure(copy / "scripts/deep.py", copy)
+    assert copy / "dynatree/kvcompress/h2o.py" in closure
+    assert copy / "dynatree/kvcompress/layer.py" not in closure
 
 
 SYNTAX = '''
@@ -160,7 +164,7 @@ def test_no_module_is_imported_under_a_computed_name():
     for path in (path for folder in ("dynatree", "scripts") for path in (ROOT / folder).rglob("*.py")):
         if re.search(r"import_module|__import__|runpy|(?<![.\w])(exec|eval)\(", path.read_text()):
             found.append(path.relative_to(ROOT).as_posix())
-    assert sorted(found) == ["dynatree/__init__.py"]
+    assert sorted(found) == ["dynatree/__init__.py", "dynatree/kvcompress/__init__.py"]
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ class Compression:
     cache: CompressedCache | None = field(default=None, init=False)
 
     def prepare(self, module: torch.nn.Module, args: tuple, inputs: dict) -> tuple[tuple, dict]:
-        """Forward pre-hook of the model: a new request gets a compressed cache, a running one keeps its own.
+        """Forward pre-hook: a new request gets a compressed cache, a running one keeps its own.
 
         Raises:
             DynatreeError: the pass asks for what a compressed cache does not do.
@@ -48,6 +48,11 @@ class Compression:
             start = self.cache.next_position
             inputs["position_ids"] = torch.arange(start, start + states.shape[1], device=states.device)[None]
         return args, inputs | {"past_key_values": self.cache, "compressed": self.cache, "use_cache": True}
+
+    def finish(self, *_) -> None:
+        """Forward hook: what the cache is used for outside the block is checked again."""
+        if self.cache is not None:
+            self.cache.guided = False
 
     def _find_cache(self, given) -> CompressedCache:
         if isinstance(given, CompressedCache):
@@ -84,9 +89,13 @@ def compress(model: PreTrainedModel, method: str | Method, **options) -> Iterato
     """
     compression = Compression(model, make_method(method, **options))
     CompressedCache(model, compression.method)  # what does not fit is said here and not in the first pass
-    hook = model.base_model.register_forward_pre_hook(compression.prepare, with_kwargs=True)
+    hooks = (
+        model.base_model.register_forward_pre_hook(compression.prepare, with_kwargs=True),
+        model.base_model.register_forward_hook(compression.finish, always_call=True),
+    )
     try:
         with grouped(model):
             yield compression
     finally:
-        hook.remove()
+        for hook in hooks:
+            hook.remove()

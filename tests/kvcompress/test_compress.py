@@ -16,6 +16,11 @@ UNIFORM = {
     "recent_only": {"budget": 12},
     "streaming_llm": {"budget": 12, "rotate": False},
 }
+GUIDED = {
+    "streaming_llm": {"budget": 12},
+    "snapkv": {"budget": 12, "window": 4, "when": "both"},
+    "h2o": {"budget": 12, "recent": 4},
+}
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -117,6 +122,7 @@ def test_the_model_is_as_before():
         model(PROMPT.repeat(2, 1))
     assert model.config._attn_implementation == before
     assert not model.base_model._forward_pre_hooks
+    assert not model.base_model._forward_hooks
     expected = reference(model, PROMPT[0].tolist(), 5, eos_token_id=None)
     assert model.generate(PROMPT, max_new_tokens=5, **ENDLESS)[0, 20:].tolist() == expected
 
@@ -161,6 +167,23 @@ def test_what_needs_the_context_says_so(method, options, message):
     model = tiny_model()
     with pytest.raises(DynatreeError, match=message):
         model.generate(PROMPT, past_key_values=CompressedCache(model, method, **options), max_new_tokens=4, **ENDLESS)
+
+
+def test_a_cache_that_leaves_the_context_is_checked_again():
+    model = tiny_model()
+    with compress(model, "streaming_llm", budget=8) as compression:
+        model(PROMPT)
+    with pytest.raises(DynatreeError, match="rotate=True sets the positions of new tokens"):
+        model(PROMPT, past_key_values=compression.cache)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize(("method", "options"), [*UNIFORM.items(), *GUIDED.items()], ids=str)
+def test_half_precision_is_stored_in_half_precision(method, options, dtype):
+    model = tiny_model().to(dtype)
+    with compress(model, method, **options) as compression:
+        model.generate(PROMPT, max_new_tokens=4, **ENDLESS)
+    assert {layer.keys.dtype for layer in compression.cache.layers} == {dtype}
 
 
 def test_ragged_heads_and_uneven_layers_need_the_context(tmp_path):
