@@ -1,4 +1,4 @@
-"""Compressed caches under trees: a compressed draft changes no output; a compressed target's is the autoregressive one."""
+"""Compressed caches under trees: the draft's changes no output, the target's gives the autoregressive one."""
 
 import functools
 import itertools
