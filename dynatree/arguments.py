@@ -1,17 +1,46 @@
 """What the arguments of a request mean, and whether it can be served."""
 
+from dataclasses import dataclass
+
 import torch
 
 from dynatree.errors import DynatreeError
+from dynatree.kvcompress.base import Method
+from dynatree.kvcompress.registry import find_method
 from dynatree.models import ModelPair
 from dynatree.policies import Policy, make_policy
 
 
-def find_policy(pair: ModelPair, method: str | Policy, options: dict) -> Policy:
-    """The policy of a method: a new one, the one that the pair keeps, or the one given."""
+@dataclass
+class Compression:
+    """How the caches of a request are compressed; None where they are not."""
+
+    target: Method | None = None
+    draft: Method | None = None
+
+
+def find_compression(policy: Policy, target_cache, draft_cache) -> Compression:
+    """The compression of both caches, see :func:`dynatree.kvcompress.registry.find_method`.
+
+    Raises:
+        DynatreeError: one cannot be read, or the target's leaves no room for drafted tokens.
+    """
+    target, draft = find_method(target_cache), find_method(draft_cache)
+    if target and target.when != "prefill" and target.every == 1 and policy.most_children:
+        raise DynatreeError(
+            "target_cache evicts rows after every token, so no drafted token could be verified; "
+            "set every (tokens between evictions) to 8 or more"
+        )
+    return Compression(target, draft)
+
+
+def find_policy(pair: ModelPair, method: str | Policy, options: dict, draft_cache=None) -> Policy:
+    """The policy of a method: a new one, the one that the pair keeps for such a draft cache, or the one given."""
     if isinstance(method, str):
         policy = make_policy(method, **options)
-        return pair.learnt.setdefault(repr(policy), policy) if policy.lasting else policy
+        compression = find_method(draft_cache)
+        key = repr(policy) if compression is None else f"{policy!r} with {compression!r}"
+        return pair.learnt.setdefault(key, policy) if policy.lasting else policy
     if options:
         raise DynatreeError(f"options ({', '.join(options)}) go into the policy object, not beside it")
     return method
@@ -37,25 +66,45 @@ def encode(pair: ModelPair, prompt) -> list[int]:
     return tokens
 
 
-def check_lengths(pair: ModelPair, policy: Policy, prompt: list[int], max_new_tokens: int) -> None:
+def check_lengths(
+    pair: ModelPair, policy: Policy, prompt: list[int], max_new_tokens: int, compression: Compression | None = None
+) -> None:
     """Raise unless prompt and output fit the positions of the models that a policy needs."""
     if not isinstance(max_new_tokens, int) or max_new_tokens < 0:
         raise DynatreeError(f"max_new_tokens must be a whole number of at least 0, not {max_new_tokens!r}")
-    needed = len(prompt) + max_new_tokens
-    models = {"target": pair.target}
+    compression = compression or Compression()
+    models = {"target": (pair.target, compression.target)}
     if policy.needs_draft and pair.draft is None:
         raise DynatreeError(
             "this method needs a draft model, but the pair has none; 'autoregressive' and 'throughput' work without"
         )
     if policy.drafts_with_model and pair.draft is not None:
-        models["draft"] = pair.draft
-    for role, model in models.items():
+        models["draft"] = (pair.draft, compression.draft)
+    for role, (model, method) in models.items():
         positions = model.config.max_position_embeddings
+        total = len(prompt) + max_new_tokens
+        if method is None or not method.rotates or method.when == "prefill":
+            needed, remedy = total, "shorten the prompt or lower max_new_tokens"
+        else:
+            needed, remedy = _most_rows(method, len(prompt), total), f"lower budget or every of {role}_cache"
         if needed > positions:
             raise DynatreeError(
                 f"the prompt ({len(prompt)} tokens) and {max_new_tokens} new tokens need {needed} positions, "
-                f"but the {role} has {positions}; shorten the prompt or lower max_new_tokens"
+                f"but the {role} has {positions}; {remedy}{_endless(role, method, compression)}"
             )
+
+
+def _most_rows(method: Method, prompt: int, total: int) -> int:
+    """Rows that a cache whose keys are rotated to consecutive positions ever holds of a text of ``total`` tokens."""
+    between = method.rows(total) + method.every
+    return min(total, max(prompt + 1, between))
+
+
+def _endless(role: str, method: Method | None, compression: Compression) -> str:
+    """What else helps where a compressed target could go on without end, but its draft could not."""
+    if role == "draft" and method is None and compression.target and compression.target.rotates:
+        return ', or give draft_cache a "streaming_llm" with rotate=True too'
+    return ""
 
 
 def find_stop_tokens(pair: ModelPair, eos_token_id) -> frozenset[int]:

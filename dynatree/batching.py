@@ -5,11 +5,13 @@ from collections.abc import Iterable, Sequence
 import torch
 from transformers import PreTrainedModel
 
-from dynatree.arguments import check_lengths, encode, find_policy, find_stop_tokens
+from dynatree.arguments import Compression, check_lengths, encode, find_policy, find_stop_tokens
 from dynatree.attention import fill_mask
 from dynatree.cache import BatchCache, BatchRow
 from dynatree.decoding import Generation, Request
 from dynatree.errors import DynatreeError
+from dynatree.kvcompress.base import Method
+from dynatree.kvcompress.registry import find_method
 from dynatree.models import CachedModel, ModelPair, apply_head, hidden_states
 from dynatree.sampling import make_sampler
 from dynatree.transfer import upload
@@ -28,6 +30,8 @@ def generate_batch(
     top_k: int | None = None,
     top_p: float | None = None,
     seed: int = 0,
+    draft_cache: str | tuple | dict | Method | None = None,
+    target_cache: None = None,
     **options,
 ) -> list[Generation]:
     """Decode several prompts together; each output is that of :func:`dynatree.generate` for its prompt.
@@ -42,6 +46,8 @@ def generate_batch(
         max_new_tokens: tokens to emit for each prompt unless an end-of-sequence token comes first.
         eos_token_id, temperature, top_k, top_p: see :func:`dynatree.generate`.
         seed: of the draws for the first prompt; the next one's is one more, and so on.
+        draft_cache: see :func:`dynatree.generate`.
+        target_cache: not for a batch, whose requests share one cache of the target.
         **options: options of the method.
 
     Returns:
@@ -53,10 +59,13 @@ def generate_batch(
     start = pair.clock()
     if not isinstance(method, str):
         raise DynatreeError("a policy object follows one request; give a batch the name of a method and its options")
+    if find_method(target_cache):
+        raise DynatreeError("target_cache serves one prompt at a time; leave it out or decode the prompts one by one")
     texts = [encode(pair, prompt) for prompt in prompts]
-    policies = [find_policy(pair, method, options) for _ in texts]
+    policies = [find_policy(pair, method, options, draft_cache) for _ in texts]
+    compression = Compression(draft=find_method(draft_cache))
     for policy, tokens in zip(policies, texts, strict=True):
-        check_lengths(pair, policy, tokens, max_new_tokens)
+        check_lengths(pair, policy, tokens, max_new_tokens, compression)
     stop_tokens = find_stop_tokens(pair, eos_token_id)
     vocabulary = pair.target.config.vocab_size
     samplers = [make_sampler(temperature, top_k, top_p, seed + index, vocabulary) for index in range(len(texts))]
@@ -65,7 +74,7 @@ def generate_batch(
     capacity = max(map(len, texts)) + max_new_tokens + max(policy.node_budget for policy in policies) + 1
     batch = CachedBatch(pair, samplers, capacity)
     requests = [
-        Request(pair, member, policy, tokens, max_new_tokens, stop_tokens, start, len(texts))
+        Request(pair, member, policy, tokens, max_new_tokens, stop_tokens, start, len(texts), compression.draft)
         for member, policy, tokens in zip(batch.members, policies, texts, strict=True)
     ]
     if max_new_tokens:

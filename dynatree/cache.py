@@ -4,12 +4,32 @@ The cache plugs into any Hugging Face decoder through the ``Cache`` interface. A
 keeping a path costs two tensor operations for the whole model, and no forward pass ever concatenates.
 """
 
+import sys
 import weakref
 
 import torch
 from transformers.cache_utils import Cache, CacheLayerMixin
 
 from dynatree.transfer import upload
+
+
+def text_mask(new: int, visible: torch.Tensor | None, length: int) -> torch.Tensor | None:
+    """The mask [1, 1, new, length + new] of a pass over ``new`` tokens behind ``length`` rows.
+
+    Args:
+        visible: boolean [new, rows]: which of the last ``rows`` rows, the new ones included, each new token attends
+            to; all rows before them are visible. None for a chain.
+
+    Returns:
+        The mask; None where causal is right.
+    """
+    if visible is None:
+        if new == 1 or length == 0:
+            return None
+        visible = torch.ones(new, new, dtype=torch.bool).tril()
+    mask = torch.ones(1, 1, new, length + new, dtype=torch.bool)
+    mask[0, 0, :, length + new - visible.shape[1] :] = visible
+    return mask
 
 
 class TreeLayer(CacheLayerMixin):
@@ -56,7 +76,18 @@ class TreeCache(Cache):
 
     The rows of a verified tree are appended by an ordinary forward pass and then reduced to the accepted path by
     :meth:`keep`; rotary phases stay right because a path is contiguous in depth.
+
+    Attributes:
+        room: tokens that the text may grow by until rows are evicted: any number, as none ever are.
+        evicted: tokens without a row.
+        shift: what to subtract from the place of a new token in the text for its position.
+        compressed: the cache itself if its layers need masks of their own.
     """
+
+    room = sys.maxsize
+    evicted = 0
+    shift = 0
+    compressed = None
 
     def __init__(self, num_layers: int, capacity: int):
         self.capacity = capacity
@@ -73,6 +104,20 @@ class TreeCache(Cache):
     def length(self) -> int:
         """Rows in use."""
         return self.layers[0].length
+
+    @property
+    def rows(self) -> int:
+        """Rows in use."""
+        return self.length
+
+    @property
+    def most_bytes(self) -> int:
+        """Largest memory held, which is that of the buffer."""
+        return 0 if self.buffer is None else self.buffer.nbytes
+
+    def mask(self, new: int, visible: torch.Tensor | None) -> torch.Tensor | None:
+        """The mask of the next pass, see :func:`text_mask`."""
+        return text_mask(new, visible, self.length)
 
     def rewind(self, length: int) -> None:
         """Forget all rows from ``length`` on. Costs nothing: the rows are overwritten later."""
@@ -164,6 +209,9 @@ class BatchCache(Cache):
 class BatchRow:
     """One request's part of a :class:`BatchCache`, with the interface that a :class:`TreeCache` has for one request."""
 
+    room = sys.maxsize
+    evicted = 0
+
     def __init__(self, cache: BatchCache, request: int):
         self.cache = cache
         self.request = request
@@ -172,6 +220,11 @@ class BatchRow:
     def length(self) -> int:
         """Rows in use."""
         return self.cache.lengths[self.request]
+
+    @property
+    def most_bytes(self) -> int:
+        """Memory of the request's part."""
+        return 0 if self.cache.buffer is None else self.cache.buffer[:, self.request].nbytes
 
     def keep(self, start: int, rows: list[int]) -> None:
         """As :meth:`TreeCache.keep`."""

@@ -55,6 +55,11 @@ def _add_generate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--top-k", type=int, help="draw from the most likely tokens only")
     parser.add_argument("--top-p", type=float, help="draw from the most likely tokens that reach this probability")
     parser.add_argument("--seed", type=int, default=0, help="of the draws (default: %(default)s)")
+    form = "NAME:OPTION=VALUE,... or JSON, such as streaming_llm:sinks=4,window=252"
+    parser.add_argument("--draft-cache", metavar="METHOD", help=f"compress the draft's cache, without loss: {form}")
+    parser.add_argument(
+        "--target-cache", metavar="METHOD", help="compress the target's cache, which changes the output"
+    )
     parser.add_argument("--draft-tokens", type=Path, help="JSON list of the only token ids the draft may propose")
     parser.add_argument(
         "--json", action="store_true", help="print tokens, text and statistics as JSON instead of streaming"
@@ -123,6 +128,8 @@ def _generate(options: argparse.Namespace) -> int:
         top_k=options.top_k,
         top_p=options.top_p,
         seed=options.seed,
+        draft_cache=options.draft_cache,
+        target_cache=options.target_cache,
         on_tokens=None if options.json else _Stream(pair.tokenizer, options.color),
         **chosen,
     )
@@ -149,6 +156,7 @@ def _summary(stats) -> dict:
     names = ("rounds", "draft_forwards", "drafted", "verified", "accepted", "drafted_depth")
     return {name: getattr(stats, name) for name in names} | {
         "seconds": stats.seconds,
+        "caches": stats.caches,
         "trace": [vars(entry) for entry in stats.trace],
     }
 

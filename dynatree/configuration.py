@@ -170,11 +170,22 @@ def _check_case(place: str, case: dict) -> None:
         if case["engine"] == "huggingface":
             _check_huggingface(case)
         else:
-            from dynatree.policies import make_policy
-
-            make_policy(case["method"], **case["options"])
+            _check_decoding(case)
     except DynatreeError as mistake:
         raise DynatreeError(f"config: {place}: {mistake}") from mistake
+
+
+def _check_decoding(case: dict) -> None:
+    """The options of a policy, and the compression of the draft's cache, which loses nothing either."""
+    from dynatree.policies import make_policy
+
+    options = dict(case["options"])
+    draft_cache = options.pop("draft_cache", None)
+    make_policy(case["method"], **options)
+    if draft_cache is not None:
+        from dynatree.kvcompress.registry import find_method
+
+        find_method(draft_cache)
 
 
 def _check_huggingface(method: dict) -> None:

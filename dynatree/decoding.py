@@ -6,8 +6,10 @@ from functools import partial
 
 import torch
 
-from dynatree.arguments import check_lengths, encode, find_policy, find_stop_tokens
+from dynatree.arguments import check_lengths, encode, find_compression, find_policy, find_stop_tokens
 from dynatree.drafting import make_drafter
+from dynatree.kvcompress.base import Method
+from dynatree.kvcompress.tree import CompressedTree
 from dynatree.models import CachedModel, ModelPair
 from dynatree.policies import Policy
 from dynatree.sampling import make_sampler
@@ -45,6 +47,7 @@ class Stats:
             consists of: ``prefill`` (forward passes of both models over the prompt), ``draft`` and ``verify``
             (forward passes of the rounds, up to the ids on the host), and ``other``, the rest. Where ids of the draft
             are not read before verification, its passes on a GPU are finished, and their time counted, in ``verify``.
+        caches: of the "target" and the "draft", the most "rows" and "bytes" that the cache held.
     """
 
     passes: dict[str, list[tuple[int, int]]] = field(default_factory=lambda: {"target": [], "draft": []})
@@ -52,6 +55,7 @@ class Stats:
     seconds: dict[str, float] = field(
         default_factory=lambda: dict.fromkeys(("total", "ttft", "prefill", "draft", "verify", "other"), 0.0)
     )
+    caches: dict[str, dict[str, int]] = field(default_factory=dict)
 
     @property
     def rounds(self) -> int:
@@ -107,6 +111,8 @@ def generate(
     on_tokens: Callable[[list[int], int], None] | None = None,
     on_round: Callable[[TokenTree, list[int], int], None] | None = None,
     on_candidates: Callable[[TokenTree], None] | None = None,
+    draft_cache: str | tuple | dict | Method | None = None,
+    target_cache: str | tuple | dict | Method | None = None,
     **options,
 ) -> Generation:
     """Decode; in float32 greedily token for token what ``pair.target.generate(do_sample=False)`` returns.
@@ -128,6 +134,12 @@ def generate(
         on_round: called with each round's tree, the indices of its accepted nodes and the target's own next token,
             before any of them is cut off by the end of the request.
         on_candidates: called with each round's candidates, the tree that the one to verify was chosen from.
+        draft_cache: compresses the draft's cache; the output stays the same. A name of
+            :data:`dynatree.kvcompress.METHODS`, "name:option=value,option=value", a pair (name, options), a mapping
+            of "method" and options, or a method object.
+        target_cache: compresses the target's cache, which changes the output: it is that of "autoregressive" with the
+            same ``target_cache``. Rows are evicted each time the text has grown by the method's ``every``
+            tokens, and no tree goes beyond the next such place.
         **options: options of the method, see :mod:`dynatree.policies`.
 
     Returns:
@@ -138,16 +150,17 @@ def generate(
             logits that are not finite.
     """
     start = pair.clock()
-    policy = find_policy(pair, method, options)
+    policy = find_policy(pair, method, options, draft_cache)
+    compression = find_compression(policy, target_cache, draft_cache)
     tokens = encode(pair, prompt)
-    check_lengths(pair, policy, tokens, max_new_tokens)
+    check_lengths(pair, policy, tokens, max_new_tokens, compression)
     stop_tokens = find_stop_tokens(pair, eos_token_id)
     sampler = make_sampler(temperature, top_k, top_p, seed, pair.target.config.vocab_size)
-    capacity = len(tokens) + max_new_tokens + policy.node_budget + 1
-    target = CachedModel(
-        pair.target, "target", capacity, sampler=sampler, clock=pair.clock, static=pair.static.get("target")
-    )
-    request = Request(pair, target, policy, tokens, max_new_tokens, stop_tokens, start)
+    rows = len(tokens) + max_new_tokens
+    cache = compression.target and CompressedTree(pair.target, compression.target, rows, policy.node_budget)
+    capacity, static = rows + policy.node_budget + 1, pair.static.get("target")
+    target = CachedModel(pair.target, "target", capacity, None, sampler, cache, pair.clock, static)
+    request = Request(pair, target, policy, tokens, max_new_tokens, stop_tokens, start, draft_cache=compression.draft)
     request.on_tokens, request.on_round, request.on_candidates = on_tokens, on_round, on_candidates
     if max_new_tokens:
         request.begin(target.forward(tokens, range(len(tokens)), last_only=True))
@@ -171,9 +184,10 @@ class Request:
         stop_tokens: end-of-sequence ids.
         start: when the request came, by the clock of the pair.
         batch: requests that are decoded together.
+        draft_cache: method that compresses the draft's cache; None for none.
     """
 
-    def __init__(self, pair, target, policy, prompt, max_new_tokens, stop_tokens, start, batch=1):
+    def __init__(self, pair, target, policy, prompt, max_new_tokens, stop_tokens, start, batch=1, draft_cache=None):
         self.tokenizer = pair.tokenizer
         self.policy = policy
         self.clock = pair.clock
@@ -190,7 +204,8 @@ class Request:
         self.stats.passes["target"] = target.passes
         self.drafter = None
         if max_new_tokens > 1:
-            self.drafter = make_drafter(pair, policy, len(prompt) + max_new_tokens, target.sampler, batch)
+            rows = len(prompt) + max_new_tokens
+            self.drafter = make_drafter(pair, policy, rows, target, batch, draft_cache)
         if self.drafter:
             self.stats.passes["draft"] = self.drafter.passes
 
@@ -202,6 +217,7 @@ class Request:
     def begin(self, logits: torch.Tensor) -> None:
         """Emit the first token from the logits [1, vocabulary] at the end of the prompt."""
         first = self.target.predict(self.target.perturb(logits, [len(self.prompt) - 1]))[0]
+        self.target.cache.keep(len(self.prompt), [])
         self.stats.seconds["prefill"] = self.target.take_seconds()
         if self.drafter:
             self.drafter.prefill(self.prompt)
@@ -215,7 +231,7 @@ class Request:
         tokens = self.tree.tokens
         self.drafted_before = len(self.stats.passes["draft"])
         if self.drafter:
-            left = self.max_new_tokens - len(self.emitted)
+            left = min(self.max_new_tokens - len(self.emitted), self.target.cache.room)
             tokens = self.drafter.draft(self.tree, self.policy, left - 1, self.stop_tokens)
             if self.on_candidates:
                 self.on_candidates(self.drafter.candidates(self.tree))
@@ -253,6 +269,9 @@ class Request:
         """What was emitted, and what it cost."""
         self.policy.finish(len(self.emitted), self.stats.rounds)
         self._close_accounts()
+        self.stats.caches["target"] = self.target.cache_use()
+        if self.drafter and self.drafter.model:
+            self.stats.caches["draft"] = self.drafter.model.cache_use()
         text = None if self.tokenizer is None else self.tokenizer.decode(self.emitted, skip_special_tokens=True)
         return Generation(self.emitted, text, self.stats)
 

@@ -26,7 +26,8 @@ def custom_generate(
         draft: the draft model; None for methods that work without.
         method: see :func:`dynatree.generate`.
         streamer: takes tokens as they are emitted. ``generate`` keeps the one that it is given to itself.
-        **options: of the method.
+        **options: of the method; also ``draft_cache`` and, which changes the output, ``target_cache``, see
+            :func:`dynatree.generate`.
 
     Raises:
         DynatreeError: when called, generation asks for what decoding with trees does not do: beams, penalties, other

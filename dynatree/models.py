@@ -104,7 +104,12 @@ def check_vocabularies(target: PreTrainedModel, draft: PreTrainedModel, tokenize
 
 
 def hidden_states(
-    model: PreTrainedModel, ids: torch.Tensor, positions: torch.Tensor, mask: torch.Tensor | None, cache: Cache
+    model: PreTrainedModel,
+    ids: torch.Tensor,
+    positions: torch.Tensor,
+    mask: torch.Tensor | None,
+    cache: Cache,
+    compressed: Cache | None = None,
 ) -> torch.Tensor:
     """The last hidden states [batch, n, hidden] at new tokens, whose keys and values ``cache`` then holds.
 
@@ -113,11 +118,11 @@ def hidden_states(
         ids, positions: [batch, n].
         mask: boolean [batch, 1, n, rows], which transformers passes through unchanged; None where causal is right.
         cache: of this package.
+        compressed: the cache again if it gives each layer a mask of its own, see :mod:`dynatree.attention`.
     """
+    inputs = {"input_ids": ids, "position_ids": positions, "attention_mask": mask, "past_key_values": cache}
     with grouped(model):
-        return model.base_model(
-            input_ids=ids, position_ids=positions, attention_mask=mask, past_key_values=cache, use_cache=True
-        ).last_hidden_state
+        return model.base_model(**inputs, use_cache=True, compressed=compressed).last_hidden_state
 
 
 def head_rows(model: PreTrainedModel) -> int:
@@ -148,7 +153,7 @@ class CachedModel:
         capacity: rows of the cache.
         proposals: number of token ids that may be proposed or emitted; rows of the head beyond it are ignored.
         sampler: perturbs logits; None for greedy decoding.
-        cache: the request's part of the cache of a batch; None for a cache of its own.
+        cache: a compressed one, or the request's part of the cache of a batch; None for a cache of its own.
         clock: tells the time in seconds.
         static: makes its passes where their shapes can be static; None for ordinary passes.
 
@@ -163,7 +168,7 @@ class CachedModel:
         capacity: int,
         proposals: int | None = None,
         sampler: Sampler | None = None,
-        cache: BatchRow | None = None,
+        cache: BatchRow | Cache | None = None,
         clock: Callable[[], float] = time.perf_counter,
         static: "StaticModel | None" = None,
     ):
@@ -200,8 +205,12 @@ class CachedModel:
 
     @property
     def length(self) -> int:
-        """Rows in the cache."""
+        """Tokens in the cache, evicted ones included."""
         return self.cache.length
+
+    def cache_use(self) -> dict[str, int]:
+        """The most "rows" and "bytes" that the cache held."""
+        return {"rows": max((new + held for new, held in self.passes), default=0), "bytes": self.cache.most_bytes}
 
     @_clocked
     def forward(
@@ -216,7 +225,7 @@ class CachedModel:
         Args:
             tokens: ids of the new tokens, a tensor [n] where they were not read from the device; an id beyond this
                 model's embeddings (padding of the other model's vocabulary) is read as token 0.
-            positions: position of each new token.
+            positions: place of each new token in the text.
             visible: boolean [n, rows]: which of the last ``rows`` cache rows, the new ones included, each new token
                 attends to; all rows before them are visible. None for a chain.
             last_only: return the logits of the last new token only.
@@ -224,13 +233,16 @@ class CachedModel:
         Returns:
             Logits [n or 1, vocabulary of the head].
         """
-        self.passes.append((len(tokens), self.length))
-        ids, places = self._ids(tokens), torch.tensor(positions)
+        self.passes.append((len(tokens), self.cache.rows))
+        cache = self.cache
+        ids, places = self._ids(tokens), torch.tensor(positions) - cache.shift
         if self.static and self.static.serves(len(tokens), self.length):
-            logits = self.static.forward(self.cache, ids, places, visible)
+            logits = self.static.forward(cache, ids, places, visible)
             return logits[-1:] if last_only else logits
-        mask = self._mask(len(tokens), visible)
-        hidden = hidden_states(self.model, ids[None], upload(places, ids.device)[None], mask, self.cache)[0]
+        mask = cache.mask(len(tokens), visible)
+        mask = mask if mask is None else upload(mask, ids.device)
+        places = upload(places, ids.device)[None]
+        hidden = hidden_states(self.model, ids[None], places, mask, cache, cache.compressed)[0]
         hidden = hidden[-1:] if last_only else hidden
         return apply_head(self.head, hidden)
 
@@ -241,16 +253,6 @@ class CachedModel:
             ids = tokens.to(self.model.device)
             return ids.masked_fill(ids >= vocabulary, 0)
         return upload([token if token < vocabulary else 0 for token in tokens], self.model.device)
-
-    def _mask(self, n: int, visible: torch.Tensor | None) -> torch.Tensor | None:
-        """The mask [1, 1, n, length + n] that transformers passes through unchanged; None where causal is right."""
-        if visible is None:
-            if n == 1 or self.length == 0:
-                return None
-            visible = torch.ones(n, n, dtype=torch.bool).tril()
-        mask = torch.ones(1, 1, n, self.length + n, dtype=torch.bool)
-        mask[0, 0, :, self.length + n - visible.shape[1] :] = visible
-        return upload(mask, self.model.device)
 
     @_clocked
     def perturb(self, logits: torch.Tensor, positions: Sequence[int]) -> torch.Tensor:

@@ -17,6 +17,12 @@ def test_shipped_configurations_are_right(name):
     check(yaml.safe_load((ROOT / f"config/{name}.yaml").read_text()))
 
 
+def test_a_method_may_compress_its_draft():
+    config = yaml.safe_load((ROOT / "config/demo.yaml").read_text())
+    config["methods"]["throughput"]["options"] = {"draft_cache": {"method": "recent_only", "budget": 64}}
+    check(config)
+
+
 @pytest.mark.parametrize(
     ("path", "value", "message"),
     [
@@ -72,6 +78,12 @@ def test_shipped_configurations_are_right(name):
         ("heads/recent", 16, "heads/recent must exceed heads/local"),
         ("heads/tokens", 20, "heads/tokens must exceed heads/sinks and heads/local together"),
         ("heads/sink", 4, "heads has the unknown key 'sink'; known are "),
+        (
+            "methods/dynatree/options",
+            {"draft_cache": {"method": "recent_only", "size": 8}},
+            "methods/dynatree: compression method 'recent_only' does not take size",
+        ),
+        ("methods/dynatree/options", {"target_cache": "none"}, "method 'dynatree' does not take target_cache"),
         ("methods/linear/tuned", "tree", "methods/linear: tuned: tree belongs to method fixed_tree"),
         ("methods/linear/options", {}, "methods/linear needs either options or tuned, and not both"),
         ("prompt_tokens/most", 3, "prompt_tokens/least exceeds prompt_tokens/most"),

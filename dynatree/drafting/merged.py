@@ -9,6 +9,7 @@ from dynatree.drafting.base import Drafter
 from dynatree.drafting.lookup import LOOKUPS
 from dynatree.drafting.model import ModelDrafter
 from dynatree.latency import Latency
+from dynatree.models import CachedModel
 from dynatree.policies.throughput import Throughput
 from dynatree.tree import TokenTree
 
@@ -47,8 +48,9 @@ class MergedDrafter(Drafter):
         self,
         model: ModelDrafter | None,
         policy: Throughput,
-        target: Latency,
-        draft: Latency | None,
+        target: CachedModel,
+        target_latency: Latency,
+        draft_latency: Latency | None,
         clock: Callable[[], float],
         batch: int,
     ):
@@ -56,8 +58,9 @@ class MergedDrafter(Drafter):
         self.policy = policy
         self.clock = clock
         self.batch = batch  # requests that wait for each other: a pass of the draft for one delays all
-        self.target_latency = target
-        self.draft_latency = draft
+        self.target = target
+        self.target_latency = target_latency
+        self.draft_latency = draft_latency
         self.lookups = [LOOKUPS[name]() for name in policy.sources if name in LOOKUPS]
         self.pool: Pool | None = None
         self.nodes: list[int] = []  # node of the verified tree -> node of the pool
@@ -87,7 +90,8 @@ class MergedDrafter(Drafter):
         if self.draft_model:
             self.draft_model.begin(root)
         depth = min(most_depth, policy.max_depth)
-        verifying = self.target_latency.of([self.batch * (n + 1) for n in range(policy.node_budget + 1)], self.length)
+        widths = [self.batch * (nodes + 1) for nodes in range(policy.node_budget + 1)]
+        verifying = self.target_latency.of(widths, self._target_rows)
         rate = policy.rate(verifying[0])
         costs = [rate * seconds for seconds in verifying]
         rate *= self.batch
@@ -125,14 +129,14 @@ class MergedDrafter(Drafter):
 
     def close_round(self, nodes: int, emitted: int, verify_seconds: float) -> None:
         if self.batch == 1:
-            self.target_latency.observe(nodes + 1, self.length, verify_seconds)
+            self.target_latency.observe(nodes + 1, self._target_rows, verify_seconds)
         passes = (self.batch * self.drafting + verify_seconds) / self._plain()
         self.policy.observe_round(emitted, self.clock() - self.round_began, passes)
 
     def _model_pays(self, rate: float, left: int) -> bool:
         """Whether to run the draft model at all; catching up with the output is shared by the rounds to come."""
-        seconds = self.draft_latency(1, self.length)
-        behind = self.draft_latency(max(len(self.draft_model.pending), 1), self.length) - seconds
+        seconds = self.draft_latency(1, self._draft_rows)
+        behind = self.draft_latency(max(len(self.draft_model.pending), 1), self._draft_rows) - seconds
         price = rate * (seconds + behind / left)
         if not self._affords(seconds + behind * self.has_read):
             return False
@@ -189,7 +193,7 @@ class MergedDrafter(Drafter):
         ready.sort(key=lambda node: -tree.log_probs[node])
         mass, last = 0.0, 0.0
         for count, node in enumerate(ready, start=1):
-            seconds = self.draft_latency(count, self.length)
+            seconds = self.draft_latency(count, self._draft_rows)
             share = exp(tree.log_probs[node])
             pays = self.policy.level_pays(tree.depth, share, rate * (seconds - last))
             if not (pays and self._affords(seconds)):
@@ -201,17 +205,27 @@ class MergedDrafter(Drafter):
         """Whether another pass of the draft model may bring nothing."""
         return self.policy.affords(self.batch * (self.drafting + seconds) / self._plain())
 
+    @property
+    def _target_rows(self) -> int:
+        """Rows that the target attends to."""
+        return self.length - self.target.cache.evicted
+
+    @property
+    def _draft_rows(self) -> int:
+        """Rows that the draft model attends to once it has read the output."""
+        return self.length - self.draft_model.model.cache.evicted
+
     def _plain(self) -> float:
         """Seconds of a pass of the target over the roots alone."""
-        return self.target_latency(self.batch, self.length)
+        return self.target_latency(self.batch, self._target_rows)
 
     def _draft(self, tree: TokenTree, nodes: list[int], proposals: dict[int, list[Proposal]]) -> None:
         start = self.clock()
         tokens, log_probs = self.draft_model.expand(tree, nodes, self.policy.candidates)
         seconds = self.clock() - start
         if tree.depth:  # at the root the pass may catch up with the output
-            self.draft_latency.observe(len(nodes), self.length, seconds)
-        self.drafting += seconds if self.has_read else self.draft_latency(1, self.length)
+            self.draft_latency.observe(len(nodes), self._draft_rows, seconds)
+        self.drafting += seconds if self.has_read else self.draft_latency(1, self._draft_rows)
         self.has_read = True
         for node, row, values in zip(nodes, tokens, log_probs, strict=True):
             proposals[node] += [

@@ -26,6 +26,7 @@ class ModelDrafter(Drafter):
 
     def prefill(self, prompt: list[int]) -> None:
         self.model.forward(prompt, range(len(prompt)), last_only=True)
+        self.model.cache.keep(len(prompt), [])
 
     def begin(self, root: int) -> None:
         """Begin a round whose root is the newest emitted token."""

@@ -19,5 +19,9 @@ class L2Norm(Budgeted):
 
 
 def key_norms(keys):
-    """L2 norms [kv_heads, length] of ``keys`` [kv_heads, length, head_dim] in float32."""
-    return keys.float().norm(dim=-1)
+    """L2 norms [kv_heads, length] of ``keys`` [kv_heads, length, head_dim], rounded to half precision.
+
+    The keys of a token have the same norm everywhere in the first layer, up to rounding; which of them stay is then
+    not for rounding to say.
+    """
+    return keys.float().norm(dim=-1).half()

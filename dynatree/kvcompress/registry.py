@@ -1,6 +1,7 @@
 """Compression methods by name."""
 
 import inspect
+import json
 
 from dynatree.errors import DynatreeError
 from dynatree.kvcompress.base import Method
@@ -56,3 +57,48 @@ def make_method(method: str | Method, **options) -> Method:
     if missing:
         raise DynatreeError(f"compression method {method!r} needs {', '.join(missing)}")
     return METHODS[method](**options)
+
+
+def find_method(given) -> Method | None:
+    """The compression that a request asks for; None if it is none.
+
+    Args:
+        given: None, a method object, a name, a name with options as a pair or as text ("streaming_llm:budget=64"), or
+            a mapping of "method" and options, also as JSON text.
+
+    Raises:
+        DynatreeError: it is none of these, or :func:`make_method` refuses it.
+    """
+    if given is None:
+        return None
+    try:
+        name, options = _parts(given)
+    except (TypeError, ValueError, KeyError):
+        raise DynatreeError(
+            f"cannot read the compression {given!r}; write a name, name:option=value,option=value, "
+            'a pair (name, {option: value}) or {"method": name, option: value}'
+        ) from None
+    method = make_method(name, **options)
+    return None if isinstance(method, NoCompression) else method
+
+
+def _parts(given) -> tuple[str | Method, dict]:
+    if isinstance(given, Method):
+        return given, {}
+    if isinstance(given, str):
+        if given.startswith("{"):
+            return _parts(json.loads(given))
+        name, _, settings = given.partition(":")
+        return name, {key: _value(text) for key, text in (one.split("=") for one in settings.split(",") if one)}
+    if isinstance(given, dict):
+        return given["method"], {key: value for key, value in given.items() if key != "method"}
+    name, options = given
+    return name, dict(options)
+
+
+def _value(text: str):
+    """A number, true, false or null as in JSON; anything else is a name."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
