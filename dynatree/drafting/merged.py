@@ -63,6 +63,7 @@ class MergedDrafter(Drafter):
         self.draft_latency = draft_latency
         self.lookups = [LOOKUPS[name]() for name in policy.sources if name in LOOKUPS]
         self.pool: Pool | None = None
+        self.looked_up: dict[tuple[int, ...], list[Proposal]] = {}  # this round, by the tokens below the root
         self.nodes: list[int] = []  # node of the verified tree -> node of the pool
         self.length = 0  # tokens of the prompt and the output, the root included
         self.before_root = 0
@@ -85,6 +86,7 @@ class MergedDrafter(Drafter):
         self.drafting = 0.0
         self.length += 1
         root = tree.tokens[0]
+        self.looked_up.clear()
         for lookup in self.lookups:
             lookup.read([root])
         if self.draft_model:
@@ -152,7 +154,7 @@ class MergedDrafter(Drafter):
         expanded: set[int] = set()
         while level and tree.room and tree.depth < depth:
             parents = [node for node in level if tree.tokens[node] not in stop_tokens]
-            proposals = {node: self._look_up(pool, node) for node in parents}
+            proposals = {node: list(self._look_up(pool.path(node))) for node in parents}
             if free_worth is not None:
                 nodes = self._worth_drafting(tree, parents, expanded, rate)
                 if nodes:
@@ -181,9 +183,13 @@ class MergedDrafter(Drafter):
         self._learn_levels(pool, costs, rate, runs)
         return pool
 
-    def _look_up(self, pool: Pool, node: int) -> list[Proposal]:
-        path = pool.path(node)
-        return [one for lookup in self.lookups for one in lookup.propose(path, self.policy.candidates)]
+    def _look_up(self, path: list[int]) -> list[Proposal]:
+        """What the lookups propose after a drafted path; the round's second pool asks again for paths of the first."""
+        key = tuple(path)
+        if key not in self.looked_up:
+            most = self.policy.candidates
+            self.looked_up[key] = [one for lookup in self.lookups for one in lookup.propose(path, most)]
+        return self.looked_up[key]
 
     def _worth_drafting(self, tree: TokenTree, parents: list[int], expanded: set[int], rate: float) -> list[int]:
         """The nodes of a level to run the draft model over: as many of the most probable as pay."""
