@@ -46,7 +46,7 @@ def test_mistakes_are_named(tmp_path, machine, message):
 
 
 def test_other_mistakes_are_named(tmp_path):
-    with pytest.raises(DynatreeError, match="projection/machines names 'b200'; .* describes mine, so add it there"):
+    with pytest.raises(DynatreeError, match=r"projection/machines names 'b200'; .* describes mine, so add it there"):
         load(tmp_path, KNOWN, name="b200")
     with pytest.raises(DynatreeError, match="assumptions must have exactly efficiency"):
         load(tmp_path, KNOWN, {"efficiency": 1})
