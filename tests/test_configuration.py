@@ -37,7 +37,7 @@ def test_shipped_configurations_are_right(name):
             ["linear", "dynatree"],
             "experiments/main/methods: ['linear', 'dynatree'] does not",
         ),
-        ("projection/machines", ["b200"], "projection/machines names 'b200'; .*machines.yaml describes a100, h100"),
+        ("projection/machines", ["b200"], "config/machines.yaml describes a100, h100, so add it there"),
         ("projection/prompts", 4, "projection/prompts asks for 4 prompts, but experiments/peers measures 3 of"),
         ("experiments/ablation/prompts", 9, "experiments/ablation/prompts asks for 9 prompts, but prompts/"),
         ("experiments/sensitivity/depths", [[5, 4]], "case depths-5-4: base_depth <= max_depth must hold"),
