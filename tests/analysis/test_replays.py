@@ -89,10 +89,13 @@ def test_speedups_elsewhere_by_trees_of_here_and_of_there(replayed):
     other = replayed[(replayed["decided"] == "there")]["other_s"].iloc[0]
     base = replayed[(replayed["decided"] == "there")]["baseline_s"].iloc[0]
     assert there["speedup"] == pytest.approx(base / (0.024 + other))
+    plain = replayed[(replayed["decided"] == "there")]["baseline_models_s"].iloc[0]
+    assert plain == pytest.approx(15 * 0.004)
+    assert there["models_speedup"] == pytest.approx(plain / 0.024)
     assert (8, "throughput", "there", "flat") not in frame.index
     _, latex = projection_table(replayed, projection())
     assert r"A\_100 \& more" in latex and "nan" not in latex
-    assert latex.count("deciding there") == 1
+    assert latex.count("deciding there") == 1 and latex.count("models alone") == 1
 
 
 def test_the_figure_shows_all_requests_and_places(replayed):
