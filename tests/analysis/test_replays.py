@@ -1,6 +1,7 @@
 """Replays under other times of passes, and the bound of the best tree sizes."""
 
 import itertools
+import random
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -110,12 +111,9 @@ def test_the_figure_shows_all_requests_and_places(replayed):
 
 @pytest.mark.parametrize("seed", range(20))
 def test_the_oracle_is_the_best_of_all_combinations(seed):
-    import random
-
-    random.seed(seed)
-    rounds = [
-        [(1 + hits, random.uniform(1, 1 + 2 * hits), hits) for hits in range(random.randint(1, 4))] for _ in range(5)
-    ]
+    draw = random.Random(seed)
+    sizes = [range(draw.randint(1, 4)) for _ in range(5)]
+    rounds = [[(1 + hits, draw.uniform(1, 1 + 2 * hits), hits) for hits in choice] for choice in sizes]
 
     def rate(chosen):
         return sum(tokens for tokens, *_ in chosen) / sum(seconds for _, seconds, _ in chosen)
