@@ -55,7 +55,7 @@ def replays(measurements: list[Measurement], here: Latencies, projection: dict) 
 
     "models_s" is the predicted time of the passes after prefill and "other_s" that outside the models;
     "baseline_models_s" is the former of the baseline on the same prompt, "baseline_s" both together. On the machine
-    that measured, "measured_s" and "measured_baseline_s" are the measured ones. Where the policy decided by the times of
+    that measured, "measured_s" and "measured_baseline_s" are what was measured. Where the policy decided by times of
     the machine, "decided" is "there", else "here".
 
     Args:
