@@ -19,6 +19,7 @@ parser.add_argument("--draft", type=Path, required=True, help="folder of the dra
 parser.add_argument("--prompts", type=Path, nargs="+", required=True, help="prepared prompts, DATASET.json")
 parser.add_argument("--jobs", type=json.loads, required=True, help="what to decode of each data set, as JSON")
 parser.add_argument("--machines", type=Path, required=True, help="YAML: what is known of machines")
+parser.add_argument("--measured", type=Path, nargs="*", default=[], help="files with times of passes that it names")
 parser.add_argument("--names", nargs="+", required=True, help="those to decode for")
 parser.add_argument("--device", required=True)
 parser.add_argument("--dtype", required=True)
@@ -56,7 +57,7 @@ def main() -> None:
 
 run(
     main,
-    reads=[options.target, options.draft, *options.prompts, options.machines],
+    reads=[options.target, options.draft, *options.prompts, options.machines, *options.measured],
     writes=[options.output],
     arguments=options,
 )

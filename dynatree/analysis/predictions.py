@@ -7,8 +7,9 @@ HERE = "here"  # the machine that measured
 
 
 def with_speedups(replays: pd.DataFrame) -> pd.DataFrame:
-    """Replays with "predicted_s", "speedup", "measured_speedup", "error" and "speedup_error".
+    """Replays with "predicted_s", "speedup", "models_speedup", "measured_speedup", "error" and "speedup_error".
 
+    "models_speedup" leaves out the time outside the models, for the method and the baseline alike.
     The errors are those of the predicted seconds and speed-up, as shares of the measured ones.
     """
     predicted = replays["models_s"] + replays["other_s"]
@@ -17,6 +18,7 @@ def with_speedups(replays: pd.DataFrame) -> pd.DataFrame:
     return replays.assign(
         predicted_s=predicted,
         speedup=speedup,
+        models_speedup=replays["baseline_models_s"] / replays["models_s"],
         measured_speedup=measured,
         error=predicted / replays["measured_s"] - 1,
         speedup_error=speedup / measured - 1,

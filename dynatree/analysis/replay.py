@@ -53,9 +53,10 @@ def passes_after_prefill(trace: dict) -> dict[str, list[list[int]]]:
 def replays(measurements: list[Measurement], here: Latencies, projection: dict) -> pd.DataFrame:
     """One row for each traced request and machine.
 
-    "models_s" is the predicted time of the passes after prefill, "other_s" that outside the models, and "baseline_s"
-    both of the baseline on the same prompt. On the machine that measured, "measured_s" and "measured_baseline_s" are
-    the measured ones. Where the policy decided by the times of the machine, "decided" is "there", else "here".
+    "models_s" is the predicted time of the passes after prefill and "other_s" that outside the models;
+    "baseline_models_s" is the former of the baseline on the same prompt, "baseline_s" both together. On the machine
+    that measured, "measured_s" and "measured_baseline_s" are what was measured. Where the policy decided by times of
+    the machine, "decided" is "there", else "here".
 
     Args:
         measurements: of jobs with traces.
@@ -85,6 +86,7 @@ def _replayed(measurement: Measurement, machine: str, times: Latencies) -> Itera
                 "rounds": record.rounds,
                 "models_s": models,
                 "other_s": other,
+                "baseline_models_s": predicted[baseline][0],
                 "baseline_s": sum(predicted[baseline]),
                 "measured_s": measured[own] if machine == HERE else np.nan,
                 "measured_baseline_s": measured[baseline] if machine == HERE else np.nan,

@@ -1,6 +1,7 @@
 """Replays under other times of passes, and the bound of the best tree sizes."""
 
 import itertools
+import random
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -89,10 +90,13 @@ def test_speedups_elsewhere_by_trees_of_here_and_of_there(replayed):
     other = replayed[(replayed["decided"] == "there")]["other_s"].iloc[0]
     base = replayed[(replayed["decided"] == "there")]["baseline_s"].iloc[0]
     assert there["speedup"] == pytest.approx(base / (0.024 + other))
+    plain = replayed[(replayed["decided"] == "there")]["baseline_models_s"].iloc[0]
+    assert plain == pytest.approx(15 * 0.004)
+    assert there["models_speedup"] == pytest.approx(plain / 0.024)
     assert (8, "throughput", "there", "flat") not in frame.index
     _, latex = projection_table(replayed, projection())
     assert r"A\_100 \& more" in latex and "nan" not in latex
-    assert latex.count("deciding there") == 1
+    assert latex.count("deciding there") == 1 and latex.count("models alone") == 1
 
 
 def test_the_figure_shows_all_requests_and_places(replayed):
@@ -107,12 +111,9 @@ def test_the_figure_shows_all_requests_and_places(replayed):
 
 @pytest.mark.parametrize("seed", range(20))
 def test_the_oracle_is_the_best_of_all_combinations(seed):
-    import random
-
-    random.seed(seed)
-    rounds = [
-        [(1 + hits, random.uniform(1, 1 + 2 * hits), hits) for hits in range(random.randint(1, 4))] for _ in range(5)
-    ]
+    draw = random.Random(seed)
+    sizes = [range(draw.randint(1, 4)) for _ in range(5)]
+    rounds = [[(1 + hits, draw.uniform(1, 1 + 2 * hits), hits) for hits in choice] for choice in sizes]
 
     def rate(chosen):
         return sum(tokens for tokens, *_ in chosen) / sum(seconds for _, seconds, _ in chosen)

@@ -17,14 +17,8 @@ def test_the_complete_run_goes_through_slurm(complete):
     assert set(complete.states()) == {"COMPLETED"}
     rules = Counter(re.match(r"rule_([a-z_]+?)(_wildcards|$)", job["Comment"])[1] for job in complete.jobs())
     measured = len(list((complete.folder / "results/ci/records").glob("*.json")))
-    assert rules == {
-        "measure": measured,
-        "measure_memory": 1,
-        "measure_latency": 1,
-        "draft_tree": 1,
-        "analyse_heads": 1,
-        "measure_compression": 1,
-    }
+    once = ("measure_memory", "measure_latency", "project", "draft_tree", "analyse_heads", "measure_compression")
+    assert rules == {"measure": measured} | dict.fromkeys(once, 1)
 
 
 @pytest.mark.parametrize("profile", [SLURM, LOCAL])

@@ -124,13 +124,16 @@ rule project:
     params:
         jobs=literal(deciding_jobs(config)),
         names=config["projection"]["machines"],
+        measured=lambda wildcards, input: (
+            ["--measured", *input.measured] if input.measured else []
+        ),
         where=arguments(config, "device", "dtype", "backend"),
         target=subpath(input.target, parent=True),
         draft=subpath(input.draft, parent=True),
         code=code_hash("scripts/project.py"),
         libraries=libraries("scripts/project.py"),
     shell:
-        "python scripts/project.py --jobs {params.jobs:q} --machines {input.machines:q} --names {params.names:q}"
+        "python scripts/project.py --jobs {params.jobs:q} --machines {input.machines:q} --names {params.names:q} {params.measured:q}"
         " {params.where:q} --target {params.target:q} --draft {params.draft:q} --prompts {input.prompts:q}"
         " --output {output:q} --threads {threads} >{log:q} 2>&1"
 
