@@ -224,7 +224,7 @@ class BatchRow:
     @property
     def most_bytes(self) -> int:
         """Memory of the request's part."""
-        return 0 if self.cache.buffer is None else self.cache.buffer[:, self.request].nbytes
+        return 0 if self.cache.buffer is None else self.cache.buffer[:, 0].nbytes
 
     def keep(self, start: int, rows: list[int]) -> None:
         """As :meth:`TreeCache.keep`."""

@@ -30,7 +30,7 @@ METHODS = [
 SMALL = [  # trees of at most four nodes
     ("linear", {"length": 3}),
     ("autoregressive", {}),
-    ("fixed_tree", {"depth": 1, "branch": 3, "prune_probability": 0.0}),
+    ("fixed_tree", {"depth": 1, "branch": 3, "prune_probability": 0.0, "node_budget": 3}),
     ("dynatree", {"node_budget": 3}),
     ("throughput", {"node_budget": 3, "sources": ("ngram", "recycling")}),
 ]

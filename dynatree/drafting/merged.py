@@ -132,7 +132,9 @@ class MergedDrafter(Drafter):
     def close_round(self, nodes: int, emitted: int, verify_seconds: float) -> None:
         if self.batch == 1:
             self.target_latency.observe(nodes + 1, self._target_rows, verify_seconds)
-        passes = (self.batch * self.drafting + verify_seconds) / self._plain()
+        verifying = self.target_latency(self.batch * (nodes + 1), self._target_rows)
+        # by what is known of passes, so that a machine which is slow for a while is not charged to the trees
+        passes = (self.batch * self.drafting + verifying) / self._plain()
         self.policy.observe_round(emitted, self.clock() - self.round_began, passes)
 
     def _model_pays(self, rate: float, left: int) -> bool:
@@ -226,11 +228,12 @@ class MergedDrafter(Drafter):
         return self.target_latency(self.batch, self._target_rows)
 
     def _draft(self, tree: TokenTree, nodes: list[int], proposals: dict[int, list[Proposal]]) -> None:
+        new = len(nodes) if tree.depth else len(self.draft_model.pending)
         start = self.clock()
         tokens, log_probs = self.draft_model.expand(tree, nodes, self.policy.candidates)
         seconds = self.clock() - start
-        if tree.depth:  # at the root the pass may catch up with the output
-            self.draft_latency.observe(len(nodes), self._draft_rows, seconds)
+        if self.has_read:
+            self.draft_latency.observe(new, self._draft_rows, seconds)
         self.drafting += seconds if self.has_read else self.draft_latency(1, self._draft_rows)
         self.has_read = True
         for node, row, values in zip(nodes, tokens, log_probs, strict=True):
