@@ -40,7 +40,11 @@ def _panel(axes: Axes, rows: pd.DataFrame, styles: dict[str, dict]) -> None:
     axes.set_xscale("log", base=2)
     axes.set_yscale("log")
     axes.yaxis.set_minor_locator(NullLocator())
-    ticks = [tick for tick in (1, 1.1, 1.25, 1.5, 2, 3, 4, 6, 10, 20, 50, 100) if tick <= 1.2 * _highest(rows)]
+    ticks = [
+        tick
+        for tick in (0.8, 0.9, 1, 1.1, 1.25, 1.5, 2, 3, 4, 6, 10, 20, 50, 100)
+        if 0.95 * _lowest(rows) <= tick <= 1.2 * _highest(rows)
+    ]
     axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
     sizes = sorted(rows["budget"].dropna().unique())
     axes.set_xticks(sizes, [f"{size:g}" for size in sizes])
@@ -50,3 +54,7 @@ def _panel(axes: Axes, rows: pd.DataFrame, styles: dict[str, dict]) -> None:
 
 def _highest(rows: pd.DataFrame) -> float:
     return rows[["perplexity_ratio", "perplexity_ratio_high"]].max(axis=None)
+
+
+def _lowest(rows: pd.DataFrame) -> float:
+    return rows[["perplexity_ratio", "perplexity_ratio_low"]].min(axis=None)
