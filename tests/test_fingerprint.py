@@ -44,7 +44,7 @@ def test_comments_docstrings_and_layout_do_not_count(copy):
     [
         ("dynatree/tree.py", "depth = self.depth + 1", "depth = self.depth + 2"),
         ("dynatree/policies/history.py", "<= 0.1", "<= 0.2"),
-        ("dynatree/benchmark/protocol.py", "gc.disable()", "gc.freeze()"),
+        ("dynatree/benchmark/timing.py", "gc.disable()", "gc.freeze()"),
         ("dynatree/__init__.py", '"TreeCache": "dynatree.cache"', '"TreeCache": "dynatree.tree"'),
         (MEASURING, "exclusive=True", "exclusive=False"),
     ],

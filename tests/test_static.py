@@ -261,7 +261,7 @@ def test_packed_weights_are_refused(tmp_path):
     pair = ModelPair(tiny_model("llama", 1), pack(tiny_model("llama", 1)))
     with pytest.raises(DynatreeError, match="the draft has packed weights"):
         compile_pair(pair)
-    with pytest.raises(DynatreeError, match="compile=True needs backend='stock', not 'auto'"):
+    with pytest.raises(DynatreeError, match="compile=True needs backend='stock' and draft_weights='same', not 'auto'"):
         load_pair(tmp_path, backend="auto", compile=True)
 
 
