@@ -5,6 +5,7 @@ import json
 import os
 import platform
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -51,12 +52,20 @@ def cache_folder() -> Path:
 
 @torch.inference_mode()
 def measure_latency(
-    model: PreTrainedModel, repetitions: int = REPETITIONS, static: "StaticModel | None" = None
+    model: PreTrainedModel,
+    repetitions: int = REPETITIONS,
+    static: "StaticModel | None" = None,
+    typical: Callable[[list[float]], float] = min,
 ) -> Latency:
-    """Time passes of all widths in turn, ``repetitions`` times, and take the shortest.
+    """Time passes of all widths in turn, ``repetitions`` times.
 
-    Other work only ever makes a pass longer. A draft that a disturbed measurement calls slow is hardly run, so nothing
-    would correct it, while a time that is too short is corrected in use.
+    Args:
+        model: target or draft.
+        repetitions: of each width, after one that warms up.
+        static: makes the passes, see :func:`dynatree.compile_pair`; None for ordinary ones.
+        typical: what the repetitions come to. For a policy the shortest: other work only ever makes a pass longer, a
+            draft that a disturbed measurement calls slow is hardly run, so nothing would correct it, while a time
+            that is too short is corrected in use.
     """
     positions = model.config.max_position_embeddings
     contexts = tuple(c for c in CONTEXTS if c + WIDTHS[-1] <= positions) or (1,)
@@ -69,8 +78,8 @@ def measure_latency(
         for _ in range(repetitions + 1):
             for width in widths:
                 times[width].append(_time(cached, width, context))
-        shortest = [min(times[width][1:]) for width in widths]  # the first one warms up
-        rows.append([min(shortest[index:]) for index in range(len(shortest))])
+        found = [typical(times[width][1:]) for width in widths]  # the first one warms up
+        rows.append([min(found[index:]) for index in range(len(found))])
     return Latency(widths, contexts, rows)
 
 

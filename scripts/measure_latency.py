@@ -2,6 +2,7 @@
 
 import argparse
 from pathlib import Path
+from statistics import median
 
 import pandas as pd
 import torch
@@ -34,7 +35,8 @@ def main() -> None:
     rows = []
     for backend in dict.fromkeys(("stock", options.backend)):
         for role, model in (("target", pair.target), ("draft", pair.draft)):
-            latency = measure_latency(pack(model) if backend == "packed" else model, REPETITIONS)
+            used = pack(model) if backend == "packed" else model
+            latency = measure_latency(used, REPETITIONS, typical=median)
             for context, times in zip(latency.contexts, latency.seconds, strict=True):
                 for width, seconds in zip(latency.widths, times, strict=True):
                     names = {"model": role, "backend": backend, "context": context, "new": width}
