@@ -3,9 +3,6 @@
 A draft only proposes, so its rounding never reaches the output. In int8 its weights take a quarter of the memory
 traffic, and its products are those of fbgemm. Inputs are rounded in each pass, to two digits of seven bits each: the
 second one keeps the proposals close to those in float32, and as a further row of a small product it costs little.
-
-The products are so short that threads wait for each other most of the time where other work takes a core: there int8
-is many times slower than float32, so nothing chooses it unasked.
 """
 
 import warnings
