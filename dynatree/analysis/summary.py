@@ -204,14 +204,6 @@ def _group_rows(job: dict, requests: pd.DataFrame, group: str) -> pd.DataFrame:
     return frame
 
 
-def _against_baseline(requests: pd.DataFrame, case: str, prompts: int) -> tuple[pd.Series, float, float]:
-    """The speed-ups by prompt, the p-value and the effect size."""
-    if case == BASELINE:
-        return pd.Series(np.ones(prompts)), np.nan, np.nan
-    ratios = paired_ratios(requests, case, BASELINE, "throughput")
-    return ratios, *paired_test(np.log(ratios))
-
-
 NAMES = (
     "experiment",
     "job",
