@@ -20,17 +20,23 @@ def compression_cases(config: dict, budgets: list[int] | None = None) -> dict[st
         whose rows at the end of a text are the budget, or None.
     """
     settings = config["compression"]
-    cases = {BASELINE: _case(BASELINE, FULL)}
+    cases = {BASELINE: compressed(BASELINE, FULL)}
     for series, method in settings["methods"].items():
-        if "rows_of" in method or method["method"] in WITHOUT_BUDGET:
-            cases[series] = _case(series, method)
+        if not takes_budget(method):
+            cases[series] = compressed(series, method)
         else:
             for budget in budgets or settings["budgets"]:
-                cases[f"{series}-{budget}"] = _case(series, method, budget)
+                cases[f"{series}-{budget}"] = compressed(series, method, budget)
     return cases
 
 
-def _case(series: str, method: dict, budget: int | None = None) -> dict:
+def takes_budget(method: dict) -> bool:
+    """Whether the budgets of a grid apply to a method of the configuration."""
+    return "rows_of" not in method and method["method"] not in WITHOUT_BUDGET
+
+
+def compressed(series: str, method: dict, budget: int | None = None) -> dict:
+    """The case, see :func:`compression_cases`, of one method of the configuration with one budget."""
     own = {} if budget is None else {"budget": budget}
     if "recent_share" in method:
         own["recent"] = int(method["recent_share"] * budget)

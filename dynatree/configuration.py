@@ -7,7 +7,7 @@ import yaml
 
 from dynatree.accelerators import FILE as MACHINES
 from dynatree.accelerators import load_machines
-from dynatree.compression import WITHOUT_BUDGET
+from dynatree.compression import takes_budget
 from dynatree.errors import DynatreeError
 from dynatree.experiments import TRACED, jobs
 from dynatree.repository import repository_path
@@ -47,6 +47,7 @@ def check(config: dict) -> None:
     _check_compression(config)
     for name, experiment in config["experiments"].items():
         _check_references(name, experiment, config)
+    _check_draft_caches(config)
     _check_projection(config)
     _check_grids(config)
 
@@ -105,7 +106,7 @@ def _check_compressing(place: str, method: dict, methods: dict[str, dict]) -> No
         raise DynatreeError(f"{place}/options/{taken[0]} is given by the pipeline; remove it")
     if "rows_of" in method and methods.get(method["rows_of"], {}).get("method") != "head_aware":
         raise DynatreeError(f"{place}/rows_of must name a method of this section whose method is head_aware")
-    if "recent_share" in method and ("rows_of" in method or method["method"] in WITHOUT_BUDGET):
+    if "recent_share" in method and not takes_budget(method):
         raise DynatreeError(f"{place}/recent_share needs the budgets of the grid")
 
 
@@ -140,6 +141,21 @@ def _check_counts(name: str, experiment: dict, dataset: str, settings: dict) -> 
             f"config: experiments/{name}/limits asks for {longest} tokens, but prompts/{dataset}/length is "
             f"{settings['length']}"
         )
+
+
+def _check_draft_caches(config: dict) -> None:
+    place, experiment = "config: experiments/draft_cache", config["experiments"]["draft_cache"]
+    methods = config["compression"]["methods"]
+    for name in experiment["caches"]:
+        if name not in methods or not takes_budget(methods[name]):
+            known = ", ".join(key for key, method in methods.items() if takes_budget(method))
+            raise DynatreeError(f"{place}/caches names {name!r}; methods with a budget in compression are {known}")
+    for name in experiment["methods"]:
+        method = config["methods"][name]
+        if method["engine"] != "dynatree" or "tuned" in method:
+            raise DynatreeError(
+                f"{place}/methods names {name!r}; it takes methods of engine dynatree that have options"
+            )
 
 
 def _check_projection(config: dict) -> None:
@@ -177,15 +193,12 @@ def _check_case(place: str, case: dict) -> None:
 
 def _check_decoding(case: dict) -> None:
     """The options of a policy, and the compression of the draft's cache, which loses nothing either."""
+    from dynatree.kvcompress.registry import find_method
     from dynatree.policies import make_policy
 
     options = dict(case["options"])
-    draft_cache = options.pop("draft_cache", None)
+    find_method(options.pop("draft_cache", None))
     make_policy(case["method"], **options)
-    if draft_cache is not None:
-        from dynatree.kvcompress.registry import find_method
-
-        find_method(draft_cache)
 
 
 def _check_huggingface(method: dict) -> None:

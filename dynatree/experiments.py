@@ -6,6 +6,9 @@ job are interleaved prompt by prompt; each is paired with the autoregressive cas
 
 from collections.abc import Callable, Iterator
 
+from dynatree.compression import BASELINE as FULL_CACHE
+from dynatree.compression import compressed
+
 BASELINE = "autoregressive"
 MEASURED, TUNING = "prompts", "tuning"
 TRACED = "peers"  # the experiment whose requests are replayed
@@ -246,6 +249,35 @@ def _prompt_length(experiment: dict, config: dict) -> dict:
     }
 
 
+def _draft_cache(experiment: dict, config: dict) -> dict:
+    """The same policies with the draft's cache whole and compressed."""
+    groups = {}
+    for limit in experiment["limits"]:
+        cases = _named([BASELINE], config, limit=limit)
+        for policy in experiment["methods"]:
+            if policy != BASELINE:
+                cases |= _with_draft_caches(policy, limit, experiment, config)
+        groups[str(limit)] = _group(experiment["new_tokens"], cases, limit)
+    return groups
+
+
+def _with_draft_caches(policy: str, limit: int, experiment: dict, config: dict) -> dict:
+    factors = {"limit": limit, "policy": policy}
+    cases = _named([policy], config, cache=FULL_CACHE, **factors)
+    method = config["methods"][policy]
+    for cache in experiment["caches"]:
+        settings = config["compression"]["methods"][cache]
+        for budget in experiment["budgets"]:
+            chosen = compressed(cache, settings, budget)
+            compression = {"method": chosen["method"], "every": experiment["every"]} | chosen["options"]
+            options = method["options"] | {"draft_cache": compression}
+            label = f"{method['label']}, {chosen['label']}"
+            cases[f"{policy}-{cache}-{budget}"] = _case(
+                label, method["method"], options, cache=cache, budget=budget, **factors
+            )
+    return cases
+
+
 GROUPS: dict[str, Callable[[dict, dict], dict]] = {
     "main": _main,
     "sweep": _sweep,
@@ -255,5 +287,6 @@ GROUPS: dict[str, Callable[[dict, dict], dict]] = {
     "length": _length,
     "peers": _peers,
     "prompt_length": _prompt_length,
+    "draft_cache": _draft_cache,
     "formats": _main,
 }

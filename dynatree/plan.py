@@ -81,7 +81,7 @@ def _tokens(job: dict) -> int:
     return sum(group["new_tokens"] * len(group["cases"]) for group in job["groups"].values()) * job["prompts"]
 
 
-GRID = ("lengths", "depths", "branches", "thresholds", "cross", "limits", "dtypes")
+GRID = ("lengths", "depths", "branches", "thresholds", "cross", "limits", "dtypes", "caches", "budgets")
 
 
 def _grid(experiment: dict) -> str:

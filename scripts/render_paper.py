@@ -10,7 +10,7 @@ from dynatree.repository import repository_path
 from dynatree.scripting import run
 
 FILES = (
-    *("facts", "tuned", "claims", "requests", "peers", "replays", "bounds"),
+    *("facts", "tuned", "claims", "requests", "peers", "draft_cache", "replays", "bounds"),
     *("projection", "heads", "compression", "passkey"),
 )
 

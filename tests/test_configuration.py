@@ -76,6 +76,23 @@ def test_a_method_may_compress_its_draft():
         ("compression/methods/h2o/options", {"budget": 3}, "compression/methods/h2o/options/budget is given by"),
         ("compression/methods/h2o/rows_of", "snapkv", "compression/methods/h2o/rows_of must name a method"),
         ("compression/methods/head_aware/recent_share", 0.5, "head_aware/recent_share needs the budgets of the grid"),
+        (
+            "experiments/draft_cache/caches",
+            ["head_aware"],
+            "caches names 'head_aware'; methods with a budget in compression",
+        ),
+        ("experiments/draft_cache/caches", ["magic"], "caches names 'magic'; methods with a budget in compression are"),
+        (
+            "experiments/draft_cache/methods",
+            ["autoregressive", "linear"],
+            "draft_cache/methods names 'linear'; it takes methods of engine dynatree that have options",
+        ),
+        (
+            "experiments/draft_cache/methods",
+            ["autoregressive", "hf_assisted"],
+            "draft_cache/methods names 'hf_assisted'; it takes methods of engine dynatree that have options",
+        ),
+        ("experiments/draft_cache/budgets", [2], "case dynatree-streaming_llm-2: budget (2) is below"),
         ("compression/methods/none", {"label": "x"}, "compression/methods"),
         ("heads/recent", 16, "heads/recent must exceed heads/local"),
         ("heads/tokens", 20, "heads/tokens must exceed heads/sinks and heads/local together"),

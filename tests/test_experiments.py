@@ -10,6 +10,7 @@ import yaml
 from dynatree.benchmark.settings import resolve
 from dynatree.errors import DynatreeError
 from dynatree.experiments import BASELINE, deciding_jobs, jobs, memory_cases, prompt_limits
+from dynatree.kvcompress.registry import find_method
 from dynatree.plan import markdown, plan
 from dynatree.policies import make_policy
 
@@ -31,7 +32,9 @@ def test_every_case_is_a_policy_and_every_group_has_its_baseline(name):
             assert len({case["label"] for case in group["cases"].values()}) > 1
             for case in group["cases"].values():
                 if case["engine"] == "dynatree":
-                    make_policy(case["method"], **case["options"])
+                    of_policy = {name: value for name, value in case["options"].items() if name != "draft_cache"}
+                    make_policy(case["method"], **of_policy)
+                    find_method(case["options"].get("draft_cache"))
 
 
 @pytest.mark.parametrize("name", CONFIGS)
@@ -84,6 +87,26 @@ def test_peers_try_assisted_generation_with_every_length(demo_config):
     assert [group["new_tokens"] for group in groups.values()] == settings["new_tokens"]
     assisted = [case["options"] for case in groups["16"]["cases"].values() if case["method"] == "assisted"]
     assert assisted == [{}, *({"num_assistant_tokens": count} for count in settings["assistant_tokens"])]
+
+
+def test_drafts_are_compared_with_whole_and_compressed_caches(demo_config):
+    config = copy.deepcopy(demo_config)
+    settings = config["experiments"]["draft_cache"]
+    settings |= {"limits": [300, 600], "caches": ["streaming_llm", "h2o"], "budgets": [32, 64]}
+    groups = jobs(config)["draft_cache-chapters"]["groups"]
+    assert {name: group["prompt_tokens"] for name, group in groups.items()} == {"300": 300, "600": 600}
+    cases = groups["300"]["cases"]
+    assert list(cases) == [
+        "autoregressive", "dynatree", "dynatree-streaming_llm-32", "dynatree-streaming_llm-64",
+        "dynatree-h2o-32", "dynatree-h2o-64",
+    ]  # fmt: skip
+    whole, one = cases["dynatree"], cases["dynatree-h2o-64"]
+    assert whole["factors"] == {"limit": 300, "policy": "dynatree", "cache": "none"}
+    assert one["factors"] == {"limit": 300, "policy": "dynatree", "cache": "h2o", "budget": 64}
+    compression = {"method": "h2o", "every": settings["every"], "budget": 64, "recent": 32}
+    assert one["options"] == whole["options"] | {"draft_cache": compression}
+    assert one["label"] == "DynaTree, H2O"
+    assert prompt_limits(config, "chapters")["least"] == 600
 
 
 def test_formats_are_compared_on_the_layers_that_all_have(demo_config):

@@ -21,6 +21,7 @@ that starts with ``%%`` is a statement too. They see
 * ``projection``: machines and assumptions of the projection,
 * ``heads``: what is known of the target's attention heads, see :func:`dynatree.analysis.heads.head_facts`,
 * ``compression``: rows of the summary of cache compression,
+* ``draft_cache``: rows of the table of drafts with compressed caches,
 * ``passkey``: rows of the summary of hidden numbers,
 * ``compare(dataset, case, other, quantity)``: a paired comparison within the main experiment,
 * ``table(name)`` and ``figure(name)``: paths for LaTeX.
@@ -44,6 +45,7 @@ from dynatree.analysis.predictions import HERE
 from dynatree.analysis.statistics import Comparison, compare
 from dynatree.analysis.tables.booktabs import number
 from dynatree.analysis.tables.bound import bound_frame
+from dynatree.analysis.tables.draft_cache import draft_cache_frame
 from dynatree.analysis.tables.peers import peers_frame
 from dynatree.analysis.tables.projection import projection_frame
 from dynatree.analysis.tables.validation import validation_frame
@@ -61,7 +63,8 @@ def render(config: dict, inputs: dict[str, Path | list[Path]], folders: dict[str
     Args:
         config: the configuration of the run.
         inputs: "summaries", a CSV per experiment; "facts", "tuned", "projection" and "heads", JSON; "claims", CSV;
-            "requests" of the main comparison and of "peers", CSV; "replays" and "bounds" of "peers", CSV;
+            "requests" of the main comparison, of "peers" and of "draft_cache", CSV; "replays" and "bounds" of "peers",
+            CSV;
             "compression" and "passkey", CSV; "published", CSVs with the original's numbers.
         folders: "tables" and "figures", from which LaTeX includes files.
         home: folder in which LaTeX runs.
@@ -75,6 +78,7 @@ def render(config: dict, inputs: dict[str, Path | list[Path]], folders: dict[str
     requests = pd.read_csv(inputs["requests"])
     peers = with_labels(pd.read_csv(inputs["peers"]), labels(config, "peers"))
     assisted = peers.loc[(peers["engine"] == "huggingface") & (peers["method"] == "assisted"), "case"]
+    drafts = pd.read_csv(inputs["draft_cache"])
     compression, passkey = (
         _rows(with_labels(pd.read_csv(inputs[name]), compression_labels(config))) for name in ("compression", "passkey")
     )
@@ -96,6 +100,7 @@ def render(config: dict, inputs: dict[str, Path | list[Path]], folders: dict[str
         "heads": head_facts(json.loads(inputs["heads"].read_text())),
         "compression": compression,
         "passkey": passkey,
+        "draft_cache": _rows(draft_cache_frame(with_labels(drafts, labels(config, "draft_cache")))),
         "compare": lambda dataset, *what: compare(requests[requests["dataset"] == dataset], *what),
         "table": lambda name: f"{relative['tables']}/{name}.tex",
         "figure": lambda name: f"{relative['figures']}/{name}.pdf",

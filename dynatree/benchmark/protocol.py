@@ -105,7 +105,7 @@ def run_case(pair: ModelPair, prompt: list[int], case: dict, new_tokens: int) ->
     """Run one request; returns the fields of its record that it determines."""
     if case["engine"] == "huggingface":
         out = reference(pair, prompt, case["method"], new_tokens, **case["options"])
-        unknown = dict.fromkeys(("verified", "accepted", "drafted_depth"))
+        unknown = dict.fromkeys(("verified", "accepted", "drafted_depth", "draft_rows"))
         return vars(out) | unknown
     return _measured(generate(pair, prompt, case["method"], new_tokens, eos_token_id=None, **case["options"]))
 
@@ -120,7 +120,9 @@ def run_traced(pair: ModelPair, prompt: list[int], case: dict, new_tokens: int) 
 
 def _measured(out: Generation) -> dict:
     names = ("rounds", "draft_forwards", "verified", "accepted", "drafted_depth", "seconds")
-    return {"tokens": out.tokens} | {name: getattr(out.stats, name) for name in names}
+    drafts = out.stats.passes["draft"]
+    rows = {"draft_rows": drafts[-1][1] if drafts else None}
+    return {"tokens": out.tokens} | {name: getattr(out.stats, name) for name in names} | rows
 
 
 def _mismatch(record: Record, expected: list[int]) -> str:

@@ -34,6 +34,7 @@ class Record:
         rounds: target forwards after prefill.
         draft_forwards, verified, accepted, drafted_depth: see :class:`dynatree.decoding.Stats`; None where a
             reference does not tell.
+        draft_rows: rows that the draft's cache held before its last pass; None where no draft has run.
         time: when the request started, UTC.
         load: load average of the machine before the request.
         clock: clock of the processor or GPU before the request, MHz; None where it is not known.
@@ -59,6 +60,7 @@ class Record:
     verified: int | None
     accepted: int | None
     drafted_depth: int | None
+    draft_rows: int | None
     time: str
     load: float
     clock: float | None

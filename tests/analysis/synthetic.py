@@ -96,6 +96,7 @@ def _record(prompt: int, group: str, case: str, settings: dict, order: int, dtyp
         verified=counts[1],
         accepted=counts[2],
         drafted_depth=counts[3],
+        draft_rows=40 if ours else None,
         load=0.5,
         trace=trace(new_tokens, settings["cases"][case]["method"]) if traced else None,
     )

@@ -125,6 +125,7 @@ def rendered(folder: Path, home: Path, config: dict | None = None) -> str:
         "claims": folder / "claims.csv",
         "requests": folder / "requests/main.csv",
         "peers": folder / "requests/peers.csv",
+        "draft_cache": folder / "requests/draft_cache.csv",
         "replays": folder / "replays/peers.csv",
         "bounds": folder / "bounds/peers.csv",
         "projection": folder / "projection.json",
@@ -191,6 +192,7 @@ def test_no_measured_number_is_typed_into_the_templates():
         "projection",
         "heads",
         "compression",
+        "draft_cache",
         "claims",
         "threats",
     ):

@@ -64,6 +64,7 @@ SUBJECTS = {
             "cache_growth",
             "passkey",
             "compression_published",
+            "draft_cache",
         ),
         "Cache compression",
     ),

@@ -17,6 +17,7 @@ rule render_paper:
         claims=f"results/{RUN}/claims.csv",
         requests=f"results/{RUN}/requests/main.csv",
         peers=f"results/{RUN}/requests/peers.csv",
+        draft_cache=f"results/{RUN}/requests/draft_cache.csv",
         replays=f"results/{RUN}/replays/{TRACED}.csv",
         bounds=f"results/{RUN}/bounds/{TRACED}.csv",
         projection=f"results/{RUN}/projection.json",
@@ -57,6 +58,7 @@ rule render_paper:
     shell:
         "python scripts/render_paper.py --config {params.config:q} --summaries {input.summaries:q} --facts {input.facts:q}"
         " --tuned {input.tuned:q} --claims {input.claims:q} --requests {input.requests:q} --peers {input.peers:q}"
+        " --draft_cache {input.draft_cache:q}"
         " --replays {input.replays:q} --bounds {input.bounds:q} --projection {input.projection:q} --heads {input.heads:q}"
         " --compression {input.compression:q} --passkey {input.passkey:q} --published {input.published:q}"
         " {params.folders:q} --output {output:q} >{log:q} 2>&1"

@@ -1,0 +1,57 @@
+"""Trees from drafts with compressed caches."""
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
+
+from dynatree.analysis.figures.grids import bounds, mark_one
+from dynatree.analysis.style import plt, series_styles
+from dynatree.analysis.tables.draft_cache import TO_WHOLE, draft_cache_frame
+from dynatree.analysis.vocabulary import FULL_CACHE
+
+QUANTITIES = dict(zip((column.name for column in TO_WHOLE.values()), ("tokens per round", "throughput"), strict=True))
+LINES = ("-", "--", ":", "-.")
+
+
+def draft_cache_figure(requests: pd.DataFrame) -> Figure:
+    """Tokens per round and throughput over those with whole caches, against the budget of the draft's cache.
+
+    One row of panels per data set and length of the prompt; colours tell methods of compression apart, and lines the
+    policies.
+    """
+    frame = draft_cache_frame(requests)
+    frame = frame[frame["cache"] != FULL_CACHE]
+    texts = list(frame.groupby(["dataset_label", "limit"], sort=False))
+    size = (7.2, 0.8 + 2.0 * len(texts))
+    figure, panels = plt.subplots(
+        len(texts), len(QUANTITIES), figsize=size, squeeze=False, sharex=True, sharey="col", layout="constrained"
+    )
+    for row, ((label, limit), part) in zip(panels, texts, strict=True):
+        for axes, (quantity, title) in zip(row, QUANTITIES.items(), strict=True):
+            _panel(axes, frame, part, quantity)
+            axes.set_ylabel(f"{title} to whole")
+        row[0].set_title(f"{label}, {limit:g} prompt tokens", loc="left", fontsize=9, fontweight="bold")
+    for axes in panels[-1]:
+        axes.set_xlabel("rows that the draft keeps")
+    for axes in panels.flat:
+        mark_one(axes, "y")
+    handles, names = panels[0][0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside upper center", ncols=3, fontsize=8)
+    return figure
+
+
+def _panel(axes: Axes, frame: pd.DataFrame, rows: pd.DataFrame, quantity: str) -> None:
+    styles = series_styles(frame["cache"].unique())
+    policies = dict(zip(frame["policy"].unique(), LINES, strict=False))
+    sizes = sorted(frame["budget"].unique())
+    lines = list(rows.groupby(["policy", "cache"], sort=False))
+    for index, ((policy, cache), part) in enumerate(lines):
+        shift = 1.06 ** (index - (len(lines) - 1) / 2)  # so that intervals do not cover each other
+        line = {"markersize": 4, "linewidth": 1.2, "elinewidth": 0.8, "capsize": 2, "linestyle": policies[policy]}
+        at, label = part["budget"] * shift, part["label"].iloc[0].replace("$", r"\$")
+        axes.errorbar(at, part[quantity], bounds(part, quantity), label=label, **line | styles[cache])
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(sizes, [f"{size:g}" for size in sizes])
+    axes.set_xlim(sizes[0] / 1.5, sizes[-1] * 1.5)
+    axes.xaxis.set_minor_locator(NullLocator())

@@ -1,0 +1,75 @@
+"""Trees from drafts with compressed caches."""
+
+import pandas as pd
+
+from dynatree.analysis.latex import escape
+from dynatree.analysis.statistics import compare
+from dynatree.analysis.tables.booktabs import booktabs, number
+from dynatree.analysis.tables.columns import Column, rounded
+from dynatree.analysis.vocabulary import BASELINE, FACTORS, FULL_CACHE
+
+MEANS = (
+    Column("draft_rows", "Rows", 0, "of the draft"),
+    Column("draft_pass_ms", "Draft pass", 2, "ms"),
+    Column("acceptance_rate", "Accepted", 2, "share"),
+    Column("tokens_per_round", "Tokens", 2, "/round"),
+)
+SPEEDUP = Column("speedup", "Speed-up", 2, bounded=True)
+TO_WHOLE = {
+    "tokens_per_round": Column("tokens_ratio", "Tokens/round", 3, "to whole", bounded=True),
+    "throughput": Column("throughput_ratio", "Throughput", 3, "to whole", bounded=True),
+}
+COLUMNS = (*MEANS, TO_WHOLE["tokens_per_round"], SPEEDUP, TO_WHOLE["throughput"])
+
+
+def draft_cache_table(requests: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """Per data set and length of the prompt every policy with the draft's cache whole and compressed."""
+    frame = draft_cache_frame(requests)
+    groups = [
+        (f"{escape(label)}, {limit:g} prompt tokens", [_line(row) for _, row in rows.iterrows()])
+        for (label, limit), rows in frame.groupby(["dataset_label", "limit"], sort=False)
+    ]
+    header = ["Method", "Budget", *(column.title for column in COLUMNS)]
+    keys = ("dataset_label", "case", "label", *FACTORS["draft_cache"], "pairs", "new_tokens")
+    return rounded(frame, keys, COLUMNS), booktabs(header, groups, ["", "rows", *(c.unit for c in COLUMNS)])
+
+
+def draft_cache_frame(requests: pd.DataFrame) -> pd.DataFrame:
+    """One row per data set, length of the prompt and case that drafts.
+
+    "speedup" is over autoregressive decoding, other ratios are over the same policy whose draft keeps its whole cache;
+    all are geometric means of ratios on the same prompts, with their intervals. Other quantities are means.
+    """
+    requests = requests.assign(
+        draft_pass_ms=requests["draft_ms"] / (requests["draft_forwards"] - 1)
+    )  # less the prefill
+    return pd.DataFrame(
+        _row(part, case)
+        for _, part in requests.groupby(["dataset", "limit"], sort=False)
+        for case in part["case"].unique()
+        if case != BASELINE
+    )
+
+
+def _row(requests: pd.DataFrame, case: str) -> dict:
+    own = requests[requests["case"] == case]
+    names = ("dataset", "dataset_label", "case", "label", *FACTORS["draft_cache"], "new_tokens")
+    row = own.iloc[0][list(names)].to_dict() | {"pairs": own["prompt"].nunique()}
+    row |= {column.name: own[column.name].mean() for column in MEANS}
+    row |= _ratio(requests, case, BASELINE, "throughput", SPEEDUP.name)
+    for quantity, column in TO_WHOLE.items():
+        row |= _ratio(requests, case, row["policy"], quantity, column.name)
+    return row
+
+
+def _ratio(requests: pd.DataFrame, case: str, other: str, quantity: str, name: str) -> dict[str, float]:
+    """The ratio and its bounds; nothing for the ratio of a case to itself."""
+    if case == other:
+        return dict.fromkeys((name, f"{name}_low", f"{name}_high"), float("nan"))
+    found = compare(requests, case, other, quantity)
+    return {name: found.ratio, f"{name}_low": found.low, f"{name}_high": found.high}
+
+
+def _line(row: pd.Series) -> list[str]:
+    budget = "all" if row["cache"] == FULL_CACHE else number(row["budget"], 0)
+    return [escape(row["label"]), budget, *(column.cell(row) for column in COLUMNS)]
