@@ -6,16 +6,14 @@ from pathlib import Path
 import pandas as pd
 
 from dynatree.analysis.tables.booktabs import number
-from dynatree.analysis.tables.peers import OURS
 
 HEADER = ("Method", "Tokens/s", "Speed-up", "Tokens/round", "Acceptance", "TTFT (ms)", "TPOT (ms)")
 DECIMALS = {"throughput": 1, "speedup": 2, "tokens_per_round": 2, "acceptance_rate": 2, "ttft_ms": 0, "tpot_ms": 1}
 
 
 def markdown(folder: Path) -> str:
-    """A snapshot as Markdown: where it was measured, all lossless methods, the main tables, and the claims decided."""
+    """A snapshot as Markdown: where it was measured, a table per data set, and the claims that it decides."""
     tables = [_machine(json.loads((folder / "facts.json").read_text())["environment"])]
-    tables.append(_peers(pd.read_csv(folder / "peers.csv")))
     for label, rows in pd.read_csv(folder / "main.csv").groupby("dataset_label", sort=False):
         prompts, new_tokens = rows[["prompts", "new_tokens"]].iloc[0]
         lines = [
@@ -27,27 +25,6 @@ def markdown(folder: Path) -> str:
         ]
         tables.append("\n".join(lines))
     return "\n\n".join([*tables, _claims(pd.read_csv(folder / "claims.csv"))]) + "\n"
-
-
-def _peers(table: pd.DataFrame) -> str:
-    """Speed-ups of all lossless methods at the largest number of new tokens, and ours over each of them."""
-    longest = table["new_tokens"].max()
-    rows = table[table["new_tokens"] == longest]
-    datasets = list(dict.fromkeys(rows["dataset_label"]))
-    by_label = {label: part.set_index("case") for label, part in rows.groupby("dataset_label")}
-    whole = by_label[datasets[-1]]  # over all data sets, which comes last
-    ours = whole.loc[OURS, "label"]
-    lines = [
-        "Whatever decodes these weights without loss: speed-up over autoregressive decoding, "
-        f"{whole['pairs'].iloc[0]} prompts, {longest} new tokens each",
-        "",
-        f"| Method | {' | '.join(datasets)} | {ours} over it |",
-        f"|---|{'---:|' * (len(datasets) + 1)}",
-    ]
-    for case, row in whole.iterrows():
-        cells = [_bounded(by_label[label].loc[case], "speedup", 2) for label in datasets]
-        lines.append(f"| {' | '.join([row['label'], *cells, _bounded(row, 'over', 2)])} |")
-    return "\n".join(lines)
 
 
 def _claims(ledger: pd.DataFrame) -> str:
@@ -88,15 +65,8 @@ def _machine(environment: dict) -> str:
 def _row(row: pd.Series) -> str:
     cells = [row["label"]]
     for name, decimals in DECIMALS.items():
-        cells.append(_bounded(row, name, decimals))
+        cell = number(row[name], decimals)
+        if f"{name}_low" in row:
+            cell += f" [{number(row[f'{name}_low'], decimals)}, {number(row[f'{name}_high'], decimals)}]"
+        cells.append(cell.replace("--", "-"))
     return f"| {' | '.join(cells)} |"
-
-
-def _bounded(row: pd.Series, name: str, decimals: int) -> str:
-    """A quantity, with its interval where it has one."""
-    if pd.isna(row[name]):
-        return "-"
-    cell = number(row[name], decimals)
-    if f"{name}_low" in row:
-        cell += f" [{number(row[f'{name}_low'], decimals)}, {number(row[f'{name}_high'], decimals)}]"
-    return cell
