@@ -236,6 +236,7 @@ def a_record(session: str = "s", case: str = "dynatree") -> Record:
         verified=3,
         accepted=1,
         drafted_depth=2,
+        draft_rows=4,
         clock=None,
     )
 
