@@ -16,16 +16,14 @@ JOB = "draft_cache-narrative"
 
 @pytest.fixture(scope="module")
 def requests() -> pd.DataFrame:
-    """Requests in which StreamingLLM at the smaller budget drafts in half the time and emits half as much a round."""
+    """Requests in which StreamingLLM at the smaller budget takes longer and emits half as much a round."""
     config = configuration()
     found = measurement(JOB, config=config)
     for record in found.records:
         if record.case == "dynatree-streaming_llm-16":
             record.rounds *= 2
             record.draft_rows = 19
-            record.seconds |= {"total": record.seconds["total"] * 1.25, "draft": 0.29}
-        elif record.draft_rows:
-            record.seconds["draft"] = 0.58
+            record.seconds["total"] *= 1.25
     return with_labels(per_request(JOB, found), labels(config, "draft_cache"))
 
 
@@ -37,8 +35,7 @@ def test_ratios_are_to_the_same_policy_with_a_whole_cache(requests):
     assert one["tokens_ratio"] == pytest.approx(0.5)
     assert one["throughput_ratio"] == pytest.approx(0.8 * 12.5 / 14)  # of the made-up rates
     assert one["speedup"] == pytest.approx(0.8 * 12.5 / 10)
-    assert (one["draft_rows"], one["budget"], one["draft_pass_ms"]) == (19, 16, pytest.approx(290 / 14))
-    assert whole["draft_pass_ms"] == pytest.approx(580 / 14)
+    assert (one["draft_rows"], one["budget"]) == (19, 16)
     assert whole[["tokens_ratio", "throughput_ratio", "budget"]].isna().all()
     other = cases.loc["throughput_model-snapkv-32"]
     assert (other["policy"], other["tokens_ratio"]) == ("throughput_model", pytest.approx(1))

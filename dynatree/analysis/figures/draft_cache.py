@@ -43,7 +43,7 @@ def draft_cache_figure(requests: pd.DataFrame) -> Figure:
 
 def _panel(axes: Axes, frame: pd.DataFrame, rows: pd.DataFrame, quantity: str) -> None:
     styles = series_styles(frame["cache"].unique())
-    policies = dict(zip(frame["policy"].unique(), LINES, strict=False))
+    policies = {policy: LINES[number % len(LINES)] for number, policy in enumerate(frame["policy"].unique())}
     sizes = sorted(frame["budget"].unique())
     lines = list(rows.groupby(["policy", "cache"], sort=False))
     for index, ((policy, cache), part) in enumerate(lines):

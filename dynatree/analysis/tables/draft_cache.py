@@ -10,7 +10,6 @@ from dynatree.analysis.vocabulary import BASELINE, FACTORS, FULL_CACHE
 
 MEANS = (
     Column("draft_rows", "Rows", 0, "of the draft"),
-    Column("draft_pass_ms", "Draft pass", 2, "ms"),
     Column("acceptance_rate", "Accepted", 2, "share"),
     Column("tokens_per_round", "Tokens", 2, "/round"),
 )
@@ -40,9 +39,6 @@ def draft_cache_frame(requests: pd.DataFrame) -> pd.DataFrame:
     "speedup" is over autoregressive decoding, other ratios are over the same policy whose draft keeps its whole cache;
     all are geometric means of ratios on the same prompts, with their intervals. Other quantities are means.
     """
-    requests = requests.assign(
-        draft_pass_ms=requests["draft_ms"] / (requests["draft_forwards"] - 1)
-    )  # less the prefill
     return pd.DataFrame(
         _row(part, case)
         for _, part in requests.groupby(["dataset", "limit"], sort=False)
