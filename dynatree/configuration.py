@@ -192,13 +192,10 @@ def _check_case(place: str, case: dict) -> None:
 
 
 def _check_decoding(case: dict) -> None:
-    """The options of a policy, and the compression of the draft's cache, which loses nothing either."""
-    from dynatree.kvcompress.registry import find_method
+    """The options of a policy; a draft's cache is checked where a job begins, as methods of compression need torch."""
     from dynatree.policies import make_policy
 
-    options = dict(case["options"])
-    find_method(options.pop("draft_cache", None))
-    make_policy(case["method"], **options)
+    make_policy(case["method"], **{name: value for name, value in case["options"].items() if name != "draft_cache"})
 
 
 def _check_huggingface(method: dict) -> None:

@@ -10,7 +10,6 @@ import yaml
 from dynatree.benchmark.settings import resolve
 from dynatree.errors import DynatreeError
 from dynatree.experiments import BASELINE, deciding_jobs, jobs, memory_cases, prompt_limits
-from dynatree.kvcompress.registry import find_method
 from dynatree.plan import markdown, plan
 from dynatree.policies import make_policy
 
@@ -34,7 +33,21 @@ def test_every_case_is_a_policy_and_every_group_has_its_baseline(name):
                 if case["engine"] == "dynatree":
                     of_policy = {name: value for name, value in case["options"].items() if name != "draft_cache"}
                     make_policy(case["method"], **of_policy)
-                    find_method(case["options"].get("draft_cache"))
+
+
+@pytest.mark.parametrize(
+    ("cache", "message"),
+    [
+        ({"method": "recent_only", "size": 8}, "compression method 'recent_only' does not take size"),
+        ({"method": "streaming_llm", "sinks": 4, "budget": 2}, "budget \\(2\\) is below sinks"),
+        ({"budget": 8}, "cannot read the compression"),
+    ],
+)
+def test_a_job_with_an_impossible_draft_cache_does_not_begin(cache, message):
+    config = load("demo")
+    config["methods"]["dynatree"]["options"]["draft_cache"] = cache
+    with pytest.raises(DynatreeError, match=rf"^config: case 'dynatree': draft_cache: .*{message}"):
+        resolve(jobs(config)["main-narrative"], {"chain": {}, "tree": {}})
 
 
 @pytest.mark.parametrize("name", CONFIGS)
@@ -152,8 +165,8 @@ def test_requests_are_traced_and_decided_elsewhere_for_the_peers_alone(demo_conf
 def test_the_plan_counts_every_token(demo_config):
     rows = {row["experiment"]: row for row in plan(demo_config)}
     main = demo_config["experiments"]["main"]
-    assert rows["main"]["tokens"] == 2 * 8 * len(main["methods"]) * main["new_tokens"]
-    assert rows["formats"]["tokens"] == 4 * 4 * 4 * demo_config["experiments"]["formats"]["new_tokens"]
+    assert rows["main"]["tokens"] == 2 * 6 * len(main["methods"]) * main["new_tokens"]
+    assert rows["formats"]["tokens"] == 4 * 2 * 4 * demo_config["experiments"]["formats"]["new_tokens"]
     assert rows["main"]["hours"]["two CPU cores"] > rows["main"]["hours"]["A100"]
 
 
