@@ -8,11 +8,12 @@ from transformers import PreTrainedModel
 from dynatree.arguments import Compression, check_lengths, encode, find_policy, find_stop_tokens
 from dynatree.attention import fill_mask
 from dynatree.cache import BatchCache, BatchRow
+from dynatree.cached import CachedModel
 from dynatree.decoding import Generation, Request
 from dynatree.errors import DynatreeError
 from dynatree.kvcompress.base import Method
 from dynatree.kvcompress.registry import find_method
-from dynatree.models import CachedModel, ModelPair, apply_head, hidden_states
+from dynatree.models import ModelPair, apply_head, hidden_states
 from dynatree.sampling import make_sampler
 from dynatree.transfer import upload
 

@@ -7,10 +7,11 @@ from functools import partial
 import torch
 
 from dynatree.arguments import check_lengths, encode, find_compression, find_policy, find_stop_tokens
+from dynatree.cached import CachedModel
 from dynatree.drafting import make_drafter
 from dynatree.kvcompress.base import Method
 from dynatree.kvcompress.tree import CompressedTree
-from dynatree.models import CachedModel, ModelPair
+from dynatree.models import ModelPair
 from dynatree.policies import Policy
 from dynatree.sampling import make_sampler
 from dynatree.tree import TokenTree

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 import torch
 from transformers import PreTrainedModel
 
+from dynatree.cached import CachedModel
 from dynatree.files import write_json
 from dynatree.machine import machine
-from dynatree.models import CachedModel, head_rows
+from dynatree.models import head_rows
 from dynatree.passes import Latency
 
 if TYPE_CHECKING:

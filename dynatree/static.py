@@ -110,7 +110,7 @@ class StaticModel:
             cache: of this model, with a prompt in it.
             ids: [n], on the device of the model.
             positions: [n], on the host.
-            visible: see :meth:`dynatree.models.CachedModel.forward`.
+            visible: see :meth:`dynatree.cached.CachedModel.forward`.
         """
         n, device = len(ids), self.model.device
         width = next(width for width in WIDTHS if width >= n)

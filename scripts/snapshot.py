@@ -14,8 +14,8 @@ options = parser.parse_args()
 NAMES = {"requests/main.csv": "requests.csv"}
 folder = Path("results/snapshots") / options.run
 folder.mkdir(parents=True, exist_ok=True)
-for name in ("tables/main.csv", "requests/main.csv", "summary/facts.json", "claims.csv"):
+for name in ("tables/main.csv", "tables/peers.csv", "requests/main.csv", "summary/facts.json", "claims.csv"):
     shutil.copyfile(f"results/{options.run}/{name}", folder / NAMES.get(name, Path(name).name))
-for name in ("main.png", "tree.png"):
+for name in ("main.png", "peers.png", "tree.png"):
     shutil.copyfile(f"figures/{options.run}/{name}", folder / name)
 fill(Path("README.md"), "snapshot", markdown(folder))

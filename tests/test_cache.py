@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from tiny import VOCABULARY, tiny_model
 
 from dynatree.cache import TreeCache
-from dynatree.models import CachedModel
+from dynatree.cached import CachedModel
 from dynatree.tree import TokenTree
 
 tokens = st.lists(st.integers(0, VOCABULARY - 1), min_size=1, max_size=10)

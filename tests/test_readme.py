@@ -11,7 +11,8 @@ README = (ROOT / "README.md").read_text()
 
 def test_the_table_is_the_snapshot():
     table = markdown(ROOT / "results/snapshots/demo")
-    assert len(re.findall(r"^\| DynaTree(?:, no history)? \|", table, re.M)) == 4
+    assert len(re.findall(r"^\| DynaTree(?:, no history)? \|", table, re.M)) == 5
+    assert len(re.findall(r"^\| Throughput \|", table, re.M)) == 1
     assert f"<!-- snapshot -->\n\n{table}\n<!-- end of snapshot -->" in README
 
 

@@ -12,10 +12,9 @@ from test_exactness import KINDS, check_accounts, methods, pair_of
 from tiny import VOCABULARY, disturbed, reference, tiny_model
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from dynatree import DynatreeError, ModelPair, compile_pair, generate, generate_batch, load_pair
-from dynatree import models as passes
+from dynatree import DynatreeError, ModelPair, cached, compile_pair, generate, generate_batch, load_pair
+from dynatree.cached import CachedModel
 from dynatree.latency import Latency
-from dynatree.models import CachedModel
 from dynatree.packing import pack
 from dynatree.projection import on_machine
 from dynatree.static import WIDTHS, StaticModel
@@ -117,8 +116,8 @@ def test_a_padded_pass_is_the_ordinary_one(kind):
     ordinary = CachedModel(model, "target", 40)
     static = CachedModel(model, "target", 40, static=StaticModel(model, None))
     visible = torch.tensor([[1, 0, 0], [1, 1, 0], [1, 0, 1]], dtype=torch.bool)
-    for cached in (ordinary, static):
-        cached.forward([4, 5, 6, 7], range(4))
+    for one in (ordinary, static):
+        one.forward([4, 5, 6, 7], range(4))
     found = [one.forward([8, 9, 10], [4, 5, 5], visible) for one in (ordinary, static)]
     torch.testing.assert_close(*found)
     assert static.length == ordinary.length == 7
@@ -213,8 +212,8 @@ def downloads(monkeypatch):
     def refuse(tensor):
         raise AssertionError("a tensor was read beside the transfer of its round")
 
-    found = passes.download
-    monkeypatch.setattr(passes, "download", download)
+    found = cached.download
+    monkeypatch.setattr(cached, "download", download)
     monkeypatch.setattr(torch.Tensor, "tolist", refuse)
     return done
 

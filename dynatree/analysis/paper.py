@@ -132,7 +132,6 @@ def _environment() -> jinja2.Environment:
         "interval": interval,
         "percent": percent,
         "options": options,
-        "parsed": json.loads,
     }
     environment.tests["nan"] = math.isnan
     environment.globals |= {"verdict": verdict, "side": side, "ratio": ratio}
@@ -206,7 +205,8 @@ def percent(value: float, decimals: int = 0) -> str:
 
 def options(chosen: dict) -> str:
     """Options as LaTeX, each kept on one line."""
-    return ", ".join(rf"\mbox{{{escape(name)} = {escape(value)}}}" for name, value in chosen.items()) or "none"
+    shown = {name: " and ".join(value) if isinstance(value, list) else value for name, value in chosen.items()}
+    return ", ".join(rf"\mbox{{{escape(name)} = {escape(value)}}}" for name, value in shown.items()) or "none"
 
 
 def side(low: float, high: float, of: float = 1.0) -> str:

@@ -9,11 +9,16 @@ from dynatree.analysis.tables.booktabs import number
 
 HEADER = ("Method", "Tokens/s", "Speed-up", "Tokens/round", "Acceptance", "TTFT (ms)", "TPOT (ms)")
 DECIMALS = {"throughput": 1, "speedup": 2, "tokens_per_round": 2, "acceptance_rate": 2, "ttft_ms": 0, "tpot_ms": 1}
+PEERS = ("Method", "Speed-up", "Throughput over it", "Tokens/round")
+PEERS_DECIMALS = {"speedup": 2, "over": 2, "tokens_per_round": 2}
 
 
 def markdown(folder: Path) -> str:
-    """A snapshot as Markdown: where it was measured, a table per data set, and the claims that it decides."""
-    tables = [_machine(json.loads((folder / "facts.json").read_text())["environment"])]
+    """A snapshot as Markdown: where it was measured, peers, a table per data set, and the claims that it decides."""
+    tables = [
+        _machine(json.loads((folder / "facts.json").read_text())["environment"]),
+        _peers(pd.read_csv(folder / "peers.csv")),
+    ]
     for label, rows in pd.read_csv(folder / "main.csv").groupby("dataset_label", sort=False):
         prompts, new_tokens = rows[["prompts", "new_tokens"]].iloc[0]
         lines = [
@@ -21,10 +26,24 @@ def markdown(folder: Path) -> str:
             "",
             f"| {' | '.join(HEADER)} |",
             f"|---|{'---:|' * (len(HEADER) - 1)}",
-            *(_row(row) for _, row in rows.iterrows()),
+            *(_row(row, DECIMALS) for _, row in rows.iterrows()),
         ]
         tables.append("\n".join(lines))
     return "\n\n".join([*tables, _claims(pd.read_csv(folder / "claims.csv"))]) + "\n"
+
+
+def _peers(peers: pd.DataFrame) -> str:
+    """Every lossless method on all data sets together, at the largest number of new tokens."""
+    longest = peers[peers["new_tokens"] == peers["new_tokens"].max()]
+    rows = longest[longest["dataset_label"] == longest["dataset_label"].iloc[-1]]
+    lines = [
+        f"All prompts, {rows['pairs'].iloc[0]} of them, {longest['new_tokens'].iloc[0]} new tokens each",
+        "",
+        f"| {' | '.join(PEERS)} |",
+        "|---|---:|---:|---:|",
+        *(_row(row, PEERS_DECIMALS) for _, row in rows.iterrows()),
+    ]
+    return "\n".join(lines)
 
 
 def _claims(ledger: pd.DataFrame) -> str:
@@ -62,11 +81,12 @@ def _machine(environment: dict) -> str:
     )
 
 
-def _row(row: pd.Series) -> str:
+def _row(row: pd.Series, decimals: dict[str, int]) -> str:
+    """A line of a table, with intervals where they are known."""
     cells = [row["label"]]
-    for name, decimals in DECIMALS.items():
-        cell = number(row[name], decimals)
-        if f"{name}_low" in row:
-            cell += f" [{number(row[f'{name}_low'], decimals)}, {number(row[f'{name}_high'], decimals)}]"
+    for name, places in decimals.items():
+        cell = number(row[name], places)
+        if f"{name}_low" in row and not pd.isna(row[name]):
+            cell += f" [{number(row[f'{name}_low'], places)}, {number(row[f'{name}_high'], places)}]"
         cells.append(cell.replace("--", "-"))
     return f"| {' | '.join(cells)} |"

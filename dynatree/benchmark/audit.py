@@ -2,7 +2,8 @@
 
 import torch
 
-from dynatree.models import CachedModel, ModelPair
+from dynatree.cached import CachedModel
+from dynatree.models import ModelPair
 
 
 @torch.inference_mode()

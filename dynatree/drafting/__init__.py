@@ -1,12 +1,13 @@
 """Who proposes tokens."""
 
+from dynatree.cached import CachedModel
 from dynatree.drafting.base import Drafter
 from dynatree.drafting.merged import MergedDrafter
 from dynatree.drafting.model import ModelDrafter, ShapedDrafter
 from dynatree.kvcompress.base import Method
 from dynatree.kvcompress.tree import CompressedTree
 from dynatree.latency import Latency, latency_of
-from dynatree.models import CachedModel, ModelPair
+from dynatree.models import ModelPair
 from dynatree.policies.base import Policy
 from dynatree.policies.throughput import Throughput
 

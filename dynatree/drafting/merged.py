@@ -4,12 +4,12 @@ from collections.abc import Callable
 from itertools import groupby
 from math import exp, log
 
+from dynatree.cached import CachedModel
 from dynatree.calibration import Estimate, Proposal
 from dynatree.drafting.base import Drafter
 from dynatree.drafting.lookup import LOOKUPS
 from dynatree.drafting.model import ModelDrafter
 from dynatree.latency import Latency
-from dynatree.models import CachedModel
 from dynatree.policies.throughput import Throughput
 from dynatree.tree import TokenTree
 

@@ -5,8 +5,8 @@ import math
 
 import torch
 
+from dynatree.cached import CachedModel
 from dynatree.drafting.base import Drafter
-from dynatree.models import CachedModel
 from dynatree.policies.base import Policy
 from dynatree.transfer import upload
 from dynatree.tree import TokenTree

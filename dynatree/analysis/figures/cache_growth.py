@@ -27,5 +27,5 @@ def cache_growth_figure(growth: pd.DataFrame) -> Figure:
     axes.set_ylabel("cache, MiB")
     axes.set_ylim(bottom=0)
     axes.set_xlim(left=0)
-    figure.legend(loc="outside right upper", fontsize=8)
+    figure.legend(loc="outside right upper", fontsize=8, handlelength=4)
     return figure
