@@ -69,7 +69,10 @@ def encode(pair: ModelPair, prompt) -> list[int]:
 def check_lengths(
     pair: ModelPair, policy: Policy, prompt: list[int], max_new_tokens: int, compression: Compression | None = None
 ) -> None:
-    """Raise unless prompt and output fit the positions of the models that a policy needs."""
+    """Raise unless prompt and output fit the positions of the models that a policy needs.
+
+    The tree of a draft whose keys are rotated may reach beyond these positions, which costs acceptance alone.
+    """
     if not isinstance(max_new_tokens, int) or max_new_tokens < 0:
         raise DynatreeError(f"max_new_tokens must be a whole number of at least 0, not {max_new_tokens!r}")
     compression = compression or Compression()

@@ -1,5 +1,6 @@
 """Attention that never copies grouped keys, registered with transformers under a name of its own."""
 
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
@@ -7,6 +8,7 @@ from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedM
 from transformers.masking_utils import sdpa_mask
 
 GROUPED = "dynatree_grouped"
+QUERIES_AT_ONCE = 128  # whose attention to all rows is in memory while it is observed
 
 
 def grouped_attention(module, query, key, value, attention_mask, scaling=None, dropout=0.0, compressed=None, **kwargs):
@@ -75,6 +77,15 @@ def attention_weights(
         mask = torch.ones(1, 1, n, length, dtype=torch.bool, device=query.device).tril(length - n)
     scores = scores.masked_fill(~mask[0, :, None, rows], -torch.inf)
     return scores.softmax(dim=-1).mean(dim=1)
+
+
+def latest_weights(
+    query: torch.Tensor, key: torch.Tensor, mask: torch.Tensor | None, scaling: float | None, most: int
+) -> Iterator[torch.Tensor]:
+    """The attention of the last ``most`` query rows, see :func:`attention_weights`, as many at once as memory bears."""
+    new = query.shape[2]
+    for start in range(new - min(new, most), new, QUERIES_AT_ONCE):
+        yield attention_weights(query, key, mask, scaling, slice(start, min(start + QUERIES_AT_ONCE, new)))
 
 
 AttentionInterface.register(GROUPED, grouped_attention)

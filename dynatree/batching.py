@@ -52,7 +52,8 @@ def generate_batch(
         **options: options of the method.
 
     Returns:
-        One generation for each prompt. The seconds of a request include the passes that it shares.
+        One generation for each prompt. The seconds of a request end when it leaves the batch and include the passes it
+        shares; what a GPU has not finished when a pass returns is counted for the first request that reads it.
 
     Raises:
         DynatreeError: as :func:`dynatree.generate`; or ``method`` is a policy object, which follows one request only.
@@ -79,27 +80,29 @@ def generate_batch(
         for member, policy, tokens in zip(batch.members, policies, texts, strict=True)
     ]
     if max_new_tokens:
-        _run(batch, requests)
-    return [request.close() for request in requests]
+        logits = batch.forward([(tokens, range(len(tokens)), None) for tokens in texts], last_only=True)
+        for request, row in zip(requests, logits, strict=True):
+            request.begin(row)
+    return _run(batch, requests)
 
 
-def _run(batch: "CachedBatch", requests: list[Request]) -> None:
-    logits = batch.forward([(request.prompt, range(len(request.prompt)), None) for request in requests])
-    for request, rows in zip(requests, logits, strict=True):
-        request.begin(rows[-1:])
-    active = requests
-    while active := _unfinished(batch, active):
-        logits = batch.forward([request.propose() for request in active])
-        for request, rows in zip(active, logits, strict=True):
-            request.accept(rows)
-
-
-def _unfinished(batch: "CachedBatch", requests: list[Request]) -> list[Request]:
-    """The requests that go on; the others leave the batch."""
-    going = [index for index, request in enumerate(requests) if not request.finished]
-    if going and len(going) < len(requests):
-        batch.select(going)
-    return [requests[index] for index in going]
+def _run(batch: "CachedBatch", requests: list[Request]) -> list[Generation]:
+    """Decode to the end; a request that is finished is closed and leaves the batch."""
+    done: dict[int, Generation] = {}
+    active = list(range(len(requests)))
+    while active:
+        going = [index for index in active if not requests[index].finished]
+        done |= {index: requests[index].close() for index in active if requests[index].finished}
+        if going and len(going) < len(active):
+            batch.select([active.index(index) for index in going])
+            for index in going:
+                requests[index].share(len(going))
+        active = going
+        if active:
+            logits = batch.forward([requests[index].propose() for index in active])
+            for index, rows in zip(active, logits, strict=True):
+                requests[index].accept(rows)
+    return [done[index] for index in range(len(requests))]
 
 
 class CachedBatch:
@@ -123,21 +126,22 @@ class CachedBatch:
             for index, sampler in enumerate(samplers)
         ]
 
-    def forward(self, inputs: list[Inputs]) -> list[torch.Tensor]:
+    def forward(self, inputs: list[Inputs], last_only: bool = False) -> list[torch.Tensor]:
         """One pass over the new tokens of all requests.
 
         Args:
             inputs: tokens, positions and ``visible`` of each request, see :meth:`CachedModel.forward`.
+            last_only: return the logits of each request's last new token only.
 
         Returns:
-            Logits [n, vocabulary] for each request.
+            Logits [n or 1, vocabulary] for each request.
         """
         start = self.clock()
         widths = [len(tokens) for tokens, _, _ in inputs]
         ids, positions, mask = self._padded(inputs, max(widths))
         hidden = hidden_states(self.model, ids, positions, mask, self.cache)  # [batch, n, hidden]
-        rows = torch.cat([hidden[index, :width] for index, width in enumerate(widths)])
-        logits = apply_head(self.model.get_output_embeddings(), rows).split(widths)
+        read = [hidden[index, width - 1 if last_only else 0 : width] for index, width in enumerate(widths)]
+        logits = apply_head(self.model.get_output_embeddings(), torch.cat(read)).split([len(rows) for rows in read])
         seconds = self.clock() - start
         for index, (member, width) in enumerate(zip(self.members, widths, strict=True)):
             member.note_pass(width, seconds)

@@ -45,7 +45,8 @@ class CachedModel:
         sampler: perturbs logits; None for greedy decoding.
         cache: a compressed one, or the request's part of the cache of a batch; None for a cache of its own.
         clock: tells the time in seconds.
-        static: makes its passes where their shapes can be static; None for ordinary passes.
+        static: makes its passes where their shapes can be static; None for ordinary passes. A cache that is given has
+            ordinary passes.
 
     Attributes:
         passes: the new tokens of each forward pass so far and the rows that the cache held before it.
@@ -64,7 +65,7 @@ class CachedModel:
     ):
         self.model = model
         self.role = role
-        self.static = static
+        self.static = static if cache is None else None
         self.cache = cache or self._own_cache(capacity)
         self.head = model.get_output_embeddings()
         self.proposals = proposals

@@ -61,9 +61,9 @@ def compression_job(config: dict, dataset: str) -> dict:
         **{key: settings[key] for key in ("texts", "tokens", "chunk", "generation")},
         # the same numbers are asked for whatever the data set
         "passkey": settings["passkey"] if dataset == settings["datasets"][0] else None,
-        "cases": _unlabelled(compression_cases(config)),
-        "generation_cases": _unlabelled(compression_cases(config, [settings["generation"]["budget"]])),
-        "passkey_cases": _unlabelled(compression_cases(config, settings["passkey"]["budgets"])),
+        "cases": unlabelled(compression_cases(config)),
+        "generation_cases": unlabelled(compression_cases(config, [settings["generation"]["budget"]])),
+        "passkey_cases": unlabelled(compression_cases(config, settings["passkey"]["budgets"])),
     }
 
 
@@ -73,7 +73,8 @@ def _model(config: dict) -> str:
     return target["source"].get("repository", target["name"]).rsplit("/", 1)[-1].lower()
 
 
-def _unlabelled(cases: dict[str, dict]) -> dict[str, dict]:
+def unlabelled(cases: dict[str, dict]) -> dict[str, dict]:
+    """``cases`` without their labels."""
     return {key: {name: value for name, value in case.items() if name != "label"} for key, case in cases.items()}
 
 

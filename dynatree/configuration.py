@@ -1,6 +1,7 @@
 """Check a run's configuration before anything is computed."""
 
 import re
+from typing import TYPE_CHECKING
 
 import jsonschema
 import yaml
@@ -9,10 +10,14 @@ from dynatree.accelerators import FILE as MACHINES
 from dynatree.accelerators import load_machines
 from dynatree.compression import takes_budget
 from dynatree.errors import DynatreeError
-from dynatree.experiments import TRACED, jobs
+from dynatree.experiments import BASELINE, TRACED, jobs
 from dynatree.repository import repository_path
 
+if TYPE_CHECKING:
+    from dynatree.policies import Policy
+
 SCHEMA = "config/schema.yaml"
+SINKS = 4  # of head_aware, where its options do not say
 TUNED = {"chain": "linear", "tree": "fixed_tree"}
 HUGGINGFACE_OPTIONS = {"generate": set(), "assisted": {"num_assistant_tokens"}, "prompt_lookup": {"num_tokens"}}
 
@@ -98,6 +103,10 @@ def _check_compression(config: dict) -> None:
         raise DynatreeError("config: compression/generation/prompt_tokens exceeds compression/tokens")
     for key, method in settings["methods"].items():
         _check_compressing(f"config: compression/methods/{key}", method, settings["methods"])
+        if method["method"] == "head_aware" and method["options"].get("sinks", SINKS) < config["heads"]["sinks"]:
+            raise DynatreeError(
+                f"config: compression/methods/{key}/options/sinks is below heads/sinks, beside which windows are found"
+            )
 
 
 def _check_compressing(place: str, method: dict, methods: dict[str, dict]) -> None:
@@ -156,6 +165,10 @@ def _check_draft_caches(config: dict) -> None:
             raise DynatreeError(
                 f"{place}/methods names {name!r}; it takes methods of engine dynatree that have options"
             )
+        if "draft_cache" in method["options"]:
+            raise DynatreeError(f"{place}/methods names {name!r}, which has a draft_cache already; remove that")
+        if name != BASELINE and not _policy(method).drafts_with_model:
+            raise DynatreeError(f"{place}/methods names {name!r}, which drafts without a model")
 
 
 def _check_projection(config: dict) -> None:
@@ -193,9 +206,14 @@ def _check_case(place: str, case: dict) -> None:
 
 def _check_decoding(case: dict) -> None:
     """The options of a policy; a draft's cache is checked where a job begins, as methods of compression need torch."""
+    _policy(case)
+
+
+def _policy(method: dict) -> "Policy":
     from dynatree.policies import make_policy
 
-    make_policy(case["method"], **{name: value for name, value in case["options"].items() if name != "draft_cache"})
+    options = {name: value for name, value in method["options"].items() if name != "draft_cache"}
+    return make_policy(method["method"], **options)
 
 
 def _check_huggingface(method: dict) -> None:

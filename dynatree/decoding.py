@@ -45,7 +45,8 @@ class Stats:
             that the cache held before it.
         trace: one entry per round.
         seconds: ``total``, ``ttft`` (until the first token is emitted, both prefills included), and what ``total``
-            consists of: ``prefill`` (forward passes of both models over the prompt), ``draft`` and ``verify``
+            consists of: ``prefill`` (forward passes of both models over the prompt; a draft that reads it later, as
+            with "throughput", does so in ``draft``), ``draft`` and ``verify``
             (forward passes of the rounds, up to the ids on the host), and ``other``, the rest. Where ids of the draft
             are not read before verification, its passes on a GPU are finished, and their time counted, in ``verify``.
         caches: of the "target" and the "draft", the most "rows" and "bytes" that the cache held.
@@ -70,7 +71,7 @@ class Stats:
 
     @property
     def drafted(self) -> int:
-        """Nodes the draft proposed."""
+        """Nodes of the drafted trees, all of which are verified."""
         return self.verified
 
     @property
@@ -225,6 +226,11 @@ class Request:
             self.stats.seconds["prefill"] += self.drafter.take_seconds()
         self._emit([first], accepted=0)
         self.stats.seconds["ttft"] = self.clock() - self.start
+
+    def share(self, batch: int) -> None:
+        """From now on ``batch`` requests are decoded together."""
+        if self.drafter:
+            self.drafter.batch = batch
 
     def propose(self) -> tuple[list[int] | torch.Tensor, list[int], torch.Tensor | None]:
         """Draft a tree; the arguments of :meth:`CachedModel.forward` that verify it."""

@@ -7,7 +7,7 @@ job are interleaved prompt by prompt; each is paired with the autoregressive cas
 from collections.abc import Callable, Iterator
 
 from dynatree.compression import BASELINE as FULL_CACHE
-from dynatree.compression import compressed
+from dynatree.compression import compressed, unlabelled
 
 BASELINE = "autoregressive"
 MEASURED, TUNING = "prompts", "tuning"
@@ -91,11 +91,6 @@ def without_labels(job: dict) -> dict:
     """What a measurement has to know of a job: all but the names that only readers see."""
     groups = {name: group | {"cases": unlabelled(group["cases"])} for name, group in job["groups"].items()}
     return job | {"groups": groups}
-
-
-def unlabelled(cases: dict[str, dict]) -> dict[str, dict]:
-    """``cases`` without their labels."""
-    return {key: {name: value for name, value in case.items() if name != "label"} for key, case in cases.items()}
 
 
 def labels(config: dict, experiment: str) -> dict[str, dict[str, str]]:

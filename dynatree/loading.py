@@ -79,6 +79,12 @@ def load_pair(
     return compile_pair(pair) if compile else pair
 
 
+def parameter_count(model: PreTrainedModel) -> int:
+    """Parameters of a model's architecture, tied ones once; packed and int8 layers, and borrowed weights, list none."""
+    with torch.device("meta"):
+        return AutoModelForCausalLM.from_config(model.config).num_parameters()
+
+
 def _wants_packing(model: PreTrainedModel, backend: str) -> bool:
     return backend == "packed" or (backend == "auto" and packable(model) and faster_packed(model))
 

@@ -1,6 +1,6 @@
 """A target and its draft, whether they fit, and the forward pass of either.
 
-Only this file and the cache know the internals of transformers.
+Only this file calls a forward pass of transformers.
 """
 
 import time

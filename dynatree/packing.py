@@ -63,11 +63,6 @@ def pack(model: PreTrainedModel) -> PreTrainedModel:
     return replace_layers(model, packed_layer)
 
 
-def is_packed(model: PreTrainedModel) -> bool:
-    """Whether :func:`pack` was applied to a model."""
-    return any(isinstance(one, PackedLinear | PackedTrimmedHead) for one in model.modules())
-
-
 def packable(model: PreTrainedModel) -> bool:
     """Whether :func:`pack` works for a model here."""
     return model.device.type == "cpu" and model.dtype == torch.float32 and torch.backends.mkldnn.is_available()

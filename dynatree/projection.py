@@ -7,6 +7,7 @@ machine: policies decide by its costs, and its time is the sum of the passes.
 
 from collections.abc import Iterable
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import fields
 
 import pandas as pd
@@ -79,10 +80,10 @@ def on_machine(pair: ModelPair, target: Latency, draft: Latency | None = None):
         raise DynatreeError("only ordinary passes go by another machine's clock; give the pair before compile_pair")
     clock, learnt, before = _Clock(), pair.learnt, pair.clock
     handles = [clock.follow(pair.target, target)]
-    pair.learnt = {"latency of the target": target}
+    pair.learnt = {"latency of the target": deepcopy(target)}  # decoding refreshes it, which must not move the clock
     if pair.draft is not None:
         handles.append(clock.follow(pair.draft, draft))
-        pair.learnt["latency of the draft"] = draft
+        pair.learnt["latency of the draft"] = deepcopy(draft)
     pair.clock = clock
     try:
         yield

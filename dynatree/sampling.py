@@ -48,7 +48,7 @@ class Sampler:
         noise = torch.stack([self._noise_at(position) for position in positions])
         noise = upload(noise, scores.device)
         if token_map is not None:
-            return scores + noise[:, token_map]
+            return scores + noise[:, token_map.clamp(max=self.vocabulary - 1)]  # tokens beyond it are never proposed
         shared = min(scores.shape[-1], self.vocabulary)
         scores[:, :shared] += noise[:, :shared]
         return scores

@@ -15,8 +15,8 @@ from transformers import PreTrainedModel
 from dynatree.attention import fill_mask
 from dynatree.cache import TreeCache
 from dynatree.errors import DynatreeError
+from dynatree.layers import unlisted_bytes
 from dynatree.models import ModelPair, apply_head, hidden_states
-from dynatree.packing import is_packed
 from dynatree.transfer import upload
 
 WIDTHS = (1, 2, 4, 8, 16, 32, 64)
@@ -37,8 +37,8 @@ def compile_pair(pair: ModelPair, backend: str | Callable | None = "inductor") -
             compiled, which shows what padding costs.
 
     Raises:
-        DynatreeError: a model has packed weights, which cannot be traced, or the compiler that "inductor" needs is
-            missing.
+        DynatreeError: a model has packed or int8 weights, which cannot be traced, or the compiler that "inductor" needs
+            is missing.
     """
     compiled = ModelPair(pair.target, pair.draft, pair.tokenizer)
     for role, model in (("target", pair.target), ("draft", pair.draft)):
@@ -49,8 +49,11 @@ def compile_pair(pair: ModelPair, backend: str | Callable | None = "inductor") -
 
 
 def _check(model: PreTrainedModel, role: str, backend: str | Callable | None) -> None:
-    if is_packed(model):
-        raise DynatreeError(f"the {role} has packed weights, which cannot be compiled; load it with backend='stock'")
+    if unlisted_bytes(model):
+        raise DynatreeError(
+            f"the {role} has packed or int8 weights, which cannot be compiled; load it with backend='stock' and "
+            "draft_weights='same'"
+        )
     if backend == "inductor" and model.device.type == "cpu":
         _check_compiler()
 

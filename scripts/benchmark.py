@@ -13,7 +13,7 @@ from dynatree.benchmark.protocol import compare, measure
 from dynatree.benchmark.records import Journal, write_records
 from dynatree.benchmark.settings import resolve
 from dynatree.files import MANIFEST, check_folder, read_json, sha256
-from dynatree.loading import load_pair
+from dynatree.loading import load_pair, parameter_count
 from dynatree.locks import file_lock
 from dynatree.machine import now
 from dynatree.scripting import run
@@ -67,7 +67,7 @@ def main(options: argparse.Namespace) -> None:
                 check_folder(folder)
             pair = load_pair(options.target, options.draft, job["device"], job["dtype"], backend=job["backend"])
             for role, model in (("target", pair.target), ("draft", pair.draft)):
-                about["models"][role]["parameters"] = model.num_parameters()
+                about["models"][role]["parameters"] = parameter_count(model)
             measure(pair, todo, about, journal)
         measurement = assemble(journal, prompts, about)
         compare(measurement.records, exact=job["dtype"] == "float32")

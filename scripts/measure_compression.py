@@ -6,9 +6,9 @@ from pathlib import Path
 
 import torch
 
-from dynatree.benchmark.compression import generate_all, read_all
+from dynatree.benchmark.compression import check_job, generate_all, read_all
 from dynatree.benchmark.environment import environment
-from dynatree.benchmark.passkey import ask_all
+from dynatree.benchmark.passkey import ask_all, prepare
 from dynatree.compression import with_classification
 from dynatree.files import check_folder, read_json, write_json
 from dynatree.loading import load_pair
@@ -33,6 +33,8 @@ def main() -> None:
     texts = prompts["prompts"][: job["texts"]]
     check_folder(options.target)
     pair = load_pair(options.target, device=job["device"], dtype=job["dtype"], backend=job["backend"])
+    check_job(pair.target, job)
+    tests = prepare(pair.target, pair.tokenizer, job)
     measured = {
         "dataset": job["dataset"],
         "stands_for": prompts["stands_for"],
@@ -41,7 +43,7 @@ def main() -> None:
         "environment": environment(pair.device),
         "texts": read_all(pair.target, job, texts),
         "generation": generate_all(pair.target, job, texts),
-        "passkey": ask_all(pair.target, pair.tokenizer, job) if job["passkey"] else [],
+        "passkey": ask_all(pair.target, pair.tokenizer, job, tests),
     }
     write_json(options.output, measured)
 

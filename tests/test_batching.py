@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from test_exactness import KINDS, methods, pair_of
 from tiny import VOCABULARY, disturbed, reference, tiny_model
 
-from dynatree import DynatreeError, ModelPair, generate, generate_batch
+from dynatree import DynatreeError, ModelPair, batching, generate, generate_batch
+from dynatree.drafting import MergedDrafter
 from dynatree.policies import make_policy
 
 PROMPTS = [[5, 9, 2, 7], [4], [8, 8, 8, 1, 6, 5, 9], [11, 12]]
@@ -57,6 +58,41 @@ def test_one_pass_of_the_target_serves_all(method):
         seconds = out.stats.seconds
         assert seconds["total"] >= seconds["prefill"] + seconds["draft"] + seconds["verify"] > 0
         assert sum(entry.emitted for entry in out.stats.trace) == 29
+
+
+def test_a_request_ends_when_it_leaves_the_batch():
+    target = tiny_model("llama", 2)
+    pair = ModelPair(target, disturbed(target, 0.05))
+    expected = [reference(target, prompt, 40, None) for prompt in PROMPTS]
+    stop = expected[0][3]
+    found = generate_batch(pair, PROMPTS, "throughput", 40, stop)
+    lengths = [len(out.tokens) for out in found]
+    assert lengths[0] == expected[0].index(stop) + 1 < max(lengths)
+    longest = found[lengths.index(max(lengths))]
+    assert found[0].stats.seconds["total"] < longest.stats.seconds["total"]
+
+
+def test_drafters_know_how_many_share_a_pass(monkeypatch):
+    known = []
+    draft = MergedDrafter.draft
+
+    def spy(self, *arguments):
+        known.append(self.batch)
+        return draft(self, *arguments)
+
+    monkeypatch.setattr(MergedDrafter, "draft", spy)
+    pair = pair_of("llama", 1, 0.06)
+    tokens = reference(pair.target, PROMPTS[0], 30, None)
+    generate_batch(pair, PROMPTS[:2], "throughput", 30, tokens[2])
+    assert known[:2] == [2, 2] and known[-1] == 1
+
+
+def test_of_a_prompt_only_the_end_is_scored(monkeypatch):
+    scored = []
+    head = batching.apply_head
+    monkeypatch.setattr(batching, "apply_head", lambda layer, rows: scored.append(len(rows)) or head(layer, rows))
+    generate_batch(pair_of("llama", 1, 0.06), PROMPTS, "autoregressive", 3, None)
+    assert scored == [4, 4, 4]
 
 
 def test_nothing_to_do():

@@ -92,6 +92,21 @@ def test_a_method_may_compress_its_draft():
             ["autoregressive", "hf_assisted"],
             "draft_cache/methods names 'hf_assisted'; it takes methods of engine dynatree that have options",
         ),
+        (
+            "experiments/draft_cache/methods",
+            ["autoregressive", "throughput_ngram"],
+            "draft_cache/methods names 'throughput_ngram', which drafts without a model",
+        ),
+        (
+            "methods/dynatree/options/draft_cache",
+            {"method": "recent_only", "budget": 8},
+            "draft_cache/methods names 'dynatree', which has a draft_cache already",
+        ),
+        (
+            "compression/methods/head_aware/options/sinks",
+            2,
+            "compression/methods/head_aware/options/sinks is below heads/sinks",
+        ),
         ("compression/methods/none", {"label": "x"}, "compression/methods"),
         ("heads/recent", 16, "heads/recent must exceed heads/local"),
         ("heads/tokens", 20, "heads/tokens must exceed heads/sinks and heads/local together"),

@@ -1,8 +1,11 @@
 """Hugging Face's ``generate`` with a ``custom_generate`` of this package."""
 
+import copy
+
 import pytest
 import torch
 from tiny import disturbed, tiny_model
+from transformers import EosTokenCriteria, MaxLengthCriteria, TopKLogitsWarper
 
 from dynatree import DynatreeError, ModelPair, custom_generate, generate
 
@@ -67,8 +70,41 @@ def test_streaming(target):
     streamer = Streamer()
     settings = {"max_new_tokens": 10, "do_sample": False, "pad_token_id": 0}
     out = target.generate(PROMPT, custom_generate=custom_generate(streamer=streamer), **settings)
-    assert streamer.tokens == out[0, 4:].tolist()
+    expected = Streamer()
+    target.generate(PROMPT, streamer=expected, **settings)
+    assert streamer.tokens == expected.tokens == out[0].tolist()
     assert streamer.ended
+
+
+def test_rows_that_end_early_are_padded_as_hugging_face_does(target):
+    target = copy.deepcopy(target)
+    target.generation_config.pad_token_id = None
+    batch = torch.tensor([[5, 9, 2, 7], [3, 8, 2, 7]])
+    plain = target.generate(batch, max_new_tokens=12, do_sample=False, pad_token_id=0, eos_token_id=None)
+    settings = {"max_new_tokens": 12, "do_sample": False, "eos_token_id": int(plain[0, 7])}
+    settings["attention_mask"] = torch.ones_like(batch)
+    expected = target.generate(batch, **settings)
+    assert (expected[0] == settings["eos_token_id"]).sum() > 1
+    assert torch.equal(target.generate(batch, custom_generate=custom_generate(), **settings), expected)
+
+
+def test_criteria_of_the_caller_count(target):
+    settings = {"max_new_tokens": 20, "do_sample": False, "pad_token_id": 0, "eos_token_id": None}
+    stop = int(target.generate(PROMPT, **settings)[0, 8])
+    for criterion in (MaxLengthCriteria(9), EosTokenCriteria(stop)):
+        expected = target.generate(PROMPT, stopping_criteria=[criterion], **settings)
+        assert expected.shape[1] < 24
+        found = target.generate(PROMPT, custom_generate=custom_generate(), stopping_criteria=[criterion], **settings)
+        assert torch.equal(found, expected)
+
+
+def test_processors_of_the_caller_count(target):
+    settings = {"max_new_tokens": 20, "do_sample": True, "top_k": 0, "pad_token_id": 0, "eos_token_id": None}
+    first = target.generate(PROMPT, max_new_tokens=20, do_sample=False, pad_token_id=0, eos_token_id=None)
+    drawn = target.generate(
+        PROMPT, custom_generate=custom_generate(), logits_processor=[TopKLogitsWarper(1)], **settings
+    )
+    assert torch.equal(drawn, first), "of one token there is one draw"
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,9 @@ from dynatree.check import check_pair
 from dynatree.cli import main
 from dynatree.distillation.training import make_student
 from dynatree.fetch import fetch
-from dynatree.loading import load_draft, save_borrowing_draft
+from dynatree.loading import load_draft, parameter_count, save_borrowing_draft
+from dynatree.packing import pack
+from dynatree.quantization import quantise
 
 RANDOM = {"kind": "random", "architecture": "llama", "seed": 1, "layers": 2}
 
@@ -80,6 +82,13 @@ def test_other_tokenizers_are_refused(copies):
 def test_too_little_memory_is_said(pair, monkeypatch):
     monkeypatch.setattr("dynatree.check._free_memory", lambda device: 1000)
     assert "free some or choose a smaller dtype" in findings(*pair)["memory"]
+
+
+@pytest.mark.parametrize("kind", ["llama", "gpt_neox"])
+@pytest.mark.parametrize("change", [lambda model: model, pack, quantise])
+def test_parameters_are_counted_whatever_the_layers_are(kind, change):
+    plain = tiny_model(kind)
+    assert parameter_count(change(tiny_model(kind))) == plain.num_parameters() > 0
 
 
 def test_dtype_must_be_a_floating_point_type(pair):

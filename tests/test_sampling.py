@@ -12,6 +12,7 @@ from tiny import VOCABULARY, tiny_model
 
 from dynatree import DynatreeError, ModelPair, generate
 from dynatree.sampling import Sampler, make_sampler
+from dynatree.trimming import trim_vocabulary
 
 
 @settings(max_examples=60, deadline=None)
@@ -34,6 +35,16 @@ def test_a_speculative_sample_is_the_autoregressive_one(
     expected = generate(pair, prompt, "autoregressive", **how).tokens
     name, options = method
     assert generate(pair, prompt, name, **how, **options).tokens == expected
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("method", ["linear", "dynatree", "throughput"])
+def test_a_trimmed_draft_with_tokens_that_the_target_lacks(kind, method):
+    target = tiny_model(kind, 2)
+    draft = tiny_model(kind, 3, vocabulary=VOCABULARY + 16)
+    trim_vocabulary(draft, range(VOCABULARY - 20, VOCABULARY + 16))
+    pair, how = ModelPair(target, draft), {"max_new_tokens": 30, "temperature": 1.0, "seed": 3}
+    assert generate(pair, [9, 8], method, **how).tokens == generate(pair, [9, 8], "autoregressive", **how).tokens
 
 
 def test_draws_follow_the_distribution_of_the_target():

@@ -14,6 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from dynatree import DynatreeError, ModelPair, cached, compile_pair, generate, generate_batch, load_pair
 from dynatree.cached import CachedModel
+from dynatree.integers import has_integers, in_integers
 from dynatree.latency import Latency
 from dynatree.packing import pack
 from dynatree.projection import on_machine
@@ -258,10 +259,28 @@ def test_a_draft_that_returns_no_numbers():
 
 def test_packed_weights_are_refused(tmp_path):
     pair = ModelPair(tiny_model("llama", 1), pack(tiny_model("llama", 1)))
-    with pytest.raises(DynatreeError, match="the draft has packed weights"):
+    with pytest.raises(DynatreeError, match="the draft has packed or int8 weights"):
         compile_pair(pair)
     with pytest.raises(DynatreeError, match="compile=True needs backend='stock' and draft_weights='same', not 'auto'"):
         load_pair(tmp_path, backend="auto", compile=True)
+
+
+@pytest.mark.skipif(not has_integers(tiny_model("llama", 1)), reason="this build of torch multiplies no integers")
+def test_int8_weights_are_refused():
+    with pytest.raises(DynatreeError, match="the draft has packed or int8 weights"):
+        compile_pair(ModelPair(tiny_model("llama", 1), in_integers(tiny_model("llama", 1))))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("method", ["autoregressive", "linear", "dynatree", "throughput"])
+def test_compressed_caches_have_ordinary_passes(kind, method):
+    cache = {"method": "streaming_llm", "sinks": 2, "window": 10, "every": 8}
+    static, ordinary = static_pair(kind, 1, 0.06), pair_of(kind, 1, 0.06)
+    whole = generate(ordinary, [5, 6, 7], method, 50, None).tokens
+    assert generate(static, [5, 6, 7], method, 50, None, draft_cache=cache).tokens == whole
+    alone = generate(ordinary, [5, 6, 7], "autoregressive", 50, None, target_cache=cache).tokens
+    for caches in ({"target_cache": cache}, {"target_cache": cache, "draft_cache": cache}):
+        assert generate(static, [5, 6, 7], method, 50, None, **caches).tokens == alone
 
 
 def test_a_machine_without_a_compiler(monkeypatch):

@@ -106,3 +106,13 @@ def test_what_is_learnt_stays_with_the_pair(frozen):
 def test_wrong_sources(sources):
     with pytest.raises(DynatreeError, match="sources must be"):
         make_policy("throughput", sources=sources)
+
+
+@pytest.mark.parametrize("kind", ["llama", "gpt_neox"])
+def test_wide_passes_that_are_held_to_be_cheaper_than_narrow_ones(kind, frozen):
+    """Corrections are learnt for each width, so such times occur; a proposal of probability 0 stays out."""
+    target = tiny_model(kind, 1)
+    pair = with_costs(ModelPair(target, disturbed(target, 0.05)), Latency((1, 2, 64), (1,), [[1.0, 0.9, 0.95]]))
+    how = {"max_new_tokens": 40, "eos_token_id": None, "temperature": 0.001, "seed": 2}
+    expected = generate(ModelPair(target), [3, 4], "autoregressive", **how).tokens
+    assert generate(pair, [3, 4], "throughput", **how).tokens == expected

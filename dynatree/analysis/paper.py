@@ -49,6 +49,7 @@ from dynatree.analysis.tables.draft_cache import draft_cache_frame
 from dynatree.analysis.tables.peers import peers_frame
 from dynatree.analysis.tables.projection import projection_frame
 from dynatree.analysis.tables.validation import validation_frame
+from dynatree.analysis.vocabulary import AS_THERE
 from dynatree.compression import compression_labels
 from dynatree.errors import DynatreeError
 from dynatree.experiments import labels
@@ -133,7 +134,7 @@ def _environment() -> jinja2.Environment:
         "percent": percent,
         "options": options,
     }
-    environment.tests["nan"] = math.isnan
+    environment.tests |= {"nan": math.isnan, "as_there": lambda series: series.endswith(AS_THERE)}
     environment.globals |= {"verdict": verdict, "side": side, "ratio": ratio}
     return environment
 

@@ -27,7 +27,7 @@ COLORS = {
 }
 OTHER = "#0072B2"
 SERIES = ("#D55E00", "#0072B2", "#56B4E9", "#009E73", "#CC79A7", "#E69F00", "#8C6D31", "#999999")  # in this order
-MARKERS = "osDv^P*X"
+MARKERS = "osDv^P*"  # one fewer, so that colour and marker together tell many lines apart
 
 plt.rcParams.update(
     {
@@ -45,6 +45,11 @@ plt.rcParams.update(
         "savefig.dpi": 200,
     }
 )
+
+
+def plain(text: object) -> str:
+    """``text`` as matplotlib shows it literally, without mathematics."""
+    return str(text).replace("$", r"\$")
 
 
 def series_styles(names: Iterable[str]) -> dict[str, dict]:

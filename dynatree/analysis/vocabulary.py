@@ -5,6 +5,7 @@ from collections.abc import Callable
 DATASETS = ("WikiText-2", "PG-19")
 BASELINE = "autoregressive"
 FULL_CACHE = "none"  # the case of cache compression that keeps everything
+AS_THERE = "_original"  # ends the names of series that keep what the original keeps, the first two layers whole
 METHODS = (
     BASELINE,
     "hf_generate",

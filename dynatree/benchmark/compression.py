@@ -44,7 +44,11 @@ def build_method(cases: dict[str, dict], key: str, tokens: int) -> Method:
 
 def mean_rows(method: Method, tokens: int) -> int:
     """Rows per head that ``head_aware`` holds after ``tokens`` tokens, the mean over all heads, rounded up."""
-    windows = [window for layer in method.windows for window in layer]
+    windows = [
+        None if layer in method.skip_layers else window
+        for layer, heads in enumerate(method.windows)
+        for window in heads
+    ]
     rows = [tokens if window is None else min(tokens, method.sinks + window) for window in windows]
     return math.ceil(sum(rows) / len(rows))
 
@@ -118,11 +122,31 @@ def check_lengths(model: PreTrainedModel, longest: int, what: str) -> None:
         )
 
 
+def check_job(model: PreTrainedModel, job: dict) -> None:
+    """Raise unless every method can be made and fits the model, and every text fits its positions.
+
+    Hidden numbers are checked by :func:`dynatree.benchmark.passkey.prepare`.
+    """
+    generated = sum(job["generation"][part] for part in ("prompt_tokens", "new_tokens"))
+    check_lengths(model, job["tokens"], "tokens")
+    check_lengths(model, generated, "generation")
+    for cases, tokens in ((job["cases"], job["tokens"]), (job["generation_cases"], generated)):
+        check_cases(model, cases, tokens)
+
+
+def check_cases(model: PreTrainedModel, cases: dict[str, dict], tokens: int) -> None:
+    """Raise unless the method of every case can be made for texts of ``tokens`` tokens and fits the model."""
+    for key in cases:
+        try:
+            CompressedCache(model, build_method(cases, key, tokens))
+        except DynatreeError as mistake:
+            raise DynatreeError(f"config: compression: case {key!r}: {mistake}") from mistake
+
+
 def read_all(model: PreTrainedModel, job: dict, texts: list[dict]) -> list[dict]:
     """One row for each text and case; the growth of the cache is kept of the first text."""
     rows = []
     todo = [(number, text, key) for number, text in enumerate(texts) for key in job["cases"]]
-    check_lengths(model, job["tokens"], "tokens")
     for number, text, key in tqdm(todo, desc="reading", unit="text", file=sys.stderr):
         method = build_method(job["cases"], key, job["tokens"])
         found = read_text(model, method, text["tokens"][: job["tokens"]], job["chunk"])
@@ -137,7 +161,6 @@ def generate_all(model: PreTrainedModel, job: dict, texts: list[dict]) -> list[d
     """
     settings, cases = job["generation"], job["generation_cases"]
     length = settings["prompt_tokens"] + settings["new_tokens"]
-    check_lengths(model, length, "generation")
     methods = {key: build_method(cases, key, length) for key in cases}
 
     def request(text: dict, key: str, new_tokens: int) -> dict:

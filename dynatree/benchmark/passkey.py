@@ -12,7 +12,7 @@ import torch
 from tqdm import tqdm
 from transformers import PreTrainedModel
 
-from dynatree.benchmark.compression import build_method, check_lengths
+from dynatree.benchmark.compression import build_method, check_cases, check_lengths
 from dynatree.errors import DynatreeError
 from dynatree.kvcompress.base import Method
 from dynatree.kvcompress.context import compress
@@ -76,11 +76,24 @@ def answer(model: PreTrainedModel, tokenizer, method: Method, test: dict, chunk:
     return tokenizer.decode(said).strip()
 
 
-def ask_all(model: PreTrainedModel, tokenizer, job: dict) -> list[dict]:
-    """One row for each test and case: whether the answer begins with the number."""
-    tests, cases = passkey_tests(tokenizer, job["passkey"]), job["passkey_cases"]
-    longest = max(test["length"] for test in tests)
+def prepare(model: PreTrainedModel, tokenizer, job: dict) -> list[dict]:
+    """The tests of a job, see :func:`passkey_tests`; none if it asks for none.
+
+    Raises:
+        DynatreeError: a text or the method of a case does not fit the model.
+    """
+    if not job["passkey"]:
+        return []
+    tests = passkey_tests(tokenizer, job["passkey"])
+    longest = max(job["passkey"]["lengths"])
     check_lengths(model, longest + DIGITS + 1, "passkey/lengths")
+    check_cases(model, job["passkey_cases"], longest)
+    return tests
+
+
+def ask_all(model: PreTrainedModel, tokenizer, job: dict, tests: list[dict]) -> list[dict]:
+    """One row for each test and case: whether the answer begins with the number."""
+    cases = job["passkey_cases"]
     rows = []
     todo = [(test, key) for test in tests for key in cases]
     for test, key in tqdm(todo, desc="asking", unit="question", file=sys.stderr):

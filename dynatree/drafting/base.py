@@ -17,9 +17,11 @@ class Drafter:
 
     Attributes:
         unread: what is still to be read of the drafted tree, on the device.
+        batch: requests that wait for each other: a pass of the draft for one delays all.
     """
 
     unread: tuple[torch.Tensor, ...] = ()
+    batch = 1
 
     def __init__(self, model: CachedModel | None):
         self.model = model

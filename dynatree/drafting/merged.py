@@ -57,7 +57,7 @@ class MergedDrafter(Drafter):
         self.draft_model = model
         self.policy = policy
         self.clock = clock
-        self.batch = batch  # requests that wait for each other: a pass of the draft for one delays all
+        self.batch = batch
         self.target = target
         self.target_latency = target_latency
         self.draft_latency = draft_latency
@@ -130,11 +130,12 @@ class MergedDrafter(Drafter):
         self.before_root = tree.tokens[path[-1] if path else 0]
 
     def close_round(self, nodes: int, emitted: int, verify_seconds: float) -> None:
+        new, rows = self.target.passes[-1]
         if self.batch == 1:
-            self.target_latency.observe(nodes + 1, self._target_rows, verify_seconds)
-        verifying = self.target_latency(self.batch * (nodes + 1), self._target_rows)
+            self.target_latency.observe(new, rows, verify_seconds)
+        plain, verifying = self.target_latency.of((self.batch, self.batch * (nodes + 1)), rows)
         # by what is known of passes, so that a machine which is slow for a while is not charged to the trees
-        passes = (self.batch * self.drafting + verifying) / self._plain()
+        passes = (self.batch * self.drafting + verifying) / plain
         self.policy.observe_round(emitted, self.clock() - self.round_began, passes)
 
     def _model_pays(self, rate: float, left: int) -> bool:
@@ -199,14 +200,14 @@ class MergedDrafter(Drafter):
             return parents
         ready = [node for node in parents if tree.parents[node] in expanded]
         ready.sort(key=lambda node: -tree.log_probs[node])
-        mass, last = 0.0, 0.0
+        last = 0.0
         for count, node in enumerate(ready, start=1):
             seconds = self.draft_latency(count, self._draft_rows)
             share = exp(tree.log_probs[node])
             pays = self.policy.level_pays(tree.depth, share, rate * (seconds - last))
             if not (pays and self._affords(seconds)):
                 return ready[: count - 1]
-            mass, last = mass + share, seconds
+            last = seconds
         return ready
 
     def _affords(self, seconds: float) -> bool:
@@ -215,8 +216,8 @@ class MergedDrafter(Drafter):
 
     @property
     def _target_rows(self) -> int:
-        """Rows that the target attends to."""
-        return self.length - self.target.cache.evicted
+        """Rows that the target holds before it verifies."""
+        return self.length - 1 - self.target.cache.evicted
 
     @property
     def _draft_rows(self) -> int:
@@ -228,12 +229,11 @@ class MergedDrafter(Drafter):
         return self.target_latency(self.batch, self._target_rows)
 
     def _draft(self, tree: TokenTree, nodes: list[int], proposals: dict[int, list[Proposal]]) -> None:
-        new = len(nodes) if tree.depth else len(self.draft_model.pending)
         start = self.clock()
         tokens, log_probs = self.draft_model.expand(tree, nodes, self.policy.candidates)
         seconds = self.clock() - start
         if self.has_read:
-            self.draft_latency.observe(new, self._draft_rows, seconds)
+            self.draft_latency.observe(*self.draft_model.passes[-1], seconds)
         self.drafting += seconds if self.has_read else self.draft_latency(1, self._draft_rows)
         self.has_read = True
         for node, row, values in zip(nodes, tokens, log_probs, strict=True):
@@ -270,5 +270,5 @@ class MergedDrafter(Drafter):
 
 
 def _least_price(costs: list[float]) -> float:
-    """The price of a node in the tree size where it is lowest."""
-    return min(((cost - costs[0]) / n for n, cost in enumerate(costs[1:], start=1)), default=0.0)
+    """The price of a node in the tree size where it is lowest; 0 where wide passes are held to be the cheaper ones."""
+    return max(0.0, min(((cost - costs[0]) / n for n, cost in enumerate(costs[1:], start=1)), default=0.0))

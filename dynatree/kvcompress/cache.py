@@ -36,6 +36,7 @@ class CompressedCache(Cache):
         kv_heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
         self.method = make_method(method, **options)
         self.method.check_model(config.num_hidden_layers, config.num_attention_heads, kv_heads)
+        self.config = config
         self.frequencies = rotary_frequencies(model) if self.method.rotates else None
         self.guided = False
         super().__init__(layers=[CompressedLayer(self, index) for index in range(config.num_hidden_layers)])
@@ -101,5 +102,6 @@ class CompressedCache(Cache):
                 f"{name} keeps heads of different length, which the model's own attention pads; {remedy}"
             )
         width = self.layers[0].width if layer.index else layer.longest + new
-        if new > 1 and layer.longest + new != width:
+        unmasked = new == 1 and self.config._attn_implementation == "sdpa"
+        if layer.longest + new != width and not unmasked:
             raise DynatreeError(f"layers hold different numbers of rows, which one mask cannot serve; {remedy}")

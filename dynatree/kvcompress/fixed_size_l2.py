@@ -64,7 +64,8 @@ def priorities(positions: torch.Tensor, layer: int, seed: int) -> torch.Tensor:
     """
     below = 2**31 - 1
     heads = torch.arange(len(positions), device=positions.device)[:, None]
-    mixed = (positions * 0x9E3779B1 + heads * 0x85EBCA77 + (layer + 1) * 0xC2B2AE3D + seed * 0x27D4EB2F) & below
+    start = (layer + 1) * 0xC2B2AE3D + (seed & below) * 0x27D4EB2F
+    mixed = (positions * 0x9E3779B1 + heads * 0x85EBCA77 + start) & below
     for factor in (0x2C1B3C6D, 0x297A2D39):
         mixed = ((mixed ^ (mixed >> 15)) * factor) & below
     return mixed ^ (mixed >> 15)

@@ -71,7 +71,7 @@ def read_windows(path: Path) -> list[list[int | None]]:
         raise DynatreeError(f"{path} is not a head classification of format {FORMAT!r}, version {VERSION}")
     try:
         return _group(content["model"], content["heads"])
-    except (KeyError, TypeError, IndexError, ValueError) as error:
+    except (KeyError, TypeError, IndexError, ValueError, ZeroDivisionError) as error:
         raise DynatreeError(
             f"the head classification {path} is damaged ({type(error).__name__}: {error}); analyse the heads again"
         ) from error

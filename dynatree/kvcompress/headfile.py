@@ -62,7 +62,7 @@ def describe_heads(
         "model": {
             "layers": config.num_hidden_layers,
             "heads": heads,
-            "kv_heads": getattr(config, "num_key_value_heads", heads),
+            "kv_heads": getattr(config, "num_key_value_heads", None) or heads,
         },
         "text": text | {"queries": statistics.queries},
         "bands": asdict(bands),

@@ -5,15 +5,13 @@ from typing import TYPE_CHECKING
 import torch
 from transformers.cache_utils import CacheLayerMixin
 
-from dynatree.attention import attention_weights
+from dynatree.attention import latest_weights
 from dynatree.errors import DynatreeError
 from dynatree.kvcompress.base import Kept, Method, gather_rows
 from dynatree.kvcompress.rotary import rotate_keys
 
 if TYPE_CHECKING:
     from dynatree.kvcompress.cache import CompressedCache
-
-QUERIES_AT_ONCE = 128  # whose attention to all rows is in memory while it is observed
 
 
 class CompressedLayer(CacheLayerMixin):
@@ -138,10 +136,8 @@ class CompressedLayer(CacheLayerMixin):
 
     def _observe(self, query, key, mask: torch.Tensor | None, scaling: float | None) -> None:
         self._lengthen_observed()
-        first = self.new - min(self.new, self.method.observed_queries)
-        for start in range(first, self.new, QUERIES_AT_ONCE):
-            rows = slice(start, min(start + QUERIES_AT_ONCE, self.new))
-            self.observed = self.method.observe(self.observed, attention_weights(query, key, mask, scaling, rows))
+        for weights in latest_weights(query, key, mask, scaling, self.method.observed_queries):
+            self.observed = self.method.observe(self.observed, weights)
 
     def _lengthen_observed(self) -> None:
         """Rows that came since the last observation have received no attention."""
@@ -157,11 +153,13 @@ class CompressedLayer(CacheLayerMixin):
             self.compress()
 
     def compress(self) -> None:
-        """Evict what the method does not keep, now.
+        """Evict what the method does not keep, now; nothing before the first pass.
 
         Raises:
             DynatreeError: the method needs attention, and none was observed since it forgot what it had seen.
         """
+        if not self.is_initialized:
+            return
         if self.method.observed_queries and self.observed is None:
             raise DynatreeError(
                 f"{type(self.method).__name__} has observed no attention since the last compression; "
@@ -205,7 +203,9 @@ class CompressedLayer(CacheLayerMixin):
         return padded[self.positions >= 0] if self._ragged else padded.reshape(-1, padded.shape[-1])
 
     def kept(self) -> list[torch.Tensor]:
-        """True positions of the rows of each head, increasing."""
+        """True positions of the rows of each head, increasing; no heads before the first pass."""
+        if not self.is_initialized:
+            return []
         lines = self.positions.expand(len(self.lengths), -1)
         return [line[line >= 0] for line in lines]
 

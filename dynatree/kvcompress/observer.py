@@ -6,10 +6,8 @@ forgotten if it is not. So what is remembered depends on the text alone and not 
 
 import torch
 
-from dynatree.attention import attention_weights
+from dynatree.attention import attention_weights, latest_weights
 from dynatree.kvcompress.base import Kept, Method, gather_rows
-
-QUERIES_AT_ONCE = 128  # whose attention to all rows is in memory while it is observed
 
 
 class Observer:
@@ -39,10 +37,8 @@ class Observer:
         if drafted:
             self.waiting.append((rows - new, attention_weights(query, key, mask, scaling, slice(0, new))))
             return
-        first = new - min(new, self.method.observed_queries)
-        for start in range(first, new, QUERIES_AT_ONCE):
-            chosen = slice(start, min(start + QUERIES_AT_ONCE, new))
-            self._take(attention_weights(query, key, mask, scaling, chosen))
+        for weights in latest_weights(query, key, mask, scaling, self.method.observed_queries):
+            self._take(weights)
 
     def keep(self, start: int, rows: list[int]) -> None:
         """Of the rows from ``start`` on, ``rows`` are in the text, and the others are gone."""
@@ -63,6 +59,11 @@ class Observer:
     def evict(self, kept: Kept, rows: int) -> None:
         """Of all ``rows`` only the ``kept`` ones stay."""
         self.remembered = gather_rows(self.lengthened(rows).transpose(1, 2), kept).transpose(1, 2)
+
+    def tensors(self) -> list[torch.Tensor]:
+        """Everything that is held."""
+        held = [weights for _, weights in self.waiting]
+        return held if self.remembered is None else [*held, self.remembered]
 
     def _take(self, weights: torch.Tensor) -> None:
         self.remembered = self.method.observe(self.lengthened(weights.shape[2]), weights)

@@ -69,8 +69,9 @@ class Rows(TreeCache):
             self.buffer[row, 0, :, :most] = rows
         self.rewind(most)
         self.offset += length - most
-        filling = (self._kept[0] < 0).cpu()
-        self._filling = filling if filling.any() else None
+        self._filling = None
+        if isinstance(kept[0], list) and len(set(map(len, kept[0]))) > 1:
+            self._filling = (self._kept[0] < 0).cpu()
         return kept
 
     def bytes(self) -> int:
@@ -105,6 +106,7 @@ class Rows(TreeCache):
         before, self.buffer, self.capacity = self.buffer, None, capacity
         for layer in self.layers:
             layer.is_initialized = False
+            layer.keys = layer.values = None  # views of the old buffer, which would keep it in memory
         if before is not None:
             self.allocate(before[0])
             self.buffer[..., : self.length, :] = before[..., : self.length, :]

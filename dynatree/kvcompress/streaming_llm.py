@@ -21,7 +21,8 @@ class StreamingLLM(Budgeted):
 
     Attributes:
         sinks: first rows that stay.
-        window: newest rows that stay; None for what the sinks leave of ``budget`` or ``keep_ratio``.
+        window: newest rows that stay at least. Alone it makes ``budget`` the sum of both; beside ``budget`` or
+            ``keep_ratio``, all that the sinks leave are the newest rows.
         rotate: rotate kept keys to consecutive positions.
     """
 

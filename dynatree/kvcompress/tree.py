@@ -16,6 +16,7 @@ from dynatree.kvcompress.base import Method
 from dynatree.kvcompress.observer import Observer
 from dynatree.kvcompress.rotary import rotary_frequencies
 from dynatree.kvcompress.rows import Rows
+from dynatree.transfer import upload
 
 _PASSED_THROUGH = torch.ones(1, 1, 1, 1, dtype=torch.bool)  # each layer is given its own mask instead
 
@@ -33,7 +34,7 @@ class CompressedTree(Cache):
         nodes: most rows of a tree.
 
     Attributes:
-        most_bytes: largest memory held between passes.
+        most_bytes: largest memory held, right after a pass or between passes.
 
     Raises:
         DynatreeError: the method does not fit the model.
@@ -91,9 +92,10 @@ class CompressedTree(Cache):
         return max(self.method.every - (self.length - self._compressed_at), 1)
 
     def bytes(self) -> int:
-        """Memory of everything held between passes: buffers, places of rows, observed attention."""
-        remembered = [observer.remembered for observer in self.observers if observer.remembered is not None]
-        return sum(part.bytes() for part in self.parts) + sum(tensor.nbytes for tensor in remembered)
+        """Memory of everything held: buffers, places of rows, attention observed and waiting for acceptance."""
+        held = [tensor.untyped_storage() for observer in self.observers for tensor in observer.tensors()]
+        observed = {storage.data_ptr(): storage.nbytes() for storage in held}
+        return sum(part.bytes() for part in self.parts) + sum(observed.values())
 
     def mask(self, new: int, visible: torch.Tensor | None) -> torch.Tensor | None:
         """Prepare a pass over ``new`` tokens, see :meth:`dynatree.cache.TreeCache.mask`; each layer has its mask."""
@@ -102,7 +104,7 @@ class CompressedTree(Cache):
         for part in self.parts:
             part.reserve(new)
             mask = part.mask(new, visible)
-            self._masks |= dict.fromkeys(part.indices, mask if mask is None else mask.to(self.device))
+            self._masks |= dict.fromkeys(part.indices, mask if mask is None else upload(mask, self.device))
         return None if new == 1 else _PASSED_THROUGH
 
     def attend(self, layer: int, query: torch.Tensor, key: torch.Tensor, scaling: float | None) -> torch.Tensor | None:

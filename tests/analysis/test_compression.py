@@ -17,7 +17,7 @@ from dynatree.analysis.figures.compression import compression_figure
 from dynatree.analysis.figures.passkey import passkey_figure
 from dynatree.analysis.labels import with_labels
 from dynatree.analysis.references import load_claims
-from dynatree.analysis.style import plt, save
+from dynatree.analysis.style import plt, save, series_styles
 from dynatree.analysis.tables.cache_times import cache_times_table
 from dynatree.analysis.tables.compression import compression_table
 from dynatree.analysis.tables.compression_published import compression_published_table
@@ -114,6 +114,20 @@ def test_figures_name_every_method_and_repeat_to_the_byte(name, frames, config, 
     assert (tmp_path / "a.pdf").read_bytes() == (tmp_path / "b.pdf").read_bytes()
     shown = " ".join(text.get_text() for text in made[0].findobj(Text))
     assert all(method["label"] in shown for method in config["compression"]["methods"].values())
+
+
+def test_many_series_are_told_apart():
+    styles = [tuple(style.values()) for style in series_styles(map(str, range(20))).values()]
+    assert len(set(styles)) == 20
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_labels_are_shown_literally(name, frames):
+    data = frames[name].copy()
+    data["label"] = data["label"] + " $x_1"
+    figure = FIGURES[name](data)
+    figure.canvas.draw()
+    assert any(r" \$x_1" in text.get_text() for text in figure.findobj(Text))
 
 
 def published() -> pd.DataFrame:

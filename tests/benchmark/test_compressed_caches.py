@@ -11,6 +11,7 @@ from tiny import reference, tiny_model
 
 from dynatree.benchmark.compression import (
     build_method,
+    check_job,
     check_lengths,
     generate_all,
     generate_compressed,
@@ -18,7 +19,7 @@ from dynatree.benchmark.compression import (
     read_all,
     read_text,
 )
-from dynatree.benchmark.passkey import answer, ask_all, passkey_tests
+from dynatree.benchmark.passkey import answer, ask_all, passkey_tests, prepare
 from dynatree.compression import compression_cases, compression_job, with_classification
 from dynatree.errors import DynatreeError
 from dynatree.kvcompress import make_method
@@ -102,6 +103,8 @@ def test_matched_rows_are_those_that_head_aware_holds(tmp_path):
     method = make_method("head_aware", classification=classification(tmp_path, model), sinks=2)
     held = read_text(model, method, TOKENS, 4)["mean_rows"]
     assert mean_rows(method, len(TOKENS)) == math.ceil(held) == math.ceil((7 + 40) / 2)
+    skipping = make_method("head_aware", classification=classification(tmp_path, model), sinks=2, skip_layers=[0])
+    assert mean_rows(skipping, len(TOKENS)) == math.ceil(read_text(model, skipping, TOKENS, 4)["mean_rows"])
 
 
 @pytest.fixture(scope="module")
@@ -127,6 +130,39 @@ def test_every_case_reads_and_generates(job):
     assert {(row["case"], row["prompt"]) for row in generated} == {(c, t["id"]) for c in job["cases"] for t in texts}
     assert sum("peak_bytes" in row for row in generated) == len(job["generation_cases"])
     assert generated[0]["case"] != generated[len(job["generation_cases"])]["case"], "another one begins"
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "message"),
+    [
+        ("tokens", 129, "compression/tokens needs 129 tokens, but the model has 128 positions"),
+        (
+            "generation",
+            {"budget": 24, "prompt_tokens": 120, "new_tokens": 9},
+            "compression/generation needs 129 tokens",
+        ),
+        ("cases", {"h2o-4": {"recent": 8}}, r"compression: case 'h2o-4': budget \(4\) is below recent"),
+        ("generation_cases", {"h2o-4": {"skip_layers": [9]}}, "compression: case 'h2o-4': skip_layers names layer 9"),
+    ],
+)
+def test_a_job_that_cannot_be_done_does_not_begin(job, place, value, message):
+    check_job(tiny_model(), job)
+    if place.endswith("cases"):
+        ((key, options),) = value.items()
+        value = {key: {"method": "h2o", "options": {"budget": 4} | options, "rows_of": None}}
+    with pytest.raises(DynatreeError, match=message):
+        check_job(tiny_model(), job | {place: value})
+
+
+def test_hidden_numbers_that_do_not_fit_are_said_before_anything_is_asked(job):
+    model, tokenizer = tiny_model(vocabulary=259, positions=1024), byte_tokenizer()
+    assert prepare(model, tokenizer, job | {"passkey": None}) == []
+    assert prepare(model, tokenizer, job) == passkey_tests(tokenizer, job["passkey"])
+    with pytest.raises(DynatreeError, match="passkey/lengths needs 1026 tokens"):
+        prepare(model, tokenizer, job | {"passkey": job["passkey"] | {"lengths": [1020]}})
+    wrong = {"h2o-4": {"method": "h2o", "options": {"budget": 4, "recent": 8}, "rows_of": None}}
+    with pytest.raises(DynatreeError, match="case 'h2o-4'"):
+        prepare(model, tokenizer, job | {"passkey_cases": wrong})
 
 
 def test_what_exceeds_the_positions_is_said(job):
@@ -167,6 +203,6 @@ def test_answers_with_the_full_cache_are_those_of_generate(job):
     said = answer(model, tokenizer, make_method("none"), test, 64)
     expected = reference(model, test["context"] + test["question"], 7, eos_token_id=None)
     assert said == tokenizer.decode(expected).strip()
-    rows = ask_all(model, tokenizer, job)
+    rows = ask_all(model, tokenizer, job, prepare(model, tokenizer, job))
     assert {row["case"] for row in rows} == set(job["passkey_cases"])
     assert all(row["found"] == row["answer"].startswith(row["key"]) for row in rows)

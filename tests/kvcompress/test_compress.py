@@ -196,6 +196,9 @@ def test_ragged_heads_and_uneven_layers_need_the_context(tmp_path):
     model(text(1), past_key_values=uneven)
     with pytest.raises(DynatreeError, match="layers hold different numbers of rows"):
         model(text(2), past_key_values=uneven)
+    model.set_attn_implementation("eager")
+    with pytest.raises(DynatreeError, match="layers hold different numbers of rows"):
+        model(text(1), past_key_values=uneven)
 
 
 def test_a_batch_in_a_cache_that_is_passed():
@@ -223,7 +226,9 @@ def test_a_cache_can_be_emptied():
     cache = CompressedCache(model, "recent_only", budget=8)
     first = model(PROMPT, past_key_values=cache).logits
     cache.reset()
+    cache.compress()
     assert cache.bytes() == 0 and cache.seen == 0
+    assert cache.kept == [[]] * len(cache.layers)
     assert model(PROMPT, past_key_values=cache).logits.equal(first)
 
 

@@ -62,6 +62,13 @@ def test_fixed_size_l2(length, recent, more, high, seed):
         assert kept == [rows + list(range(length - recent, length)) for rows in older]
 
 
+def test_any_seed_gives_priorities():
+    places = torch.arange(40)[None]
+    many = [priorities(places, 3, seed) for seed in (0, 1, 2**31 - 2, 2**62)]
+    assert all(((one >= 0) & (one < 2**31)).all() for one in many)
+    assert not many[0].equal(many[1])
+
+
 def test_random_rows_are_a_uniform_sample_that_survives_further_evictions():
     method = make_method("fixed_size_l2", budget=20, keep="random", seed=5)
     late, _ = lists(method, 400)

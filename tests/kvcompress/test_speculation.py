@@ -3,6 +3,7 @@
 import functools
 import itertools
 import json
+import weakref
 
 import pytest
 import torch
@@ -10,8 +11,10 @@ from replay import ENDLESS, KINDS
 from tiny import VOCABULARY, disturbed, reference, tiny_model
 
 from dynatree import DynatreeError, ModelPair, generate, generate_batch
+from dynatree.cached import CachedModel
 from dynatree.kvcompress import compress
-from dynatree.kvcompress.registry import find_method
+from dynatree.kvcompress.registry import find_method, make_method
+from dynatree.kvcompress.tree import CompressedTree
 from dynatree.loading import load_pair
 
 METHODS = {
@@ -151,6 +154,33 @@ def test_ends_of_requests(new):
     assert generate(pair, prompt, "dynatree", new, None, **caches).tokens == whole[:new]
     first = whole.index(whole[9]) + 1
     assert generate(pair, prompt, "dynatree", 17, whole[9], **caches).tokens == whole[:first]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_buffer_of_the_prompt_is_gone_once_rows_are_evicted(kind):
+    model = tiny_model(kind)
+    tree = CompressedTree(model, make_method("recent_only", budget=8), 100, 4)
+    cached = CachedModel(model, "target", 100, cache=tree)
+    with torch.inference_mode():
+        cached.forward(prompt_of(60), range(60), last_only=True)
+        before = weakref.ref(tree.parts[0].buffer.untyped_storage())
+        tree.keep(60, [])
+    assert tree.rows == 8
+    assert before() is None
+
+
+def test_attention_that_waits_for_acceptance_is_counted():
+    model = tiny_model("llama")
+    tree = CompressedTree(model, make_method("h2o", budget=30, every=50), 100, 20)
+    cached = CachedModel(model, "target", 100, cache=tree)
+    with torch.inference_mode():
+        cached.forward(prompt_of(20), range(20), last_only=True)
+        tree.keep(20, [])
+        held = tree.bytes()
+        visible = torch.ones(12, 12, dtype=torch.bool).tril()
+        cached.forward(prompt_of(12), range(20, 32), visible)
+    waiting = 2 * 12 * 32 * 4  # kv_heads, tokens, rows, bytes of a number, in each layer
+    assert tree.bytes() >= held + model.config.num_hidden_layers * waiting
 
 
 def test_a_batch_compresses_drafts_only():

@@ -1,11 +1,9 @@
 """Bytes of the cache over the length of the text."""
 
-from itertools import cycle
-
 import pandas as pd
 from matplotlib.figure import Figure
 
-from dynatree.analysis.style import plt, series_styles
+from dynatree.analysis.style import SERIES, plain, plt, series_styles
 from dynatree.analysis.vocabulary import FULL_CACHE
 
 DASHES = tuple((2 * place, (2, 6)) for place in range(4))  # each in the gaps of the others
@@ -14,14 +12,16 @@ DASHES = tuple((2 * place, (2, 6)) for place in range(4))  # each in the gaps of
 def cache_growth_figure(growth: pd.DataFrame) -> Figure:
     """A line per method, at its smallest budget: what its tensors hold after each pass, all layers counted."""
     methods = growth.loc[growth["case"] != FULL_CACHE, "method"].unique()
-    dashes = dict(zip(methods, cycle(DASHES)))  # equal budgets lie on each other
+    dashes = {  # equal budgets lie on each other; colours repeat with other dashes
+        name: DASHES[(number + number // len(SERIES)) % len(DASHES)] for number, name in enumerate(methods)
+    }
     styles = {name: style | {"marker": "", "linestyle": dashes[name]} for name, style in series_styles(methods).items()}
     figure, axes = plt.subplots(figsize=(7.2, 3.1), layout="constrained")
     for series, part in growth.groupby("method", sort=False):
         smallest = part["budget"].min()
         rows = part if pd.isna(smallest) else part[part["budget"] == smallest]
         style = {"color": "black"} if series == FULL_CACHE else styles[series]
-        name = rows["label"].iloc[0] + ("" if pd.isna(smallest) else f", {smallest:g} rows")
+        name = plain(rows["label"].iloc[0]) + ("" if pd.isna(smallest) else f", {smallest:g} rows")
         axes.plot(rows["seen"], rows["cache_mib"], linewidth=1.6, label=name, **style)
     axes.set_xlabel("tokens read")
     axes.set_ylabel("cache, MiB")

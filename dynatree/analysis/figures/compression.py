@@ -6,14 +6,15 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
 from dynatree.analysis.figures.grids import bounds
-from dynatree.analysis.style import plt, series_styles
-from dynatree.analysis.vocabulary import FULL_CACHE
+from dynatree.analysis.style import plain, plt, series_styles
+from dynatree.analysis.vocabulary import AS_THERE, FULL_CACHE
 
 
 def compression_figure(compression: pd.DataFrame) -> Figure:
     """One panel per data set: perplexity over that of the full cache, paired by text, against the budget.
 
-    Methods with a budget are lines over it; the others are points at the mean number of rows that they hold in the end.
+    Methods with a budget are lines over it; the others, and those that keep layers whole, stand at the mean number of
+    rows that they hold in the end.
     """
     datasets = list(compression["dataset"].unique())
     styles = series_styles(compression.loc[compression["case"] != FULL_CACHE, "method"].unique())
@@ -22,7 +23,7 @@ def compression_figure(compression: pd.DataFrame) -> Figure:
     for axes, dataset in zip(panels[0], datasets, strict=True):
         rows = compression[(compression["dataset"] == dataset) & compression["perplexity"].notna()]
         _panel(axes, rows[rows["case"] != FULL_CACHE], styles)
-        axes.set_title(rows["dataset_label"].iloc[0], fontsize=9)
+        axes.set_title(plain(rows["dataset_label"].iloc[0]), fontsize=9)
     panels[0][0].set_ylabel("perplexity over that of the full cache")
     handles, names = panels[0][0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside upper center", ncols=4, fontsize=8)
@@ -31,11 +32,11 @@ def compression_figure(compression: pd.DataFrame) -> Figure:
 
 def _panel(axes: Axes, rows: pd.DataFrame, styles: dict[str, dict]) -> None:
     for series, part in rows.groupby("method", sort=False):
-        part = part.assign(at=part["budget"].fillna(part["mean_rows"])).sort_values("at")
+        sizes = part["mean_rows"] if series.endswith(AS_THERE) else part["budget"].fillna(part["mean_rows"])
+        part = part.assign(at=sizes).sort_values("at")
         line = {**styles[series], "linewidth": 1.2, "markersize": 4, "capsize": 2, "elinewidth": 0.8}
-        axes.errorbar(
-            part["at"], part["perplexity_ratio"], bounds(part, "perplexity_ratio"), label=part["label"].iloc[0], **line
-        )
+        label = plain(part["label"].iloc[0])
+        axes.errorbar(part["at"], part["perplexity_ratio"], bounds(part, "perplexity_ratio"), label=label, **line)
     axes.axhline(1, color="black", linewidth=0.8)
     axes.set_xscale("log", base=2)
     axes.set_yscale("log")

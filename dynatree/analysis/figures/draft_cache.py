@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
 from dynatree.analysis.figures.grids import bounds, mark_one
-from dynatree.analysis.style import plt, series_styles
+from dynatree.analysis.style import plain, plt, series_styles
 from dynatree.analysis.tables.draft_cache import TO_WHOLE, draft_cache_frame
 from dynatree.analysis.vocabulary import FULL_CACHE
 
@@ -31,7 +31,7 @@ def draft_cache_figure(requests: pd.DataFrame) -> Figure:
         for axes, (quantity, title) in zip(row, QUANTITIES.items(), strict=True):
             _panel(axes, frame, part, quantity)
             axes.set_ylabel(f"{title} to whole")
-        row[0].set_title(f"{label}, {limit:g} prompt tokens", loc="left", fontsize=9, fontweight="bold")
+        row[0].set_title(f"{plain(label)}, {limit:g} prompt tokens", loc="left", fontsize=9, fontweight="bold")
     for axes in panels[-1]:
         axes.set_xlabel("rows that the draft keeps")
     for axes in panels.flat:
@@ -49,7 +49,7 @@ def _panel(axes: Axes, frame: pd.DataFrame, rows: pd.DataFrame, quantity: str) -
     for index, ((policy, cache), part) in enumerate(lines):
         shift = 1.06 ** (index - (len(lines) - 1) / 2)  # so that intervals do not cover each other
         line = {"markersize": 4, "linewidth": 1.2, "elinewidth": 0.8, "capsize": 2, "linestyle": policies[policy]}
-        at, label = part["budget"] * shift, part["label"].iloc[0].replace("$", r"\$")
+        at, label = part["budget"] * shift, plain(part["label"].iloc[0])
         axes.errorbar(at, part[quantity], bounds(part, quantity), label=label, **line | styles[cache])
     axes.set_xscale("log", base=2)
     axes.set_xticks(sizes, [f"{size:g}" for size in sizes])

@@ -5,7 +5,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from dynatree.analysis.figures.panels import case_handles, cases, color, dataset_panels, plain
+from dynatree.analysis.figures.panels import case_handles, cases, color, dataset_panels
+from dynatree.analysis.style import plain
 
 QUANTITIES = {"throughput": "tokens/s", "speedup": "speed-up"}
 

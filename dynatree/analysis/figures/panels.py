@@ -9,15 +9,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from dynatree.analysis.style import COLORS, OTHER, plt
+from dynatree.analysis.style import COLORS, OTHER, plain, plt
 
 HATCHES = ("", "///", "...", "xxx")
 MARKERS = ("o", "s", "^", "D")
-
-
-def plain(text: object) -> str:
-    """``text`` as matplotlib shows it literally, without mathematics."""
-    return str(text).replace("$", r"\$")
 
 
 def color(case: str) -> str:

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from dynatree.analysis.style import plt
+from dynatree.analysis.style import plain, plt
 
 
 def passkey_figure(passkey: pd.DataFrame) -> Figure:
@@ -30,4 +30,4 @@ def passkey_figure(passkey: pd.DataFrame) -> Figure:
 
 def _name(passkey: pd.DataFrame, case: str) -> str:
     row = passkey[passkey["case"] == case].iloc[0]
-    return row["label"] if pd.isna(row["budget"]) else f"{row['label']}, {row['budget']:g} rows"
+    return plain(row["label"]) if pd.isna(row["budget"]) else f"{plain(row['label'])}, {row['budget']:g} rows"

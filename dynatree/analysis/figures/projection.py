@@ -6,9 +6,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from dynatree.analysis.figures.panels import MARKERS, color, name_rows, plain
+from dynatree.analysis.figures.panels import MARKERS, color, name_rows
 from dynatree.analysis.predictions import BASELINE, HERE, with_speedups
-from dynatree.analysis.style import plt
+from dynatree.analysis.style import plain, plt
 from dynatree.analysis.tables.projection import MEASURED, projection_frame
 
 TOLERANCE = 0.1

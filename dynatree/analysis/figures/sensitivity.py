@@ -6,8 +6,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from dynatree.analysis.figures.grids import bounds, letter, mark_one
-from dynatree.analysis.figures.panels import MARKERS, datasets, name_rows, plain
-from dynatree.analysis.style import COLORS, OTHER, plt
+from dynatree.analysis.figures.panels import MARKERS, datasets, name_rows
+from dynatree.analysis.style import COLORS, OTHER, plain, plt
 
 CATEGORIES = {
     "thresholds": "confidence thresholds (high/low)",

@@ -6,9 +6,8 @@ import pandas as pd
 
 from dynatree.analysis.latex import escape
 from dynatree.analysis.tables.booktabs import booktabs, number
-from dynatree.analysis.vocabulary import FULL_CACHE
+from dynatree.analysis.vocabulary import AS_THERE, FULL_CACHE
 
-AS_THERE = "_original"  # ends the names of series that keep what the original keeps, the first two layers whole
 NEAR = 0.01  # relative difference in tokens that still compares
 PROTOCOLS = {
     "eviction": "eviction, two layers whole",
