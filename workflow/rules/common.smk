@@ -8,7 +8,12 @@ sys.path.insert(0, workflow.basedir)
 from dynatree.analysis.references import check_published, load_claims
 from dynatree.accelerators import FILE as MACHINES
 from dynatree.accelerators import load_machines
-from dynatree.compression import compression_job, compression_labels, needs_heads, unlabelled
+from dynatree.compression import (
+    compression_job,
+    compression_labels,
+    needs_heads,
+    unlabelled,
+)
 from dynatree.configuration import check
 from dynatree.errors import DynatreeError
 from dynatree.experiments import (
