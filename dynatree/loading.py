@@ -80,9 +80,13 @@ def load_pair(
 
 
 def parameter_count(model: PreTrainedModel) -> int:
-    """Parameters of a model's architecture, tied ones once; packed and int8 layers, and borrowed weights, list none."""
+    """Parameters of a model, tied ones once, as if its layers were those of torch; packed and int8 ones list none."""
+    head = model.get_output_embeddings()
     with torch.device("meta"):
-        return AutoModelForCausalLM.from_config(model.config).num_parameters()
+        plain = AutoModelForCausalLM.from_config(model.config)
+        if isinstance(head, TrimmedHead):
+            plain.set_output_embeddings(torch.nn.Linear(model.config.hidden_size, len(head.token_map), bias=False))
+        return plain.num_parameters()
 
 
 def _wants_packing(model: PreTrainedModel, backend: str) -> bool:

@@ -15,6 +15,7 @@ from dynatree.fetch import fetch
 from dynatree.loading import load_draft, parameter_count, save_borrowing_draft
 from dynatree.packing import pack
 from dynatree.quantization import quantise
+from dynatree.trimming import trim_vocabulary
 
 RANDOM = {"kind": "random", "architecture": "llama", "seed": 1, "layers": 2}
 
@@ -89,6 +90,9 @@ def test_too_little_memory_is_said(pair, monkeypatch):
 def test_parameters_are_counted_whatever_the_layers_are(kind, change):
     plain = tiny_model(kind)
     assert parameter_count(change(tiny_model(kind))) == plain.num_parameters() > 0
+    trimmed = trim_vocabulary(plain, range(9))
+    expected = trimmed.num_parameters()
+    assert parameter_count(change(trimmed)) == expected
 
 
 def test_dtype_must_be_a_floating_point_type(pair):
