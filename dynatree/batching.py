@@ -83,26 +83,25 @@ def generate_batch(
         logits = batch.forward([(tokens, range(len(tokens)), None) for tokens in texts], last_only=True)
         for request, row in zip(requests, logits, strict=True):
             request.begin(row)
-    return _run(batch, requests)
+    active = requests
+    while active := _unfinished(batch, active):
+        logits = batch.forward([request.propose() for request in active])
+        for request, rows in zip(active, logits, strict=True):
+            request.accept(rows)
+    return [request.generation for request in requests]
 
 
-def _run(batch: "CachedBatch", requests: list[Request]) -> list[Generation]:
-    """Decode to the end; a request that is finished is closed and leaves the batch."""
-    done: dict[int, Generation] = {}
-    active = list(range(len(requests)))
-    while active:
-        going = [index for index in active if not requests[index].finished]
-        done |= {index: requests[index].close() for index in active if requests[index].finished}
-        if going and len(going) < len(active):
-            batch.select([active.index(index) for index in going])
-            for index in going:
-                requests[index].share(len(going))
-        active = going
-        if active:
-            logits = batch.forward([requests[index].propose() for index in active])
-            for index, rows in zip(active, logits, strict=True):
-                requests[index].accept(rows)
-    return [done[index] for index in range(len(requests))]
+def _unfinished(batch: "CachedBatch", requests: list[Request]) -> list[Request]:
+    """The requests that go on; the others are closed and leave the batch."""
+    going = [index for index, request in enumerate(requests) if not request.finished]
+    for request in requests:
+        if request.finished:
+            request.close()
+        else:
+            request.share(len(going))
+    if going and len(going) < len(requests):
+        batch.select(going)
+    return [requests[index] for index in going]
 
 
 class CachedBatch:

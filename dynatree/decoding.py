@@ -187,6 +187,9 @@ class Request:
         start: when the request came, by the clock of the pair.
         batch: requests that are decoded together.
         draft_cache: method that compresses the draft's cache; None for none.
+
+    Attributes:
+        generation: what :meth:`close` returned; None before.
     """
 
     def __init__(self, pair, target, policy, prompt, max_new_tokens, stop_tokens, start, batch=1, draft_cache=None):
@@ -202,6 +205,7 @@ class Request:
         self.start = start
         self.stats = Stats()
         self.emitted: list[int] = []
+        self.generation: Generation | None = None
         self.target = target
         self.stats.passes["target"] = target.passes
         self.drafter = None
@@ -270,7 +274,7 @@ class Request:
         self.stats.trace.append(Round(len(tree) - 1, tree.depth, accepted, emitted, draft_passes))
         self.policy.observe(tree.depth, accepted)
         if self.drafter:
-            self.drafter.close_round(len(tree) - 1, emitted, verify_seconds)
+            self.drafter.close_round(emitted, verify_seconds)
 
     def close(self) -> Generation:
         """What was emitted, and what it cost."""
@@ -280,7 +284,8 @@ class Request:
         if self.drafter and self.drafter.model:
             self.stats.caches["draft"] = self.drafter.model.cache_use()
         text = None if self.tokenizer is None else self.tokenizer.decode(self.emitted, skip_special_tokens=True)
-        return Generation(self.emitted, text, self.stats)
+        self.generation = Generation(self.emitted, text, self.stats)
+        return self.generation
 
     def _emit(self, tokens: list[int], accepted: int) -> int:
         """Emit ``tokens`` up to the first end-of-sequence id or the limit; returns how many were."""

@@ -73,8 +73,8 @@ class Drafter:
         """Forget all nodes of ``tree`` but those in ``path``, which are emitted."""
         raise NotImplementedError
 
-    def close_round(self, nodes: int, emitted: int, verify_seconds: float) -> None:
-        """See what a round with ``nodes`` below the root emitted, and what verifying it took."""
+    def close_round(self, emitted: int, verify_seconds: float) -> None:
+        """See how many tokens a round emitted, and what verifying its tree took."""
 
     def take_seconds(self) -> float:
         """Time spent in the draft model since the last call."""

@@ -129,11 +129,11 @@ class MergedDrafter(Drafter):
         self.length += len(tokens)
         self.before_root = tree.tokens[path[-1] if path else 0]
 
-    def close_round(self, nodes: int, emitted: int, verify_seconds: float) -> None:
+    def close_round(self, emitted: int, verify_seconds: float) -> None:
         new, rows = self.target.passes[-1]
         if self.batch == 1:
             self.target_latency.observe(new, rows, verify_seconds)
-        plain, verifying = self.target_latency.of((self.batch, self.batch * (nodes + 1)), rows)
+        plain, verifying = self.target_latency.of((self.batch, self.batch * new), rows)
         # by what is known of passes, so that a machine which is slow for a while is not charged to the trees
         passes = (self.batch * self.drafting + verifying) / plain
         self.policy.observe_round(emitted, self.clock() - self.round_began, passes)
