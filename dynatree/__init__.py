@@ -7,16 +7,16 @@ from importlib import import_module
 
 _HOMES = {
     "DynatreeError": "dynatree.errors",
-    "Generation": "dynatree.decoding",
-    "ModelPair": "dynatree.models",
+    "Generation": "dynatree.decoding.engine",
+    "ModelPair": "dynatree.models.pair",
     "TokenTree": "dynatree.tree",
-    "TreeCache": "dynatree.cache",
+    "TreeCache": "dynatree.models.kv_cache",
     "__version__": "dynatree.version",
-    "compile_pair": "dynatree.static",
-    "custom_generate": "dynatree.integration",
-    "generate": "dynatree.decoding",
-    "generate_batch": "dynatree.batching",
-    "load_pair": "dynatree.loading",
+    "compile_pair": "dynatree.models.compiled",
+    "custom_generate": "dynatree.decoding.transformers_generate",
+    "generate": "dynatree.decoding.engine",
+    "generate_batch": "dynatree.decoding.batch",
+    "load_pair": "dynatree.models.loading",
 }
 __all__ = sorted(_HOMES)
 

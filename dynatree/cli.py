@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from dynatree.errors import DynatreeError
-from dynatree.policies import POLICIES, policy_options
+from dynatree.policies.registry import POLICIES, policy_options
 from dynatree.version import __version__
 
 GREEN, PLAIN = "\x1b[32m", "\x1b[0m"
@@ -103,8 +103,8 @@ def _value(text: str):
 
 
 def _generate(options: argparse.Namespace) -> int:
-    from dynatree.decoding import generate
-    from dynatree.loading import load_pair
+    from dynatree.decoding.engine import generate
+    from dynatree.models.loading import load_pair
 
     chosen = {name: getattr(options, name) for name in _method_options() if getattr(options, name) is not None}
     draft = None if options.method == "autoregressive" else options.draft
@@ -183,7 +183,7 @@ class _Stream:
 
 
 def _check(options: argparse.Namespace) -> int:
-    from dynatree.check import check_pair
+    from dynatree.models.compatibility import check_pair
 
     good = True
     for finding in check_pair(options.target, options.draft, options.dtype, options.device):
@@ -193,7 +193,7 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _trace(options: argparse.Namespace) -> int:
-    from dynatree.trace import trace
+    from dynatree.provenance.lineage import trace
 
     print("\n".join(trace(options.file, options.value)))
     return 0

@@ -7,12 +7,12 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from dynatree.files import check_folder, read_json, write_json, write_text
-from dynatree.kvcompress.headfile import describe_heads, head_rows, joined_tokens
-from dynatree.kvcompress.headkinds import Thresholds
-from dynatree.kvcompress.headstats import Bands, measure_heads
-from dynatree.loading import load_pair
-from dynatree.scripting import run
+from dynatree.heads.classification import Thresholds
+from dynatree.heads.report import describe_heads, head_rows, joined_tokens
+from dynatree.heads.statistics import Bands, measure_heads
+from dynatree.models.loading import load_pair
+from dynatree.utils.files import check_folder, read_json, write_json, write_text
+from dynatree.workflow.script import run
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("--target", type=Path, required=True, help="folder of the target")

@@ -4,8 +4,8 @@ import argparse
 import json
 from pathlib import Path
 
-from dynatree.archive import pack
-from dynatree.scripting import run
+from dynatree.provenance.archive import pack
+from dynatree.workflow.script import run
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("--config", type=json.loads, required=True, help="the run's configuration, as JSON")

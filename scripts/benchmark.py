@@ -8,15 +8,15 @@ from pathlib import Path
 import torch
 
 from dynatree.benchmark.environment import environment
-from dynatree.benchmark.planning import assemble, missing, valid
-from dynatree.benchmark.protocol import compare, measure
 from dynatree.benchmark.records import Journal, write_records
-from dynatree.benchmark.settings import resolve
-from dynatree.files import MANIFEST, check_folder, read_json, sha256
-from dynatree.loading import load_pair, parameter_count
-from dynatree.locks import file_lock
-from dynatree.machine import now
-from dynatree.scripting import run
+from dynatree.benchmark.schedule import assemble, missing, valid
+from dynatree.benchmark.session import compare, measure
+from dynatree.benchmark.tuned_options import resolve
+from dynatree.models.loading import load_pair, parameter_count
+from dynatree.utils.files import MANIFEST, check_folder, read_json, sha256
+from dynatree.utils.host import now
+from dynatree.utils.locks import file_lock
+from dynatree.workflow.script import run
 
 
 def parse() -> argparse.Namespace:

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from dynatree.analysis.tuning import choose
-from dynatree.files import write_json
-from dynatree.scripting import run
+from dynatree.analysis.tune import choose
+from dynatree.utils.files import write_json
+from dynatree.workflow.script import run
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("--summary", type=Path, required=True, help="summary of the sweep")

@@ -3,10 +3,10 @@
 import argparse
 from pathlib import Path
 
-from dynatree.analysis.pages import environment_page
+from dynatree.analysis.html_report import environment_page
 from dynatree.analysis.summary import read_all, run_facts
-from dynatree.files import write_json, write_text
-from dynatree.scripting import run
+from dynatree.utils.files import write_json, write_text
+from dynatree.workflow.script import run
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("--records", type=Path, nargs="+", required=True, help="the records of all jobs")

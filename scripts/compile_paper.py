@@ -3,8 +3,8 @@
 import argparse
 from pathlib import Path
 
-from dynatree.analysis.compilation import compile_latex
-from dynatree.scripting import run
+from dynatree.analysis.latexmk import compile_latex
+from dynatree.workflow.script import run
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("--folder", type=Path, required=True, help="folder that holds dynatree.tex")

@@ -13,10 +13,10 @@ from dynatree.distillation.agreement import agreement
 from dynatree.distillation.card import model_card
 from dynatree.distillation.openings import HELD_OUT
 from dynatree.distillation.training import Recipe, distil, load_samples
-from dynatree.files import write_json, write_text
-from dynatree.loading import load_pair, save_borrowing_draft
-from dynatree.models import ModelPair
-from dynatree.scripting import run
+from dynatree.models.loading import load_pair, save_borrowing_draft
+from dynatree.models.pair import ModelPair
+from dynatree.utils.files import write_json, write_text
+from dynatree.workflow.script import run
 
 NEW_TOKENS = 96
 

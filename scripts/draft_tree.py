@@ -6,10 +6,10 @@ from pathlib import Path
 
 import torch
 
-from dynatree.files import check_folder, read_json, write_json
-from dynatree.illustration import illustrate
-from dynatree.loading import load_pair
-from dynatree.scripting import run
+from dynatree.benchmark.example_tree import illustrate
+from dynatree.models.loading import load_pair
+from dynatree.utils.files import check_folder, read_json, write_json
+from dynatree.workflow.script import run
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("--target", type=Path, required=True, help="folder of the target")

@@ -4,8 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from dynatree.documents import fill
-from dynatree.rulegraph import mermaid
+from dynatree.workflow.generated_docs import fill
+from dynatree.workflow.rulegraph import mermaid
 
 DOCUMENT = Path("docs/architecture.md")
 COMMAND = ["-m", "snakemake", "--configfile", "config/ci.yaml", "--forceall", "--rulegraph", "mermaid-js"]

@@ -4,9 +4,9 @@ import argparse
 import json
 from pathlib import Path
 
-from dynatree.fetch import fetch
-from dynatree.files import MANIFEST
-from dynatree.scripting import run
+from dynatree.data.checkpoints import fetch
+from dynatree.utils.files import MANIFEST
+from dynatree.workflow.script import run
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("--source", type=json.loads, required=True, help="the model's source, as JSON")

@@ -7,10 +7,10 @@ from pathlib import Path
 import pandas as pd
 
 from dynatree.analysis.claims import claims_latex, describe_run, judge
-from dynatree.analysis.pages import ledger_page
-from dynatree.analysis.references import load_claims
-from dynatree.files import write_text
-from dynatree.scripting import run
+from dynatree.analysis.html_report import ledger_page
+from dynatree.analysis.published import load_claims
+from dynatree.utils.files import write_text
+from dynatree.workflow.script import run
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("--claims", type=Path, required=True, help="YAML")

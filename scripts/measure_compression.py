@@ -6,13 +6,13 @@ from pathlib import Path
 
 import torch
 
-from dynatree.benchmark.compression import check_job, generate_all, read_all
 from dynatree.benchmark.environment import environment
 from dynatree.benchmark.passkey import ask_all, prepare
-from dynatree.compression import with_classification
-from dynatree.files import check_folder, read_json, write_json
-from dynatree.loading import load_pair
-from dynatree.scripting import run
+from dynatree.benchmark.perplexity import check_job, generate_all, read_all
+from dynatree.config.compression_grid import with_classification
+from dynatree.models.loading import load_pair
+from dynatree.utils.files import check_folder, read_json, write_json
+from dynatree.workflow.script import run
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("--job", type=json.loads, required=True, help="what to measure and how, as JSON")

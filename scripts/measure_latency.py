@@ -7,11 +7,11 @@ from statistics import median
 import pandas as pd
 import torch
 
-from dynatree.files import check_folder, write_text
-from dynatree.latency import measure_latency
-from dynatree.loading import load_pair
-from dynatree.packing import pack
-from dynatree.scripting import run
+from dynatree.latency.measure import measure_latency
+from dynatree.models.linear.packed import pack
+from dynatree.models.loading import load_pair
+from dynatree.utils.files import check_folder, write_text
+from dynatree.workflow.script import run
 
 REPETITIONS = 3
 

@@ -8,10 +8,10 @@ import pandas as pd
 import torch
 
 from dynatree.benchmark.memory import measure_memory
-from dynatree.benchmark.settings import resolve_cases
-from dynatree.files import check_folder, read_json, write_text
-from dynatree.loading import load_pair
-from dynatree.scripting import run
+from dynatree.benchmark.tuned_options import resolve_cases
+from dynatree.models.loading import load_pair
+from dynatree.utils.files import check_folder, read_json, write_text
+from dynatree.workflow.script import run
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("--job", type=json.loads, required=True, help="what to measure and how, as JSON")

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import yaml
 
-from dynatree.documents import fill
-from dynatree.plan import markdown
+from dynatree.config.cost_estimate import markdown
+from dynatree.workflow.generated_docs import fill
 
 parts = []
 for name in ("paper", "demo", "ci"):

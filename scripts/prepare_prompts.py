@@ -4,9 +4,9 @@ import argparse
 import json
 from pathlib import Path
 
-from dynatree.files import check_folder, write_json
-from dynatree.prompts import prepare
-from dynatree.scripting import run
+from dynatree.data.prompts import prepare
+from dynatree.utils.files import check_folder, write_json
+from dynatree.workflow.script import run
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument(

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import torch
 
-from dynatree.accelerators import load_machines
-from dynatree.files import check_folder, read_json, write_json
-from dynatree.loading import load_pair
-from dynatree.packing import pack
-from dynatree.projection import OPERATIONS, describe, project
-from dynatree.scripting import run
+from dynatree.benchmark.simulation import OPERATIONS, describe, project
+from dynatree.config.machine_specs import load_machines
+from dynatree.models.linear.packed import pack
+from dynatree.models.loading import load_pair
+from dynatree.utils.files import check_folder, read_json, write_json
+from dynatree.workflow.script import run
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("--target", type=Path, required=True, help="folder of the target")

@@ -5,9 +5,9 @@ import json
 from pathlib import Path
 
 from dynatree.analysis.paper import TEMPLATES, render
-from dynatree.files import write_text
-from dynatree.repository import repository_path
-from dynatree.scripting import run
+from dynatree.utils.files import write_text
+from dynatree.utils.paths import repository_path
+from dynatree.workflow.script import run
 
 FILES = (
     *("facts", "tuned", "claims", "requests", "peers", "draft_cache", "replays", "bounds"),

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from dynatree.analysis.bound import bounds
+from dynatree.analysis.oracle_bound import bounds
 from dynatree.analysis.replay import latencies, replays
 from dynatree.analysis.summary import read_all
-from dynatree.files import read_json, write_text
-from dynatree.scripting import run
+from dynatree.utils.files import read_json, write_text
+from dynatree.workflow.script import run
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("--records", type=Path, nargs="+", required=True, help="one file per job")

@@ -6,8 +6,8 @@ from pathlib import Path
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from dynatree.distillation.sampling import sample_text
-from dynatree.scripting import run
+from dynatree.distillation.corpus import sample_text
+from dynatree.workflow.script import run
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("--target", type=Path, required=True, help="folder of the target checkpoint")

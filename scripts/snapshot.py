@@ -4,8 +4,8 @@ import argparse
 import shutil
 from pathlib import Path
 
-from dynatree.analysis.snapshot import markdown
-from dynatree.documents import fill
+from dynatree.analysis.readme_tables import markdown
+from dynatree.workflow.generated_docs import fill
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("--run", default="demo", help="name of the run (default: %(default)s)")

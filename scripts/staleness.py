@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from dynatree.documents import fill
-from dynatree.staleness import load, markdown
+from dynatree.workflow.generated_docs import fill
+from dynatree.workflow.staleness import load, markdown
 
 fill(Path("docs/staleness.md"), "scenarios", markdown(load(Path())))

@@ -6,8 +6,8 @@ from pathlib import Path
 import pandas as pd
 
 from dynatree.analysis.summary import per_request, read_all, summarise
-from dynatree.files import write_text
-from dynatree.scripting import run
+from dynatree.utils.files import write_text
+from dynatree.workflow.script import run
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("--records", type=Path, nargs="+", required=True, help="one file per job")

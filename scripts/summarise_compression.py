@@ -3,14 +3,14 @@
 import argparse
 from pathlib import Path
 
-from dynatree.analysis.compression import (
+from dynatree.analysis.compression_summary import (
     cache_growth,
     compression_requests,
     summarise_compression,
     summarise_passkey,
 )
-from dynatree.files import read_json, write_text
-from dynatree.scripting import run
+from dynatree.utils.files import read_json, write_text
+from dynatree.workflow.script import run
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("--measured", type=Path, nargs="+", required=True, help="JSON: one file per data set")

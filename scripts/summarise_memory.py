@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from dynatree.analysis.memory import summarise_memory
-from dynatree.files import write_text
-from dynatree.scripting import run
+from dynatree.analysis.memory_summary import summarise_memory
+from dynatree.utils.files import write_text
+from dynatree.workflow.script import run
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("--measured", type=Path, nargs="+", required=True, help="CSV: one row per case and prompt")

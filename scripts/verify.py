@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 from dynatree.errors import DynatreeError
-from dynatree.verification import verify
+from dynatree.provenance.verify import verify
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("archive", type=Path, help="a file that `make archive` wrote")

@@ -6,11 +6,11 @@ import pytest
 import torch
 import yaml
 
+from dynatree.data.checkpoints import fetch
 from dynatree.errors import DynatreeError
-from dynatree.fetch import fetch
-from dynatree.files import MANIFEST
+from dynatree.utils.files import MANIFEST
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture(scope="session", autouse=True)

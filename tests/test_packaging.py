@@ -11,11 +11,11 @@ import pytest
 import yaml
 
 import dynatree
-from dynatree.fetch import fetch
-from dynatree.fingerprint import import_closure
+from dynatree.data.checkpoints import fetch
+from dynatree.provenance.fingerprint import import_closure
 from dynatree.version import __version__
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[1]
 SOURCES = ("pyproject.toml", "README.md", "LICENSE", "dynatree", "tests", "models", "scripts", "results/snapshots")
 PIP = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
 
@@ -69,7 +69,7 @@ def test_the_command_works_outside_the_repository(installed, tmp_path):
 
 
 def test_what_needs_the_repository_says_so(installed):
-    program = "import dynatree; from dynatree.configuration import check\n"
+    program = "import dynatree; from dynatree.config.validation import check\n"
     program += "assert 'installed' in dynatree.__file__\n"
     program += "try: check({})\nexcept dynatree.DynatreeError as error: print(error)"
     done = run(installed, sys.executable, "-c", program)
@@ -80,7 +80,7 @@ def test_what_needs_the_repository_says_so(installed):
 
 def test_an_installed_package_does_not_claim_somebody_elses_commit(installed):
     subprocess.run(["git", "init", "--quiet", installed.parent], check=True)
-    done = run(installed, sys.executable, "-c", "from dynatree.machine import checkout; print(checkout())")
+    done = run(installed, sys.executable, "-c", "from dynatree.utils.host import checkout; print(checkout())")
     assert done.stdout == "{'commit': 'unknown', 'uncommitted_changes': False}\n", done.stderr
     shutil.rmtree(installed.parent / ".git")
 

@@ -3,9 +3,9 @@
 import re
 from pathlib import Path
 
-from dynatree.analysis.snapshot import markdown
+from dynatree.analysis.readme_tables import markdown
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
 
 

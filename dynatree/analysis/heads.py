@@ -39,7 +39,7 @@ def head_facts(content: dict) -> SimpleNamespace:
     """What the paper says.
 
     Args:
-        content: of the file of heads, see :mod:`dynatree.kvcompress.headfile`.
+        content: of the file of heads, see :mod:`dynatree.heads.report`.
 
     Returns:
         "text", "bands" and "thresholds" as in the file, "layers", "heads" and "kv_heads" of the whole model, "counts"

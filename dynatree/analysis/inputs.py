@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from dynatree.analysis.labels import with_labels
-from dynatree.files import read_json
+from dynatree.utils.files import read_json
 
 
 def parse(description: str, *outputs: str) -> argparse.Namespace:

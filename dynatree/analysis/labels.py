@@ -8,7 +8,7 @@ def with_labels(frame: pd.DataFrame, labels: dict[str, dict[str, str]]) -> pd.Da
 
     Args:
         frame: results.
-        labels: see :func:`dynatree.experiments.labels`.
+        labels: see :func:`dynatree.config.experiments.labels`.
     """
     columns = {"label": ("case", "cases"), "dataset_label": ("dataset", "datasets")}
     found = {new: frame[key].map(labels[kind]) for new, (key, kind) in columns.items() if key in frame}

@@ -41,7 +41,8 @@ import pandas as pd
 from dynatree.analysis.heads import head_facts
 from dynatree.analysis.labels import with_labels
 from dynatree.analysis.latex import escape
-from dynatree.analysis.predictions import HERE
+from dynatree.analysis.names import AS_THERE
+from dynatree.analysis.replay_metrics import HERE
 from dynatree.analysis.statistics import Comparison, compare
 from dynatree.analysis.tables.booktabs import number
 from dynatree.analysis.tables.bound import bound_frame
@@ -49,11 +50,10 @@ from dynatree.analysis.tables.draft_cache import draft_cache_frame
 from dynatree.analysis.tables.peers import peers_frame
 from dynatree.analysis.tables.projection import projection_frame
 from dynatree.analysis.tables.validation import validation_frame
-from dynatree.analysis.vocabulary import AS_THERE
-from dynatree.compression import compression_labels
+from dynatree.config.compression_grid import compression_labels
+from dynatree.config.experiments import labels
 from dynatree.errors import DynatreeError
-from dynatree.experiments import labels
-from dynatree.repository import repository_path
+from dynatree.utils.paths import repository_path
 
 TEMPLATES = "paper"
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from dynatree.analysis.names import LIMITS, QUANTITIES
 from dynatree.analysis.selection import NotMeasured, describe, paired, per_prompt, select, with_speedup
 from dynatree.analysis.statistics import geometric_mean, interval
-from dynatree.analysis.vocabulary import LIMITS, QUANTITIES
 from dynatree.errors import DynatreeError
 
 CONFIRMED, REFUTED, INCONCLUSIVE = "confirmed", "refuted", "inconclusive"

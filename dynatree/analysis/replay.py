@@ -10,9 +10,9 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from dynatree.analysis.predictions import BASELINE, HERE
+from dynatree.analysis.replay_metrics import BASELINE, HERE
 from dynatree.benchmark.records import Measurement, Record
-from dynatree.passes import Latency, predict
+from dynatree.latency.cost_model import Latency, predict
 
 Latencies = dict[str, Latency]
 
@@ -32,7 +32,7 @@ def latencies(frame: pd.DataFrame) -> Latencies:
 
 
 def described(machine: dict) -> Latencies:
-    """The times of passes of a machine of a projection, see :func:`dynatree.projection.project`."""
+    """The times of passes of a machine of a projection, see :func:`dynatree.benchmark.simulation.project`."""
     return {
         role: Latency(tuple(one["widths"]), tuple(one["contexts"]), one["seconds"])
         for role, one in machine["latencies"].items()
@@ -61,7 +61,7 @@ def replays(measurements: list[Measurement], here: Latencies, projection: dict) 
     Args:
         measurements: of jobs with traces.
         here: times of passes on the machine that measured.
-        projection: see :func:`dynatree.projection.project`.
+        projection: see :func:`dynatree.benchmark.simulation.project`.
     """
     rows: list[dict] = []
     for measurement in measurements:

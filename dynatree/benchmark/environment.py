@@ -6,7 +6,7 @@ from importlib.metadata import version
 
 import torch
 
-from dynatree.machine import allocation, checkout, cpu_clock, machine
+from dynatree.utils.host import allocation, checkout, cpu_clock, machine
 
 LIBRARIES = ("torch", "transformers", "tokenizers", "safetensors", "numpy")
 

@@ -2,10 +2,10 @@
 
 from contextlib import contextmanager
 
-from dynatree.benchmark.live import LiveTensors, allocator_peak, storage_key
-from dynatree.benchmark.protocol import run_case
-from dynatree.layers import unlisted_bytes
-from dynatree.models import ModelPair, head_rows
+from dynatree.benchmark.live_tensors import LiveTensors, allocator_peak, storage_key
+from dynatree.benchmark.session import run_case
+from dynatree.models.linear.replace import unlisted_bytes
+from dynatree.models.pair import ModelPair, head_rows
 
 MIB = 2**20
 

@@ -12,10 +12,10 @@ import torch
 from tqdm import tqdm
 from transformers import PreTrainedModel
 
-from dynatree.benchmark.compression import build_method, check_cases, check_lengths
+from dynatree.benchmark.perplexity import build_method, check_cases, check_lengths
 from dynatree.errors import DynatreeError
-from dynatree.kvcompress.base import Method
 from dynatree.kvcompress.context import compress
+from dynatree.kvcompress.methods.base import Method
 
 FILLER = "The grass is green. The sky is blue. The sun is yellow. Here we go. There and back again. "
 NEEDLE = "The pass key is {key}. Remember it. {key} is the pass key. "

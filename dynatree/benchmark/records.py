@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from dynatree.errors import DynatreeError
-from dynatree.files import read_json, write_json
+from dynatree.utils.files import read_json, write_json
 
 
 @dataclass
@@ -32,14 +32,14 @@ class Record:
         margin: largest gap in logits between a teacher-forced argmax and an emitted token; None in float32.
         seconds: "total" and "ttft"; for methods of this package also "prefill", "draft", "verify" and "other".
         rounds: target forwards after prefill.
-        draft_forwards, verified, accepted, drafted_depth: see :class:`dynatree.decoding.Stats`; None where a
+        draft_forwards, verified, accepted, drafted_depth: see :class:`dynatree.decoding.engine.Stats`; None where a
             reference does not tell.
         draft_rows: rows that the draft's cache held before its last pass; None where no draft has run.
         time: when the request started, UTC.
         load: load average of the machine before the request.
         clock: clock of the processor or GPU before the request, MHz; None where it is not known.
-        trace: what a replay needs, see :func:`dynatree.benchmark.traces.generate_traced`; None for references, and in
-            jobs that do not ask for traces.
+        trace: what a replay needs, see :func:`dynatree.benchmark.round_traces.generate_traced`; None for references,
+            and in jobs that do not ask for traces.
     """
 
     session: str
@@ -77,7 +77,7 @@ class Measurement:
     """What counts for a run.
 
     Attributes:
-        job: what was measured, see :func:`dynatree.experiments.jobs`.
+        job: what was measured, see :func:`dynatree.config.experiments.jobs`.
         sessions: id -> what is known about the session, for every session that a record names.
         records: one per request; of the baseline one per session that others are paired with.
     """

@@ -2,8 +2,8 @@
 
 import torch
 
-from dynatree.decoding import generate
-from dynatree.models import ModelPair
+from dynatree.decoding.engine import generate
+from dynatree.models.pair import ModelPair
 
 RANKS = (1, 2, 4)
 

@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from tqdm import tqdm
 
 from dynatree.errors import DynatreeError
-from dynatree.trimming import TrimmedHead, trim_vocabulary
+from dynatree.models.trimmed_head import TrimmedHead, trim_vocabulary
 
 CHECKPOINT_EVERY = 100  # steps
 

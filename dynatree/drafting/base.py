@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import torch
 
-from dynatree.cached import CachedModel
+from dynatree.models.runner import CachedModel
 from dynatree.policies.base import Policy
 from dynatree.tree import TokenTree
 

@@ -1,6 +1,6 @@
 """Free drafts: successors looked up in what was read and in what the target said before."""
 
-from dynatree.calibration import Proposal
+from dynatree.policies.calibration import Proposal
 
 MATCH_CONFIDENCE = (0.1, 0.3, 0.5, 0.65)  # of a match of one, two, ... tokens, before anything was observed
 PAIR_SHARE, TOKEN_SHARE = 0.7, 0.4  # of an old probability that is expected to hold in a new context

@@ -7,8 +7,8 @@ from importlib import import_module
 
 _HOMES = {
     "METHODS": "dynatree.kvcompress.registry",
-    "CompressedCache": "dynatree.kvcompress.cache",
-    "Method": "dynatree.kvcompress.base",
+    "CompressedCache": "dynatree.kvcompress.hf_cache",
+    "Method": "dynatree.kvcompress.methods.base",
     "compress": "dynatree.kvcompress.context",
     "make_method": "dynatree.kvcompress.registry",
 }

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 import torch
 from transformers import DynamicCache, PreTrainedModel
 
-from dynatree.attention import grouped
 from dynatree.errors import DynatreeError
-from dynatree.kvcompress.base import Method
-from dynatree.kvcompress.cache import CompressedCache
+from dynatree.kvcompress.hf_cache import CompressedCache
+from dynatree.kvcompress.methods.base import Method
 from dynatree.kvcompress.registry import make_method
+from dynatree.models.attention import grouped
 
 
 @dataclass

@@ -4,15 +4,15 @@ import inspect
 import json
 
 from dynatree.errors import DynatreeError
-from dynatree.kvcompress.base import Method
-from dynatree.kvcompress.fixed_size_l2 import FixedSizeL2
-from dynatree.kvcompress.h2o import H2O
-from dynatree.kvcompress.head_aware import HeadAware
-from dynatree.kvcompress.l2_norm import L2Norm
-from dynatree.kvcompress.none import NoCompression
-from dynatree.kvcompress.recent_only import RecentOnly
-from dynatree.kvcompress.snapkv import SnapKV
-from dynatree.kvcompress.streaming_llm import StreamingLLM
+from dynatree.kvcompress.methods.base import Method
+from dynatree.kvcompress.methods.full import NoCompression
+from dynatree.kvcompress.methods.h2o import H2O
+from dynatree.kvcompress.methods.head_aware import HeadAware
+from dynatree.kvcompress.methods.l2_norm import L2Norm
+from dynatree.kvcompress.methods.l2_norm_recent import FixedSizeL2
+from dynatree.kvcompress.methods.sliding_window import RecentOnly
+from dynatree.kvcompress.methods.snapkv import SnapKV
+from dynatree.kvcompress.methods.streaming_llm import StreamingLLM
 
 METHODS: dict[str, type[Method]] = {
     "none": NoCompression,

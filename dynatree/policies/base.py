@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from dynatree.checks import at_least
 from dynatree.errors import DynatreeError
+from dynatree.utils.validate import at_least
 
 if TYPE_CHECKING:
     from dynatree.tree import TokenTree

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from dynatree.errors import DynatreeError
 from dynatree.policies.base import Policy, at_least, ordered, probability
-from dynatree.policies.history import RULES, Adjustable
+from dynatree.policies.feedback import RULES, Adjustable
 
 if TYPE_CHECKING:
     from dynatree.tree import TokenTree

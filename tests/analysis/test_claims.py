@@ -14,7 +14,7 @@ import yaml
 
 from dynatree import DynatreeError
 from dynatree.analysis.claims import COLUMNS, claims_latex, describe_run, judge
-from dynatree.analysis.references import load_claims
+from dynatree.analysis.published import load_claims
 from dynatree.analysis.statistics import geometric_mean, interval
 
 ROOT = Path(__file__).resolve().parents[2]

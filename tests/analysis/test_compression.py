@@ -7,22 +7,22 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
-from compression_frames import compression_frames, compression_measured, perplexity
 from matplotlib.text import Text
 
 from dynatree.analysis.claims import judge
-from dynatree.analysis.compression import compression_requests, summarise_compression, summarise_passkey
+from dynatree.analysis.compression_summary import compression_requests, summarise_compression, summarise_passkey
 from dynatree.analysis.figures.cache_growth import cache_growth_figure
 from dynatree.analysis.figures.compression import compression_figure
 from dynatree.analysis.figures.passkey import passkey_figure
+from dynatree.analysis.figures.style import plt, save, series_styles
 from dynatree.analysis.labels import with_labels
-from dynatree.analysis.references import load_claims
-from dynatree.analysis.style import plt, save, series_styles
+from dynatree.analysis.published import load_claims
 from dynatree.analysis.tables.cache_times import cache_times_table
 from dynatree.analysis.tables.compression import compression_table
 from dynatree.analysis.tables.compression_published import compression_published_table
 from dynatree.analysis.tables.passkey import passkey_table
-from dynatree.compression import compression_labels
+from dynatree.config.compression_grid import compression_labels
+from tests.support.compression_frames import compression_frames, compression_measured, perplexity
 
 ROOT = Path(__file__).resolve().parents[2]
 FIGURES = {"compression": compression_figure, "cache_growth": cache_growth_figure, "passkey": passkey_figure}

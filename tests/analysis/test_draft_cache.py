@@ -3,13 +3,13 @@
 import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
-from synthetic import configuration, measurement
 
 from dynatree.analysis.figures.draft_cache import draft_cache_figure
 from dynatree.analysis.labels import with_labels
 from dynatree.analysis.summary import per_request
 from dynatree.analysis.tables.draft_cache import draft_cache_frame, draft_cache_table
-from dynatree.experiments import labels
+from dynatree.config.experiments import labels
+from tests.support.synthetic import configuration, measurement
 
 JOB = "draft_cache-narrative"
 

@@ -1,7 +1,6 @@
 """Figures and tables of the experiments over settings: complete, repeatable and readable on every shipped grid."""
 
 import pytest
-from experiment_frames import experiment_frame
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.text import Text
@@ -9,13 +8,14 @@ from matplotlib.text import Text
 from dynatree.analysis.figures.ablation import ablation_figure
 from dynatree.analysis.figures.pruning import pruning_figure
 from dynatree.analysis.figures.sensitivity import sensitivity_figure
+from dynatree.analysis.figures.style import plt, save
 from dynatree.analysis.figures.sweep import sweep_figure
-from dynatree.analysis.style import plt, save
 from dynatree.analysis.tables.ablation import ablation_table
 from dynatree.analysis.tables.pruning import pruning_table
 from dynatree.analysis.tables.sensitivity import sensitivity_table
 from dynatree.analysis.tables.sweep import fastest, pooled, sweep_table
-from dynatree.analysis.tuning import choose
+from dynatree.analysis.tune import choose
+from tests.support.experiment_frames import experiment_frame
 
 FIGURES = {
     "sweep": sweep_figure,

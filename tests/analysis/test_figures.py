@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from frames import DATASETS, LABELS, PROMPTS, TUNED, format_frame, length_frame, main_frame, memory_frame, request_frame
 from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 from matplotlib.text import Text
@@ -14,7 +13,18 @@ from dynatree.analysis.figures.main import main_figure
 from dynatree.analysis.figures.memory import memory_figure
 from dynatree.analysis.figures.prompts import prompts_figure
 from dynatree.analysis.figures.scaling import length_figure, prompt_length_figure
-from dynatree.analysis.style import plt, save
+from dynatree.analysis.figures.style import plt, save
+from tests.support.frames import (
+    DATASETS,
+    LABELS,
+    PROMPTS,
+    TUNED,
+    format_frame,
+    length_frame,
+    main_frame,
+    memory_frame,
+    request_frame,
+)
 
 PER_CASE = {
     "main": (main_figure, main_frame),

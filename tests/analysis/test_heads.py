@@ -1,17 +1,17 @@
 """What is said and shown of attention heads."""
 
 import pytest
-from frames import HEAD_KINDS, head_content, head_frame
 from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from dynatree.analysis.figures.head_kinds import LOOKS, head_kinds_figure
 from dynatree.analysis.figures.heads import heads_figure
+from dynatree.analysis.figures.style import plt, save
 from dynatree.analysis.heads import KINDS, distances, head_facts, layer_parts
-from dynatree.analysis.style import plt, save
 from dynatree.analysis.tables.heads import heads_table
-from dynatree.kvcompress import headkinds
+from dynatree.heads import classification as headkinds
+from tests.support.frames import HEAD_KINDS, head_content, head_frame
 
 FIGURES = {"heads": heads_figure, "head_kinds": head_kinds_figure}
 SIZES = [(1, 1), (3, 6), (30, 9), (32, 32)]

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from dynatree.analysis.compilation import compile_latex
 from dynatree.analysis.latex import SPECIAL, escape
+from dynatree.analysis.latexmk import compile_latex
 
 NEEDS_LATEX = pytest.mark.skipif(not shutil.which("latexmk"), reason="latexmk is missing; `make latex` installs it")
 

@@ -10,23 +10,23 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from compression_frames import compression_frames, compression_measured
-from frames import head_content, head_frame
-from synthetic import TUNED, configuration, measurement, projection
 
 from dynatree import DynatreeError
-from dynatree.analysis.bound import bounds
 from dynatree.analysis.claims import claims_latex, describe_run, judge
-from dynatree.analysis.compilation import compile_latex, complaints
-from dynatree.analysis.compression import compression_requests
+from dynatree.analysis.compression_summary import compression_requests
 from dynatree.analysis.latex import escape
-from dynatree.analysis.memory import summarise_memory
+from dynatree.analysis.latexmk import compile_latex, complaints
+from dynatree.analysis.memory_summary import summarise_memory
+from dynatree.analysis.oracle_bound import bounds
 from dynatree.analysis.paper import render, side
-from dynatree.analysis.references import load_claims
+from dynatree.analysis.published import load_claims
 from dynatree.analysis.replay import latencies, replays
 from dynatree.analysis.summary import per_request, run_facts, summarise
-from dynatree.compression import compression_labels
-from dynatree.experiments import jobs, labels
+from dynatree.config.compression_grid import compression_labels
+from dynatree.config.experiments import jobs, labels
+from tests.support.compression_frames import compression_frames, compression_measured
+from tests.support.frames import head_content, head_frame
+from tests.support.synthetic import TUNED, configuration, measurement, projection
 
 ROOT = Path(__file__).resolve().parents[2]
 HOSTILE = r"100% \of $x_1$ & {a} #b~^ <|>" + '"'

@@ -3,7 +3,6 @@
 import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
-from synthetic import RATES, configuration, measurement
 
 from dynatree.analysis.figures.forwards import forwards_figure
 from dynatree.analysis.figures.peers import peers_figure
@@ -11,7 +10,8 @@ from dynatree.analysis.labels import with_labels
 from dynatree.analysis.summary import per_request
 from dynatree.analysis.tables.forwards import forwards_table
 from dynatree.analysis.tables.peers import peers_frame, peers_table
-from dynatree.experiments import labels
+from dynatree.config.experiments import labels
+from tests.support.synthetic import RATES, configuration, measurement
 
 
 @pytest.fixture(scope="module")

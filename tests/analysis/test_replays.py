@@ -6,18 +6,18 @@ import random
 import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
-from synthetic import configuration, measurement, projection, trace
 
-from dynatree.analysis.bound import best_sizes, bounds, choices
 from dynatree.analysis.figures.projection import projection_figure
 from dynatree.analysis.labels import with_labels
-from dynatree.analysis.predictions import HERE, with_shares, with_speedups
+from dynatree.analysis.oracle_bound import best_sizes, bounds, choices
 from dynatree.analysis.replay import latencies, replays
+from dynatree.analysis.replay_metrics import HERE, with_shares, with_speedups
 from dynatree.analysis.tables.bound import bound_frame, bound_table
 from dynatree.analysis.tables.projection import MEASURED, projection_frame, projection_table
 from dynatree.analysis.tables.validation import validation_frame, validation_table
-from dynatree.experiments import labels
-from dynatree.passes import Latency, predict
+from dynatree.config.experiments import labels
+from dynatree.latency.cost_model import Latency, predict
+from tests.support.synthetic import configuration, measurement, projection, trace
 
 TIMES = {
     "target": Latency((1, 2, 64), (64,), [[1.0, 2.0, 3.0]]),

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from dynatree import DynatreeError
-from dynatree.analysis.reproduction import METHODS, METRICS, reproduction_table
+from dynatree.analysis.tables.reproduction import METHODS, METRICS, reproduction_table
 
 ROOT = Path(__file__).resolve().parents[2]
 PUBLISHED = ROOT / "results/published/main.csv"

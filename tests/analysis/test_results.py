@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from synthetic import RATES, SESSION, measurement
 
 from dynatree import DynatreeError
-from dynatree.analysis.memory import summarise_memory
+from dynatree.analysis.memory_summary import summarise_memory
 from dynatree.analysis.selection import with_speedup
 from dynatree.analysis.statistics import paired_ratios
 from dynatree.analysis.summary import LARGEST_MARGIN, per_request, read_all, run_facts, summarise
-from dynatree.analysis.tuning import choose
+from dynatree.analysis.tune import choose
 from dynatree.benchmark.records import Measurement, write_records
+from tests.support.synthetic import RATES, SESSION, measurement
 
 LATER = "2026-01-02T00:00:00+00:00-123456"
 

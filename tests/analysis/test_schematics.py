@@ -12,9 +12,9 @@ from matplotlib.text import Text
 from dynatree.analysis.figures.paradigms import paradigms_figure
 from dynatree.analysis.figures.policy import policy_figure
 from dynatree.analysis.figures.round import round_figure
+from dynatree.analysis.figures.style import save
 from dynatree.analysis.figures.tree import MOST, tree_figure, visible
-from dynatree.analysis.style import save
-from dynatree.files import write_json
+from dynatree.utils.files import write_json
 
 ROOT = Path(__file__).resolve().parents[2]
 ODD = [

@@ -4,17 +4,6 @@ import math
 
 import pandas as pd
 import pytest
-from frames import (
-    DATASETS,
-    LABELS,
-    PROMPTS,
-    TUNED,
-    format_frame,
-    length_frame,
-    main_frame,
-    memory_frame,
-    request_frame,
-)
 
 from dynatree import DynatreeError
 from dynatree.analysis.statistics import compare
@@ -27,6 +16,17 @@ from dynatree.analysis.tables.length import length_table
 from dynatree.analysis.tables.main import main_table
 from dynatree.analysis.tables.memory import memory_table
 from dynatree.analysis.tables.prompt_length import prompt_length_table
+from tests.support.frames import (
+    DATASETS,
+    LABELS,
+    PROMPTS,
+    TUNED,
+    format_frame,
+    length_frame,
+    main_frame,
+    memory_frame,
+    request_frame,
+)
 
 PER_CASE = {
     "main": (main_table, main_frame),

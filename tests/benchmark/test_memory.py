@@ -2,11 +2,11 @@
 
 import pytest
 import torch
-from tiny import disturbed, tiny_model
 
 from dynatree import ModelPair
 from dynatree.benchmark.memory import MIB, LiveTensors, measure_memory
-from dynatree.packing import pack
+from dynatree.models.linear.packed import pack
+from tests.support.models import disturbed, tiny_model
 
 PROMPT = list(range(4, 24))
 

@@ -8,15 +8,15 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from replay import classification
-from tiny import tiny_model
 
-from dynatree.cache import TreeCache
 from dynatree.errors import DynatreeError
 from dynatree.kvcompress import METHODS, CompressedCache, make_method
-from dynatree.kvcompress.base import gather_rows
-from dynatree.kvcompress.fixed_size_l2 import priorities
+from dynatree.kvcompress.methods.base import gather_rows
+from dynatree.kvcompress.methods.l2_norm_recent import priorities
 from dynatree.kvcompress.registry import method_options
+from dynatree.models.kv_cache import TreeCache
+from tests.support.models import tiny_model
+from tests.support.replay_methods import classification
 
 HEADS, HEAD_DIM = 2, 4
 MODEL = tiny_model()

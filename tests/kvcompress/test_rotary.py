@@ -2,12 +2,12 @@
 
 import pytest
 import torch
-from replay import KINDS, text
-from tiny import tiny_model
 
-from dynatree.cache import TreeCache
 from dynatree.errors import DynatreeError
 from dynatree.kvcompress.rotary import rotary_frequencies, rotate_keys
+from dynatree.models.kv_cache import TreeCache
+from tests.support.models import tiny_model
+from tests.support.replay_methods import KINDS, text
 
 SCALED = {
     "yarn": {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32},

@@ -3,8 +3,9 @@
 from pathlib import Path
 
 import pytest
-from cluster import Cluster, Unavailable
-from runs import LOCAL, PROMPTS, Run
+
+from tests.slurm.cluster import Cluster, Unavailable
+from tests.slurm.runs import LOCAL, PROMPTS, Run
 
 
 @pytest.fixture(scope="session")

@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from cluster import Cluster
-from repository_copy import copy_repository
+from tests.slurm.cluster import Cluster
+from tests.support.repository_copy import copy_repository
 
 PROMPTS = "results/ci/prompts/encyclopaedic.json"
 TREE = "results/ci/tree.json"

@@ -7,9 +7,9 @@ from collections import Counter
 from itertools import pairwise
 
 import pytest
-from runs import LOCAL, SLURM, TREE, wait
 
-from dynatree.queue import jobs_of
+from dynatree.workflow.slurm import jobs_of
+from tests.slurm.runs import LOCAL, SLURM, TREE, wait
 
 
 def test_the_complete_run_goes_through_slurm(complete):

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 import pytest
-from repository_copy import copy_repository, snakemake
+
+from tests.support.repository_copy import copy_repository, snakemake
 
 
 @pytest.fixture(scope="session")

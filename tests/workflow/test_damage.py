@@ -2,7 +2,7 @@
 
 import json
 
-from repository_copy import copy_repository, snakemake
+from tests.support.repository_copy import copy_repository, snakemake
 
 RECORD = "results/ci/records/sweep-narrative.json"
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from repository_copy import NEEDS_LATEX, copy_repository, snakemake
+
+from tests.support.repository_copy import NEEDS_LATEX, copy_repository, snakemake
 
 LABELS = {
     "autoregressive": "$(touch pwned)",

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from repository_copy import copy_repository, snakemake
+
+from tests.support.repository_copy import copy_repository, snakemake
 
 CONFIG = "slow.yaml"
 RECORD = "results/ci/records/sweep-narrative.json"

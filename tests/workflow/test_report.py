@@ -4,9 +4,9 @@ import subprocess
 import sys
 
 import pytest
-from repository_copy import NEEDS_LATEX, ROOT, snakemake
 
-from dynatree.rulegraph import mermaid
+from dynatree.workflow.rulegraph import mermaid
+from tests.support.repository_copy import NEEDS_LATEX, ROOT, snakemake
 
 
 @pytest.fixture(scope="module")

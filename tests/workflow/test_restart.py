@@ -7,7 +7,8 @@ import time
 from pathlib import Path
 
 import pytest
-from repository_copy import copy_repository, snakemake
+
+from tests.support.repository_copy import copy_repository, snakemake
 
 TREE = "results/ci/tree.json"
 

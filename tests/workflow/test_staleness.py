@@ -11,10 +11,10 @@ from queue import Queue
 
 import pytest
 import yaml
-from repository_copy import NEEDS_LATEX, PARTS, ROOT, snakemake
 
-from dynatree.fingerprint import code_hash
-from dynatree.staleness import load, markdown, reruns
+from dynatree.provenance.fingerprint import code_hash
+from dynatree.workflow.staleness import load, markdown, reruns
+from tests.support.repository_copy import NEEDS_LATEX, PARTS, ROOT, snakemake
 
 CONTENT = load(ROOT)
 CODE, OTHER, SETS = CONTENT["code"], CONTENT["other"], CONTENT["sets"]

@@ -10,7 +10,8 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from repository_copy import NEEDS_LATEX, ROOT, snakemake
+
+from tests.support.repository_copy import NEEDS_LATEX, ROOT, snakemake
 
 ARCHIVE = "results/ci.tar.gz"
 RECORD = "results/ci/records/main-narrative.json"

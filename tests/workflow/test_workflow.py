@@ -6,10 +6,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
-from repository_copy import NEEDS_LATEX, ROOT, copy_repository, snakemake
 
-from dynatree.tiny import save_tiny_checkpoint
-from dynatree.trace import trace
+from dynatree.data.random_model import save_tiny_checkpoint
+from dynatree.provenance.lineage import trace
+from tests.support.repository_copy import NEEDS_LATEX, ROOT, copy_repository, snakemake
 
 DATA = ROOT.parent / "shared/data"
 EXPERIMENTS = set(yaml.safe_load((ROOT / "config/ci.yaml").read_text())["experiments"])

@@ -5,18 +5,18 @@ from pathlib import Path
 
 sys.path.insert(0, workflow.basedir)
 
-from dynatree.analysis.references import check_published, load_claims
-from dynatree.accelerators import FILE as MACHINES
-from dynatree.accelerators import load_machines
-from dynatree.compression import (
+from dynatree.analysis.published import check_published, load_claims
+from dynatree.config.machine_specs import FILE as MACHINES
+from dynatree.config.machine_specs import load_machines
+from dynatree.config.compression_grid import (
     compression_job,
     compression_labels,
     needs_heads,
     unlabelled,
 )
-from dynatree.configuration import check
+from dynatree.config.validation import check
 from dynatree.errors import DynatreeError
-from dynatree.experiments import (
+from dynatree.config.experiments import (
     TRACED,
     deciding_jobs,
     jobs,
@@ -25,9 +25,9 @@ from dynatree.experiments import (
     prompt_limits,
     without_labels,
 )
-from dynatree.fingerprint import code_hash, libraries
-from dynatree.queue import wait_for_jobs
-from dynatree.takeover import take_over
+from dynatree.provenance.fingerprint import code_hash, libraries
+from dynatree.workflow.slurm import wait_for_jobs
+from dynatree.workflow.stale_locks import take_over
 
 # Whatever a run depends on or will be held against must be in order before hours are spent on it.
 try:

@@ -7,8 +7,8 @@ from matplotlib.patches import Patch
 
 from dynatree.analysis.figures.grids import bounds
 from dynatree.analysis.figures.panels import dataset_panels, labels, name_rows
-from dynatree.analysis.style import COLORS
-from dynatree.analysis.vocabulary import BASELINE
+from dynatree.analysis.figures.style import COLORS
+from dynatree.analysis.names import BASELINE
 
 QUANTITIES = {
     "speedup": ("speed-up", "{:.2f}"),

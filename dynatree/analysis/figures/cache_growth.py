@@ -3,8 +3,8 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
-from dynatree.analysis.style import SERIES, plain, plt, series_styles
-from dynatree.analysis.vocabulary import FULL_CACHE
+from dynatree.analysis.figures.style import SERIES, plain, plt, series_styles
+from dynatree.analysis.names import FULL_CACHE
 
 DASHES = tuple((2 * place, (2, 6)) for place in range(4))  # each in the gaps of the others
 

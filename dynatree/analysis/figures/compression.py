@@ -6,8 +6,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
 from dynatree.analysis.figures.grids import bounds
-from dynatree.analysis.style import plain, plt, series_styles
-from dynatree.analysis.vocabulary import AS_THERE, FULL_CACHE
+from dynatree.analysis.figures.style import plain, plt, series_styles
+from dynatree.analysis.names import AS_THERE, FULL_CACHE
 
 
 def compression_figure(compression: pd.DataFrame) -> Figure:

@@ -6,9 +6,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
 from dynatree.analysis.figures.grids import bounds, mark_one
-from dynatree.analysis.style import plain, plt, series_styles
+from dynatree.analysis.figures.style import plain, plt, series_styles
+from dynatree.analysis.names import FULL_CACHE
 from dynatree.analysis.tables.draft_cache import TO_WHOLE, draft_cache_frame
-from dynatree.analysis.vocabulary import FULL_CACHE
 
 QUANTITIES = dict(zip((column.name for column in TO_WHOLE.values()), ("tokens per round", "throughput"), strict=True))
 LINES = ("-", "--", ":", "-.")

@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from dynatree.analysis.figures.panels import MARKERS, case_handles, color, dataset_handles, datasets
-from dynatree.analysis.style import plt
+from dynatree.analysis.figures.style import plt
 
 
 def efficiency_figure(summary: pd.DataFrame) -> Figure:

@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from dynatree.analysis.figures.panels import case_handles, cases, color, dataset_panels
-from dynatree.analysis.style import plain
+from dynatree.analysis.figures.style import plain
 
 QUANTITIES = {"throughput": "tokens/s", "speedup": "speed-up"}
 

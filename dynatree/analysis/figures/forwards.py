@@ -5,7 +5,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
-from dynatree.analysis.style import COLORS, plt
+from dynatree.analysis.figures.style import COLORS, plt
 
 LAYERS = {"stock": COLORS["linear"], "packed": COLORS["dynatree"]}
 LINES = ("-", "--", ":")

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from dynatree.analysis.style import plt
+from dynatree.analysis.figures.style import plt
 
 
 def shades(values: Sequence[float]) -> dict[float, tuple]:

@@ -7,8 +7,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from dynatree.analysis.figures.grids import letter
+from dynatree.analysis.figures.style import plt
 from dynatree.analysis.heads import KINDS, distances
-from dynatree.analysis.style import plt
 
 # told apart by brightness and shape too
 LOOKS = {"sink": ("#0072B2", "o"), "local": ("#E69F00", "s"), "mixed": ("#999999", "D"), "global": ("#CC79A7", "^")}

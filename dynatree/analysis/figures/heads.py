@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from dynatree.analysis.figures.grids import letter
-from dynatree.analysis.style import plt
+from dynatree.analysis.figures.style import plt
 
 QUANTITIES = {"entropy": "entropy, nats", "sink": "sink mass"}
 

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from dynatree.analysis.figures.panels import HATCHES, case_rows, cases, color, datasets, name_rows
-from dynatree.analysis.style import plt
+from dynatree.analysis.figures.style import plt
 
 
 def main_figure(summary: pd.DataFrame) -> Figure:

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from dynatree.analysis.style import COLORS, OTHER, plain, plt
+from dynatree.analysis.figures.style import COLORS, OTHER, plain, plt
 
 HATCHES = ("", "///", "...", "xxx")
 MARKERS = ("o", "s", "^", "D")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from dynatree.analysis.figures.drawing import INK, line, page, token, write
+from dynatree.analysis.figures.schematic import INK, line, page, token, write
 
 WIDTH, HEIGHT = 7.2, 3.85
 TOP, PITCH = 3.3, 0.39  # of the rows, one for each position in the text

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from dynatree.analysis.style import plain, plt
+from dynatree.analysis.figures.style import plain, plt
 
 
 def passkey_figure(passkey: pd.DataFrame) -> Figure:

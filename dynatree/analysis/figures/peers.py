@@ -5,7 +5,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from dynatree.analysis.figures.panels import MARKERS, cases, color, dataset_handles, datasets, name_rows
-from dynatree.analysis.style import plt
+from dynatree.analysis.figures.style import plt
 from dynatree.analysis.tables.peers import peers_frame
 
 SPREAD = 0.22  # vertical distance of the data sets of a method

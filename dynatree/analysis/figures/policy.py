@@ -4,7 +4,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from dynatree.analysis.figures.drawing import INK, line, page, small_tree, write
+from dynatree.analysis.figures.schematic import INK, line, page, small_tree, write
 
 WIDTH, HEIGHT = 7.2, 3.2
 THIRD = WIDTH / 3

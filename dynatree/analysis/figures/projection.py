@@ -7,8 +7,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from dynatree.analysis.figures.panels import MARKERS, color, name_rows
-from dynatree.analysis.predictions import BASELINE, HERE, with_speedups
-from dynatree.analysis.style import plain, plt
+from dynatree.analysis.figures.style import plain, plt
+from dynatree.analysis.replay_metrics import BASELINE, HERE, with_speedups
 from dynatree.analysis.tables.projection import MEASURED, projection_frame
 
 TOLERANCE = 0.1

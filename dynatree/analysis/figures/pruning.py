@@ -7,7 +7,7 @@ from matplotlib.lines import Line2D
 
 from dynatree.analysis.figures.grids import bounds, mark_one, shades
 from dynatree.analysis.figures.panels import dataset_panels
-from dynatree.analysis.vocabulary import BASELINE
+from dynatree.analysis.names import BASELINE
 
 QUANTITIES = {
     "speedup": "speed-up",

@@ -4,7 +4,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch, Rectangle
 
-from dynatree.analysis.figures.drawing import FAINT, INK, KINDS, arrow, line, node, page, small_tree, write
+from dynatree.analysis.figures.schematic import FAINT, INK, KINDS, arrow, line, node, page, small_tree, write
 
 WIDTH, HEIGHT = 7.2, 3.75
 PANEL = (2.16, 1.62)

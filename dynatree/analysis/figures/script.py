@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 
+from dynatree.analysis.figures.style import save
 from dynatree.analysis.inputs import inputs, parse
-from dynatree.analysis.style import save
-from dynatree.scripting import run
+from dynatree.workflow.script import run
 
 
 def draw(description: str, function: Callable) -> None:

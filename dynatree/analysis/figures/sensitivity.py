@@ -7,7 +7,7 @@ from matplotlib.lines import Line2D
 
 from dynatree.analysis.figures.grids import bounds, letter, mark_one
 from dynatree.analysis.figures.panels import MARKERS, datasets, name_rows
-from dynatree.analysis.style import COLORS, OTHER, plain, plt
+from dynatree.analysis.figures.style import COLORS, OTHER, plain, plt
 
 CATEGORIES = {
     "thresholds": "confidence thresholds (high/low)",

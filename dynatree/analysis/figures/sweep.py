@@ -8,7 +8,7 @@ from matplotlib.patches import Rectangle
 
 from dynatree.analysis.figures.grids import bounds, letter, mark_one, shades
 from dynatree.analysis.figures.panels import MARKERS, dataset_handles, datasets
-from dynatree.analysis.style import COLORS, plt
+from dynatree.analysis.figures.style import COLORS, plt
 from dynatree.analysis.tables.sweep import fastest, pooled
 
 BEST = COLORS["dynatree"]

@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 
-from dynatree.analysis.figures.drawing import FAINT, INK, KINDS, SMALL, line, node, page, token, write
+from dynatree.analysis.figures.schematic import FAINT, INK, KINDS, SMALL, line, node, page, token, write
 
 MOST = 24  # nodes shown, the root included
 LONGEST = 12  # characters of a token shown
@@ -34,7 +34,7 @@ def tree_figure(drafted: dict) -> Figure:
     of more than 24 nodes the accepted and the most probable ones are shown.
 
     Args:
-        drafted: what :func:`dynatree.illustration.illustrate` returns.
+        drafted: what :func:`dynatree.benchmark.example_tree.illustrate` returns.
     """
     order = _rows(drafted, _shown(drafted))
     height = 1.1 + PITCH * len(order)

@@ -5,8 +5,8 @@ import math
 import pandas as pd
 
 from dynatree.analysis.latex import escape
+from dynatree.analysis.names import AS_THERE, FULL_CACHE
 from dynatree.analysis.tables.booktabs import booktabs, number
-from dynatree.analysis.vocabulary import AS_THERE, FULL_CACHE
 
 NEAR = 0.01  # relative difference in tokens that still compares
 PROTOCOLS = {

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from dynatree.analysis.latex import escape
-from dynatree.analysis.predictions import HERE, with_speedups
+from dynatree.analysis.replay_metrics import HERE, with_speedups
 from dynatree.analysis.statistics import geometric_mean, interval
 from dynatree.analysis.tables.booktabs import booktabs
 from dynatree.analysis.tables.columns import Column, rounded

@@ -3,9 +3,9 @@
 import pandas as pd
 
 from dynatree.analysis.latex import escape
+from dynatree.analysis.names import BASELINE, FACTORS
 from dynatree.analysis.tables.booktabs import booktabs
 from dynatree.analysis.tables.columns import Column, per_dataset, rounded
-from dynatree.analysis.vocabulary import BASELINE, FACTORS
 
 COLUMNS = (
     Column("throughput", "Tokens/s", 1),

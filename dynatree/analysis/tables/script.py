@@ -3,8 +3,8 @@
 from collections.abc import Callable
 
 from dynatree.analysis.inputs import inputs, parse
-from dynatree.files import write_text
-from dynatree.scripting import run
+from dynatree.utils.files import write_text
+from dynatree.workflow.script import run
 
 
 def tabulate(description: str, function: Callable) -> None:

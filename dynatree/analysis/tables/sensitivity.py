@@ -3,9 +3,9 @@
 import pandas as pd
 
 from dynatree.analysis.latex import escape
+from dynatree.analysis.names import FACTORS
 from dynatree.analysis.tables.booktabs import booktabs
 from dynatree.analysis.tables.columns import Column, per_dataset, rounded
-from dynatree.analysis.vocabulary import FACTORS
 
 CATEGORIES = {"thresholds": "Thresholds", "branches": "Branches", "depths": "Depths", "cross": "All together"}
 COLUMNS = (

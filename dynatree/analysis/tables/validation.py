@@ -3,7 +3,7 @@
 import pandas as pd
 
 from dynatree.analysis.latex import escape
-from dynatree.analysis.predictions import BASELINE, HERE, with_speedups
+from dynatree.analysis.replay_metrics import BASELINE, HERE, with_speedups
 from dynatree.analysis.tables.booktabs import booktabs
 from dynatree.analysis.tables.columns import Column, rounded
 

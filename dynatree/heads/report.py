@@ -1,0 +1,108 @@
+"""The file of a model's heads: their statistics, kinds and windows on a text, as JSON and as a table.
+
+``head_aware`` reads it. Its keys are "format", "version", "model" (layers, heads, kv_heads), "text" (datasets, source,
+tokens, queries), "bands" and "thresholds" (see :mod:`dynatree.heads.statistics` and
+:mod:`dynatree.heads.classification`), "edges" (smallest distance of each bin of a profile) and "heads", one entry per
+query head: "layer", "head", "kind", "window" (null to keep everything), "entropy", "sink", "local", "recent",
+"global", "profile".
+"""
+
+from collections.abc import Iterator
+from dataclasses import asdict
+
+from transformers import PretrainedConfig
+
+from dynatree.errors import DynatreeError
+from dynatree.heads.classification import Thresholds
+from dynatree.heads.statistics import Bands, HeadStatistics
+
+FORMAT, VERSION = "dynatree-heads", 1
+DECIMALS = 6
+
+
+def joined_tokens(datasets: dict[str, dict], tokenizer, tokens: int) -> list[int]:
+    """The first ``tokens`` tokens of all prompts of the data sets, one paragraph after the other.
+
+    Args:
+        datasets: name -> prepared prompts, see :func:`dynatree.data.prompts.prepare`.
+        tokenizer: of the model that will read them.
+        tokens: number of tokens.
+
+    Raises:
+        DynatreeError: there is less text than that.
+    """
+    texts = [
+        prompt["text"] for dataset in datasets.values() for part in ("prompts", "tuning") for prompt in dataset[part]
+    ]
+    found = tokenizer("\n\n".join(texts)).input_ids
+    if len(found) < tokens:
+        raise DynatreeError(
+            f"the prompts of {', '.join(datasets)} have {len(found)} tokens together, but heads/tokens asks for "
+            f"{tokens}; lower it, or name more data sets in heads/datasets"
+        )
+    return found[:tokens]
+
+
+def describe_heads(
+    config: PretrainedConfig, text: dict, statistics: HeadStatistics, bands: Bands, thresholds: Thresholds
+) -> dict:
+    """The content of the file.
+
+    Args:
+        config: the model's.
+        text: what is said of the text; "tokens" is its length.
+        statistics: of the model on that text.
+        bands: with which they were taken.
+        thresholds: by which heads are told apart.
+    """
+    heads = config.num_attention_heads
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        "model": {
+            "layers": config.num_hidden_layers,
+            "heads": heads,
+            "kv_heads": getattr(config, "num_key_value_heads", None) or heads,
+        },
+        "text": text | {"queries": statistics.queries},
+        "bands": asdict(bands),
+        "thresholds": asdict(thresholds),
+        "edges": statistics.edges,
+        "heads": list(_entries(statistics, text["tokens"], thresholds)),
+    }
+
+
+def _entries(statistics: HeadStatistics, tokens: int, thresholds: Thresholds) -> Iterator[dict]:
+    layers, heads = statistics.sink.shape
+    for layer in range(layers):
+        for head in range(heads):
+            entropy, sink, local, recent, far = (
+                float(getattr(statistics, name)[layer, head]) for name in ("entropy", "sink", "local", "recent", "far")
+            )
+            profile = statistics.profile[layer, head].tolist()
+            yield {
+                "layer": layer,
+                "head": head,
+                "kind": thresholds.kind(entropy, sink, local, far),
+                "window": thresholds.window(sink, profile, statistics.edges, tokens),
+                "entropy": _rounded(entropy),
+                "sink": _rounded(sink),
+                "local": _rounded(local),
+                "recent": _rounded(recent),
+                "global": _rounded(far),
+                "profile": [_rounded(mass) for mass in profile],
+            }
+
+
+def _rounded(value: float) -> float:
+    """Rounded, and not below zero, which differences of sums may miss by a rounding error."""
+    return max(0.0, round(value, DECIMALS))
+
+
+def head_rows(content: dict) -> list[dict]:
+    """One row per head; the profile becomes columns "distance_0", "distance_1", "distance_2", "distance_4", ..."""
+    names = [f"distance_{edge}" for edge in content["edges"]]
+    return [
+        {key: value for key, value in head.items() if key != "profile"} | dict(zip(names, head["profile"], strict=True))
+        for head in content["heads"]
+    ]

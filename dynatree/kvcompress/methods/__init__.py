@@ -1,0 +1,1 @@
+"""Methods of cache compression, one per file."""

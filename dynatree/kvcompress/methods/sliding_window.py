@@ -1,0 +1,16 @@
+"""Keep the newest rows only: window attention, the lower bar of StreamingLLM (Xiao et al., ICLR 2024)."""
+
+from dataclasses import dataclass
+
+import torch
+
+from dynatree.kvcompress.methods.base import Budgeted, Kept
+
+
+@dataclass(kw_only=True)
+class RecentOnly(Budgeted):
+    """Keeps the newest rows."""
+
+    def choose(self, count, keys, values, attention, positions, layer) -> Kept:
+        length = keys.shape[1]
+        return torch.arange(length - count, length, device=keys.device)

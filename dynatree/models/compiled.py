@@ -1,0 +1,205 @@
+"""Passes of few shapes, for compilers and CUDA graphs.
+
+A pass over new tokens is padded to one of a few widths and reads the whole cache, whose capacity is one of a few too.
+So width and capacity alone decide the shapes, and each pair of them is one graph. What a pass must not see is masked;
+padding sees the first row only and is written behind the rows in use, where the next pass overwrites it.
+"""
+
+import weakref
+from collections import defaultdict
+from collections.abc import Callable
+
+import torch
+from transformers import PreTrainedModel
+
+from dynatree.errors import DynatreeError
+from dynatree.models.attention import fill_mask
+from dynatree.models.kv_cache import TreeCache
+from dynatree.models.linear.replace import unlisted_bytes
+from dynatree.models.pair import ModelPair, apply_head, hidden_states
+from dynatree.models.transfer import upload
+
+WIDTHS = (1, 2, 4, 8, 16, 32, 64)
+ROWS = 256  # capacities are multiples of it
+Buffers = dict[tuple, list[tuple[torch.Tensor, list[torch.Tensor]]]]  # capacity, format and device -> those not in use
+
+
+def compile_pair(pair: ModelPair, backend: str | Callable | None = "inductor") -> ModelPair:
+    """A pair of the same models whose passes have static shapes and are compiled when they are first needed.
+
+    Prompts, and passes over more than 64 tokens, stay as they are. A tree whose shape is fixed beforehand (a chain; a
+    fixed tree that is not pruned and fits its budget) is drafted without reading a token from the device before it is
+    verified.
+
+    Args:
+        pair: target and draft; the given pair itself does not change.
+        backend: of :func:`torch.compile`; "inductor" uses CUDA graphs on CUDA. None for static passes that are not
+            compiled, which shows what padding costs.
+
+    Raises:
+        DynatreeError: a model has packed or int8 weights, which cannot be traced, or the compiler that "inductor" needs
+            is missing.
+    """
+    compiled = ModelPair(pair.target, pair.draft, pair.tokenizer)
+    for role, model in (("target", pair.target), ("draft", pair.draft)):
+        if model is not None:
+            _check(model, role, backend)
+            compiled.static[role] = StaticModel(model, backend)
+    return compiled
+
+
+def _check(model: PreTrainedModel, role: str, backend: str | Callable | None) -> None:
+    if unlisted_bytes(model):
+        raise DynatreeError(
+            f"the {role} has packed or int8 weights, which cannot be compiled; load it with backend='stock' and "
+            "draft_weights='same'"
+        )
+    if backend == "inductor" and model.device.type == "cpu":
+        _check_compiler()
+
+
+def _check_compiler() -> None:
+    from torch._inductor.cpp_builder import get_cpp_compiler  # takes seconds to import
+    from torch._inductor.exc import InvalidCxxCompiler
+
+    try:
+        get_cpp_compiler()
+    except InvalidCxxCompiler as error:
+        raise DynatreeError(
+            "compiling for a CPU needs a C++ compiler, and none was found; install g++, or name one in CXX"
+        ) from error
+
+
+class StaticModel:
+    """The static passes of one model, for all requests to it.
+
+    Buffers of finished requests are lent to later ones, so that a CUDA graph finds them where it was recorded.
+
+    Args:
+        model: the Hugging Face model.
+        backend: see :func:`compile_pair`.
+    """
+
+    def __init__(self, model: PreTrainedModel, backend: str | Callable | None):
+        self.model = model
+        self.backend = backend
+        self._free: Buffers = defaultdict(list)
+        self._graphs: dict[tuple[int, int], Callable] = {}
+
+    @property
+    def name(self) -> str:
+        """How passes are made, for what is kept of measurements."""
+        return f"static, {getattr(self.backend, '__name__', self.backend)}"
+
+    @property
+    def shapes(self) -> list[tuple[int, int]]:
+        """Widths and capacities of the passes made so far, each a graph."""
+        return list(self._graphs)
+
+    def cache(self, capacity: int) -> "StaticCache":
+        """A cache for at least ``capacity`` rows and the padding of a pass."""
+        return StaticCache(self._free, self.model.config.num_hidden_layers, -(-(capacity + WIDTHS[-1]) // ROWS) * ROWS)
+
+    def serves(self, n: int, cached: int) -> bool:
+        """Whether a pass over ``n`` new tokens after ``cached`` ones is a static one."""
+        return cached > 0 and n <= WIDTHS[-1]
+
+    def forward(
+        self, cache: "StaticCache", ids: torch.Tensor, positions: torch.Tensor, visible: torch.Tensor | None
+    ) -> torch.Tensor:
+        """Logits [n, rows of the head] at new tokens, whose keys and values ``cache`` then holds.
+
+        Args:
+            cache: of this model, with a prompt in it.
+            ids: [n], on the device of the model.
+            positions: [n], on the host.
+            visible: see :meth:`dynatree.models.runner.CachedModel.forward`.
+        """
+        n, device = len(ids), self.model.device
+        width = next(width for width in WIDTHS if width >= n)
+        padding = (0, width - n)
+        mask = torch.zeros(1, 1, width, cache.capacity, dtype=torch.bool)
+        fill_mask(mask[0, 0], n, cache.length + n, visible)
+        rows = torch.arange(cache.length, cache.length + width)
+        places = upload(torch.stack((torch.nn.functional.pad(positions, padding), rows)), device)  # [2, width]
+        ids = torch.nn.functional.pad(ids, padding)[None]
+        if self._captured:
+            torch.compiler.cudagraph_mark_step_begin()  # the logits of the pass before are no longer needed
+        logits = self._graph(width, cache.capacity)(cache.states, ids, places, upload(mask, device))
+        cache.rewind(cache.length + n)
+        return logits[:n]
+
+    def _graph(self, width: int, capacity: int) -> Callable:
+        """The pass of one shape. Each has a cache of graphs of its own, so that finding one does not try the others."""
+        if (width, capacity) not in self._graphs:
+            self._graphs[width, capacity] = self._compiled()
+        return self._graphs[width, capacity]
+
+    def _compiled(self) -> Callable:
+        if self.backend is None:
+            return self._run
+        mode = "reduce-overhead" if self._captured else None
+        return torch.compile(
+            self._run, fullgraph=True, dynamic=False, backend=self.backend, mode=mode, isolate_recompiles=True
+        )
+
+    @property
+    def _captured(self) -> bool:
+        """Whether graphs are CUDA graphs."""
+        return self.backend == "inductor" and self.model.device.type == "cuda"
+
+    def _run(
+        self, layers: list[torch.Tensor], ids: torch.Tensor, places: torch.Tensor, mask: torch.Tensor
+    ) -> torch.Tensor:
+        """Logits [width, rows of the head]; all that varies from pass to pass is in the tensors.
+
+        Args:
+            layers: keys and values [1, kv_heads, capacity, head_dim] of each layer in turn, which the pass writes.
+            ids: [1, width].
+            places: [2, width]: position of each token, and the row that it is written to.
+            mask: [1, 1, width, capacity].
+        """
+        positions, rows = places
+        hidden = hidden_states(self.model, ids, positions[None], mask, _Writer(layers, rows))[0]
+        return apply_head(self.model.get_output_embeddings(), hidden)
+
+
+class _Writer:
+    """What a layer of transformers needs of a cache while a static pass runs."""
+
+    def __init__(self, layers: list[torch.Tensor], rows: torch.Tensor):
+        self.layers = layers
+        self.rows = rows
+
+    def update(self, key_states, value_states, index: int, *args, **kwargs) -> tuple[torch.Tensor, torch.Tensor]:
+        keys, values = self.layers[2 * index], self.layers[2 * index + 1]
+        return keys.index_copy_(2, self.rows, key_states), values.index_copy_(2, self.rows, value_states)
+
+
+class StaticCache(TreeCache):
+    """A :class:`TreeCache` whose buffer is borrowed and begins with zeros, for rows that are masked are read too.
+
+    Attributes:
+        states: the keys and values of each layer in turn, views of the buffer. As inputs of a graph they are written in
+            place, where the buffer as a whole would be copied.
+    """
+
+    def __init__(self, free: Buffers, num_layers: int, capacity: int):
+        super().__init__(num_layers, capacity)
+        self.states: list[torch.Tensor] = []
+        self._free = free
+
+    def allocate(self, like: torch.Tensor) -> None:
+        if self.buffer is not None:
+            return
+        free = self._free[self.capacity, like.dtype, like.device]
+        if free:
+            self.buffer, self.states = free.pop()
+            self.buffer.zero_()
+        else:
+            _, heads, _, head_dim = like.shape
+            self.buffer = like.new_zeros(2 * len(self.layers), 1, heads, self.capacity, head_dim)
+            self.states = list(self.buffer.unbind())
+            for view in self.states:
+                torch._dynamo.mark_static_address(view)
+        weakref.finalize(self, free.append, (self.buffer, self.states))

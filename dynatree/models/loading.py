@@ -1,0 +1,218 @@
+"""Load models from folders or the hub: safetensors only, never remote code."""
+
+import json
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+
+from dynatree.errors import DynatreeError
+from dynatree.models.compiled import compile_pair
+from dynatree.models.linear.int8_dynamic import DRAFT_WEIGHTS, has_integers, in_integers, integer_layer
+from dynatree.models.linear.int8_weight_only import quantise
+from dynatree.models.linear.packed import BACKENDS, faster_packed, pack, packable, packed_layer
+from dynatree.models.linear.replace import faster
+from dynatree.models.pair import ModelPair
+from dynatree.models.trimmed_head import TrimmedHead, trim_vocabulary
+
+BORROWED = "dynatree"  # key of config.json that marks a draft which borrows its target's embeddings
+
+
+def load_pair(
+    target: str | Path,
+    draft: str | Path | None = None,
+    device: str = "auto",
+    dtype: str = "auto",
+    draft_tokens: list[int] | None = None,
+    backend: str = "stock",
+    draft_weights: str = "same",
+    compile: bool = False,
+) -> ModelPair:
+    """Load a target, its tokenizer and, if named, its draft.
+
+    Args:
+        target, draft: folder or hub id of each model.
+        device: "auto" for CUDA where there is one, otherwise the CPU; or a torch device.
+        dtype: "auto" for float16 on CUDA and float32 on the CPU; the name of a torch floating-point type; or "int8"
+            for a target with int8 weights, whose activations, like the draft, are float16 on CUDA and bfloat16 on the
+            CPU.
+        draft_tokens: trim the draft's output vocabulary to these token ids.
+        backend: "stock" for the layers of torch; "packed" for weights packed by
+            :func:`dynatree.models.linear.packed.pack`, in float32 on the CPU; "auto" for whichever a short measurement of each model finds faster.
+        draft_weights: "same" for a draft whose layers are those of the backend; "int8" for one that multiplies in
+            integers, see :mod:`dynatree.models.linear.int8_dynamic`, which changes proposals but never the
+            output; "auto" for whichever a short measurement finds faster.
+        compile: passes of static shapes through :func:`torch.compile`, see :func:`dynatree.compile_pair`; with the
+            layers of torch only.
+
+    Raises:
+        DynatreeError: a model cannot be loaded, or the two do not fit; the message says what to do.
+    """
+    if backend not in BACKENDS:
+        raise DynatreeError(f"backend must be one of {', '.join(BACKENDS)}, not {backend!r}")
+    if draft_weights not in DRAFT_WEIGHTS:
+        raise DynatreeError(f"draft_weights must be one of {', '.join(DRAFT_WEIGHTS)}, not {draft_weights!r}")
+    if compile and (backend, draft_weights) != ("stock", "same"):
+        raise DynatreeError(
+            f"compile=True needs backend='stock' and draft_weights='same', not {backend!r} and {draft_weights!r}: "
+            "other layers cannot be compiled"
+        )
+    place = _device(device)
+    number_format = _number_format(dtype, place)
+    target_model = load_model(target, "target", place, number_format)
+    if dtype == "int8":
+        quantise(target_model)
+    tokenizer = load_tokenizer(target)
+    draft_model = None
+    if draft is not None:
+        draft_model = load_draft(draft, target_model, place, number_format)
+        check_tokenizers(tokenizer, target, draft)
+        if draft_tokens is not None:
+            trim_vocabulary(draft_model, draft_tokens)
+    if _wants_packing(target_model, backend):
+        pack(target_model)
+    if draft_model is not None:
+        _lay_out_draft(draft_model, _wants_packing(draft_model, backend), draft_weights)
+    pair = ModelPair(target_model, draft_model, tokenizer)
+    return compile_pair(pair) if compile else pair
+
+
+def parameter_count(model: PreTrainedModel) -> int:
+    """Parameters of a model, tied ones once, as if its layers were those of torch; packed and int8 ones list none."""
+    head = model.get_output_embeddings()
+    with torch.device("meta"):
+        plain = AutoModelForCausalLM.from_config(model.config)
+        if isinstance(head, TrimmedHead):
+            plain.set_output_embeddings(torch.nn.Linear(model.config.hidden_size, len(head.token_map), bias=False))
+        return plain.num_parameters()
+
+
+def _wants_packing(model: PreTrainedModel, backend: str) -> bool:
+    return backend == "packed" or (backend == "auto" and packable(model) and faster_packed(model))
+
+
+def _lay_out_draft(draft: PreTrainedModel, packed: bool, weights: str) -> None:
+    """Give a draft int8 layers where they are asked for, or faster and left to choice; else those of the backend."""
+    usual = packed_layer if packed else lambda layer: layer
+    if weights == "int8" or (weights == "auto" and has_integers(draft) and faster(draft, integer_layer, than=usual)):
+        in_integers(draft)
+    elif packed:
+        pack(draft)
+
+
+def load_model(name: str | Path, role: str, device: torch.device, dtype: torch.dtype) -> PreTrainedModel:
+    """Load a causal language model from safetensors."""
+    try:
+        model = AutoModelForCausalLM.from_pretrained(
+            name, dtype=dtype, use_safetensors=True, trust_remote_code=False, low_cpu_mem_usage=True
+        )
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        raise DynatreeError(
+            f"cannot load the {role} {name}: {_first_line(error)}; is it a complete checkpoint?"
+        ) from error
+    return model.to(device).eval()
+
+
+def load_tokenizer(name: str | Path):
+    """Load the tokenizer of a model."""
+    try:
+        return AutoTokenizer.from_pretrained(name, trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        raise DynatreeError(f"cannot load the tokenizer of {name}: {_first_line(error)}") from error
+
+
+def load_draft(name: str | Path, target: PreTrainedModel, device: torch.device, dtype: torch.dtype) -> PreTrainedModel:
+    """Load a draft: any causal language model, or one saved by :func:`save_borrowing_draft`."""
+    config = Path(name) / "config.json"
+    if not (config.is_file() and BORROWED in _read_json(config)):
+        return load_model(name, "draft", device, dtype)
+    return _load_borrowing_draft(Path(name), target, device, dtype)
+
+
+def save_borrowing_draft(draft: PreTrainedModel, folder: Path) -> None:
+    """Save a draft with a trimmed head that reads the target's embeddings: layers, norm, head and map, in float16.
+
+    The embeddings are not stored; :func:`load_draft` takes them from the target.
+    """
+    head = draft.get_output_embeddings()
+    folder.mkdir(parents=True, exist_ok=True)
+    config = draft.config.to_dict() | {"dtype": "float16", BORROWED: {"output_tokens": len(head.token_map)}}
+    (folder / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
+    embeddings = {id(parameter) for parameter in draft.get_input_embeddings().parameters()}
+    tensors = {name: p.detach().half() for name, p in draft.named_parameters() if id(p) not in embeddings}
+    tensors["lm_head.token_map"] = head.token_map.int()
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, folder / "model.safetensors")
+
+
+def _load_borrowing_draft(folder: Path, target: PreTrainedModel, device, dtype) -> PreTrainedModel:
+    config = AutoConfig.from_pretrained(folder)
+    size = (config.vocab_size, config.hidden_size)
+    embeddings = target.get_input_embeddings()
+    if tuple(embeddings.weight.shape) != size:
+        raise DynatreeError(
+            f"the draft {folder} borrows embeddings of shape {size}, but this target's are "
+            f"{tuple(embeddings.weight.shape)}; it was made for another target"
+        )
+    try:
+        tensors = load_file(folder / "model.safetensors")
+    except (OSError, SafetensorError) as error:
+        raise DynatreeError(f"the draft file {folder}/model.safetensors is missing or damaged; restore it") from error
+    token_map = tensors.pop("lm_head.token_map").long()
+    draft = AutoModelForCausalLM.from_config(config, dtype=dtype)
+    draft.set_output_embeddings(TrimmedHead(tensors["lm_head.weight"].to(dtype), token_map, config.vocab_size))
+    draft.set_input_embeddings(embeddings)
+    missing, unexpected = draft.load_state_dict(tensors, strict=False)
+    missing = [name for name in missing if name not in ("model.embed_tokens.weight", "lm_head.token_map")]
+    if missing or unexpected:
+        raise DynatreeError(f"the draft {folder} does not fit its config: {(missing + unexpected)[0]}; restore it")
+    return draft.to(device).eval()
+
+
+def check_tokenizers(tokenizer, target: str | Path, draft: str | Path) -> None:
+    """Raise unless the draft's tokenizer, where it has one, gives every token the target's id."""
+    if Path(draft).is_dir() and not (Path(draft) / "tokenizer.json").exists():
+        return
+    ours, theirs = tokenizer.get_vocab(), load_tokenizer(draft).get_vocab()
+    if ours != theirs:
+        token = min(set(ours.items()) ^ set(theirs.items()), key=lambda item: (item[1], item[0]))[0]
+        raise DynatreeError(
+            f"the tokenizers of {target} and {draft} differ: {token!r} is {ours.get(token)} in one and "
+            f"{theirs.get(token)} in the other; choose a draft of the same family"
+        )
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise DynatreeError(
+            f"device {name!r} is asked for, but torch {torch.__version__} sees no CUDA device here; use a machine with "
+            "one and a CUDA build of torch, or choose 'cpu'"
+        )
+    return torch.device(name)
+
+
+def _number_format(name: str, device: torch.device) -> torch.dtype:
+    if name == "auto":
+        return torch.float16 if device.type == "cuda" else torch.float32
+    if name == "int8":
+        return torch.float16 if device.type == "cuda" else torch.bfloat16
+    number_format = getattr(torch, name, None)
+    if not isinstance(number_format, torch.dtype) or not number_format.is_floating_point:
+        raise DynatreeError(
+            f"dtype must be 'auto', 'int8' or a torch floating-point type such as float32, not {name!r}"
+        )
+    return number_format
+
+
+def _read_json(path: Path) -> dict:
+    try:
+        return json.loads(path.read_text())
+    except ValueError as error:
+        raise DynatreeError(f"{path} is damaged: {_first_line(error)}; restore it") from error
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]

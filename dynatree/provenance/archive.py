@@ -1,0 +1,164 @@
+"""A finished run as one file: packed with the same bytes each time, unpacked without trusting whoever packed it.
+
+An archive holds ``archive.json`` (configuration, commit, code fingerprints, versions) and the files of a run under the
+paths they have in the repository: raw measurements, prompts, notes on where files come from, and the artefacts.
+"""
+
+import gzip
+import io
+import json
+import platform
+import re
+import shutil
+import subprocess
+import tarfile
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path, PurePosixPath
+
+from dynatree.errors import DynatreeError
+from dynatree.provenance.fingerprint import ROOT, code_hash
+from dynatree.provenance.notes import note_path
+from dynatree.utils.files import read_json, whole_file
+from dynatree.utils.host import checkout
+
+ABOUT = "archive.json"
+RAW = (
+    "results/{run}/records/*",
+    "results/{run}/journals/*",
+    "results/{run}/prompts/*",
+    "results/{run}/tree.json",
+    "results/{run}/latency.csv",
+    "results/{run}/projection.json",
+    "results/{run}/heads.json",
+    "results/{run}/heads.csv",
+    "results/{run}/compression/*",
+)
+ARTEFACTS = (
+    "results/{run}/requests/*",
+    "results/{run}/summary/*",
+    "results/{run}/replays/*",
+    "results/{run}/bounds/*",
+    "results/{run}/tuned.json",
+    "results/{run}/tables/*",
+    "results/{run}/claims.*",
+    "results/{run}/environment.html",
+    "figures/{run}/*",
+    "paper/{run}/dynatree.tex",
+    "paper/{run}/dynatree.pdf",
+)
+LIBRARIES = ("jinja2", "matplotlib", "numpy", "pandas", "scipy")  # what the bytes of artefacts depend on
+FILE_LIMIT = 2 * 1024**3
+TOTAL_LIMIT = 8 * 1024**3
+READ_LIMIT = 16 * 1024**2
+COUNT_LIMIT = 100_000
+REMEDY = "ask for another copy of it"
+
+
+def describe(config: dict) -> dict:
+    """What an archive says about a run: its configuration, and the code and programs that made its artefacts."""
+    scripts = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "scripts").rglob("*.py"))
+    return {
+        "config": {key: value for key, value in config.items() if key != "measured"},
+        **checkout(),
+        "code": {script: code_hash(script) for script in scripts},
+        "versions": {"python": platform.python_version(), "LaTeX": _latex()}
+        | {name: version(name) for name in LIBRARIES},
+    }
+
+
+def pack(folder: Path, config: dict, output: Path) -> None:
+    """Write the archive of a finished run; equal files give equal bytes.
+
+    Args:
+        folder: the repository that holds the run.
+        config: the run's configuration.
+        output: a .tar.gz file.
+
+    Raises:
+        DynatreeError: the run has no measurements or no artefacts.
+    """
+    run = config["run"]
+    raw, artefacts = files_of(folder, run, RAW), files_of(folder, run, ARTEFACTS)
+    if not raw or not artefacts:
+        raise DynatreeError(f"run {run} is not finished in {folder}; run the pipeline before you archive it")
+    notes = [note for name in raw + artefacts if (note := note_path(Path(name))) and (folder / note).is_file()]
+    names = sorted([*raw, *artefacts, *(note.as_posix() for note in notes)])
+    with (
+        whole_file(output) as stream,
+        gzip.GzipFile(filename="", mode="wb", fileobj=stream, mtime=0) as packed,
+        tarfile.open(fileobj=packed, mode="w") as tar,
+    ):
+        _add(tar, ABOUT, json.dumps(describe(config), indent=1).encode())
+        for name in names:
+            _add(tar, name, (folder / name).read_bytes())
+
+
+def unpack(archive: Path, folder: Path) -> dict:
+    """Extract an archive into an empty folder and return its :func:`describe`.
+
+    Raises:
+        DynatreeError: the archive is damaged, too large, or holds anything but plain files of one run.
+    """
+    try:
+        with _Bounded(archive) as stream, tarfile.open(fileobj=stream, mode="r:") as tar:
+            for member in _checked(tar, archive):
+                tar.extract(member, folder, filter="data")
+    except (OSError, EOFError, tarfile.TarError, ValueError) as error:
+        raise DynatreeError(f"{archive} cannot be unpacked ({error}); {REMEDY}") from error
+    about = read_json(folder / ABOUT, f"{archive} was not made by `make archive`")
+    if not isinstance(about, dict) or not isinstance(about.get("config"), dict):
+        raise DynatreeError(f"{archive}: {ABOUT} holds no configuration; {REMEDY}")
+    return about
+
+
+def files_of(folder: Path, run: str, patterns: tuple[str, ...]) -> list[str]:
+    """Paths below ``folder`` of a run's files that match the patterns, sorted; hidden files are left out."""
+    found = (path for pattern in patterns for path in folder.glob(pattern.format(run=run)))
+    return sorted(p.relative_to(folder).as_posix() for p in found if p.is_file() and not p.name.startswith("."))
+
+
+class _Bounded(gzip.GzipFile):
+    """A compressed file that refuses to grow beyond all bounds, in one piece (tar headers are read so) or in total."""
+
+    def read(self, size: int = -1) -> bytes:
+        if not 0 <= size <= READ_LIMIT or self.tell() > TOTAL_LIMIT:
+            raise ValueError("it is larger than any run")
+        return super().read(size)
+
+
+def _checked(tar: tarfile.TarFile, archive: Path) -> Iterator[tarfile.TarInfo]:
+    """The members of an archive, each after a look at its name, kind and size."""
+    seen: set[str] = set()
+    total = 0
+    for member in tar:
+        total += member.size
+        if not member.isreg() or member.issparse():
+            raise DynatreeError(f"{archive}: {member.name!r} is not a plain file; {REMEDY}")
+        if not _harmless(member.name) or member.name in seen:
+            raise DynatreeError(
+                f"{archive}: {member.name!r} is not the name of a run's file, or is there twice; {REMEDY}"
+            )
+        if member.size > FILE_LIMIT or total > TOTAL_LIMIT or len(seen) >= COUNT_LIMIT:
+            raise DynatreeError(f"{archive} is larger than any run, at {member.name!r}; {REMEDY}")
+        seen.add(member.name)
+        yield member
+
+
+def _harmless(name: str) -> bool:
+    if name == ABOUT:
+        return True
+    known = re.fullmatch(r"(results|figures|paper)(/[A-Za-z0-9._-]+)+", name)
+    return bool(known) and ".." not in PurePosixPath(name).parts
+
+
+def _add(tar: tarfile.TarFile, name: str, content: bytes) -> None:
+    member = tarfile.TarInfo(name)  # of no owner, at the epoch's start
+    member.size, member.mode = len(content), 0o644
+    tar.addfile(member, io.BytesIO(content))
+
+
+def _latex() -> str:
+    if not shutil.which("pdflatex"):
+        return "missing"
+    return subprocess.run(["pdflatex", "--version"], capture_output=True, text=True).stdout.partition("\n")[0]

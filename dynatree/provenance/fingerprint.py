@@ -1,0 +1,150 @@
+"""A fingerprint of the code that a script really uses, and the libraries it uses.
+
+Snakemake sees that a rule's command changes, but not that a module imported by its script did. The fingerprint is a
+hash over the script and every module of this repository it imports, directly or not, without comments, docstrings
+and layout. It is the same under every minor version of Python, and does not count what carries scripts without
+touching what they write (``CARRIERS``).
+"""
+
+import ast
+import hashlib
+import re
+import sys
+from collections.abc import Iterator
+from functools import cache, lru_cache
+from pathlib import Path
+
+from dynatree.errors import DynatreeError
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = "dynatree"
+LOCK = "envs/requirements.lock"
+CARRIERS = {
+    f"{PACKAGE}/{name}.py" for name in ("provenance/fingerprint", "provenance/notes", "utils/locks", "workflow/script")
+}
+DISTRIBUTIONS = {"yaml": "pyyaml"}  # where the name of an import is not that of its distribution
+UNCOUNTED = {"ctx", "kind", "type_comment", "type_ignores"}  # fields of the syntax tree that say nothing, or vary
+
+
+@cache
+def code_hash(script: str, root: Path = ROOT) -> str:
+    """Fingerprint of ``script`` (a path below ``root``) and of all it imports from the package: 16 hex digits."""
+    digest = hashlib.sha256()
+    for path in sorted(import_closure(root / script, root)):
+        digest.update(path.relative_to(root).as_posix().encode() + b"\0" + normalised(path).encode() + b"\0")
+    return digest.hexdigest()[:16]
+
+
+@cache
+def libraries(script: str, root: Path = ROOT) -> str:
+    """The pinned versions of the libraries that ``script`` and its modules import, such as "numpy 2.4.6, torch 2.13.0".
+
+    Raises:
+        DynatreeError: an import is neither of the standard library nor pinned in the lock file.
+    """
+    pins = dict(re.findall(r"^([\w.-]+)==(\S+)", (root / LOCK).read_text(), re.MULTILINE))
+    versions = {name.lower().replace("_", "-"): version for name, version in pins.items()}
+    found = set()
+    for path in import_closure(root / script, root):
+        for module in _imported_modules(path):
+            name = module.partition(".")[0]
+            distribution = DISTRIBUTIONS.get(name, name).replace("_", "-")
+            if distribution in versions:
+                found.add(f"{distribution} {versions[distribution]}")
+            elif name not in sys.stdlib_module_names and name != PACKAGE:
+                raise DynatreeError(
+                    f"{path} imports {name}, which {LOCK} does not pin; add it to pyproject.toml and lock"
+                )
+    return ", ".join(sorted(found))
+
+
+def import_closure(script: Path, root: Path = ROOT) -> set[Path]:
+    """The script and every counted file of the package that importing it executes."""
+    seen: set[Path] = set()
+    waiting = [script]
+    while waiting:
+        path = waiting.pop()
+        if path not in seen and path.relative_to(root).as_posix() not in CARRIERS:
+            seen.add(path)
+            waiting += (file for module in _imported_modules(path) for file in _files_of(module, root))
+    return seen
+
+
+def normalised(path: Path) -> str:
+    """The syntax of a source file as text, without comments, docstrings and layout."""
+    return _read(path, *_version(path))[0]
+
+
+def _imported_modules(path: Path) -> tuple[str, ...]:
+    return _read(path, *_version(path))[1]
+
+
+def _version(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_mtime_ns, status.st_size
+
+
+@lru_cache(maxsize=1000)
+def _read(path: Path, modified: int, size: int) -> tuple[str, tuple[str, ...]]:
+    tree = ast.parse(path.read_text())
+    return _text(_stripped(tree)), tuple(_modules_of(tree, path))
+
+
+def _stripped(tree: ast.Module) -> ast.Module:
+    """The tree without docstrings."""
+    for node in ast.walk(tree):
+        documented = isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+        if documented and ast.get_docstring(node, clean=False) is not None:
+            node.body = node.body[1:] or [ast.Pass()]
+        elif isinstance(node, ast.JoinedStr):  # some versions of Python put empty texts between its parts
+            node.values = [value for value in node.values if getattr(value, "value", None) != ""]
+    return tree
+
+
+def _text(node) -> str:
+    """A syntax tree as text. Empty fields are left out: later versions of Python add some."""
+    if isinstance(node, list):
+        return f"[{','.join(map(_text, node))}]"
+    if not isinstance(node, ast.AST):
+        return repr(node)
+    fields = ((name, value) for name, value in ast.iter_fields(node) if name not in UNCOUNTED)
+    inner = ",".join(f"{name}={_text(value)}" for name, value in fields if value is not None and value != [])
+    return f"{type(node).__name__}({inner})"
+
+
+def _modules_of(tree: ast.Module, path: Path) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level:
+            raise DynatreeError(
+                f"{path}:{node.lineno}: a relative import, which fingerprints do not follow; name it whole"
+            )
+        elif isinstance(node, ast.ImportFrom):
+            yield from (node.module, *(f"{node.module}.{alias.name}" for alias in node.names))
+
+
+@cache
+def _files_of(module: str, root: Path) -> tuple[Path, ...]:
+    """Files executed by ``import module``: the package's ``__init__`` files on the way and the module itself."""
+    parts = module.split(".")
+    if parts[0] != PACKAGE:
+        return ()
+    bases = [root.joinpath(*parts[:length]) for length in range(1, len(parts) + 1)]
+    files = [path for base in bases for path in (base / "__init__.py", base.with_suffix(".py")) if path.is_file()]
+    return (*files, *_lazy_home(parts, root))
+
+
+def _lazy_home(parts: list[str], root: Path) -> Iterator[Path]:
+    """The module behind a public name that the ``__init__.py`` of a package loads lazily."""
+    package = root.joinpath(*parts[:-1], "__init__.py")
+    if package.is_file() and (home := _names_in(package, *_version(package)).get(parts[-1])):
+        yield from _files_of(home, root)
+
+
+@lru_cache(maxsize=100)
+def _names_in(path: Path, modified: int, size: int) -> dict[str, str]:
+    """The public names in ``_HOMES`` with their modules."""
+    assigned = [node for node in ast.parse(path.read_text()).body if isinstance(node, ast.Assign)]
+    homes = [node.value for node in assigned if getattr(node.targets[0], "id", None) == "_HOMES"]
+    return {key: module for home in homes for key, module in ast.literal_eval(home).items()}

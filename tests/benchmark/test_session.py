@@ -1,0 +1,298 @@
+"""Interleaving, comparison, resumption and the outside references."""
+
+import json
+
+import pytest
+import torch
+
+from dynatree import DynatreeError, ModelPair
+from dynatree.benchmark import session as protocol
+from dynatree.benchmark.hf_baselines import reference as huggingface
+from dynatree.benchmark.logit_gap import largest_gap
+from dynatree.benchmark.records import Journal, Measurement, Record, read_records, write_records
+from dynatree.benchmark.schedule import assemble, missing, prompt_hash, requests, valid
+from dynatree.benchmark.session import compare, first_difference
+from tests.support.models import EOS, disturbed, reference, tiny_model
+
+PROMPTS = [{"id": "a", "tokens": [4, 5, 6]}, {"id": "b", "tokens": [7]}]
+CASES = {
+    "autoregressive": {"engine": "dynatree", "method": "autoregressive", "options": {}},
+    "assisted": {"engine": "huggingface", "method": "assisted", "options": {"num_assistant_tokens": 2}},
+    "dynatree": {"engine": "dynatree", "method": "dynatree", "options": {"node_budget": 8}},
+}
+GROUPS = {"all": {"new_tokens": 12, "prompt_tokens": None, "cases": CASES}}
+JOB = {"dtype": "float32", "backend": "stock", "repetitions": 2, "warmup": 1, "traces": False, "groups": GROUPS}
+
+
+@pytest.fixture(scope="module")
+def pair():
+    target = tiny_model()
+    return ModelPair(target, disturbed(target))
+
+
+def about(job: dict, **changes) -> dict:
+    """What a session says about itself."""
+    machine = dict.fromkeys(("machine", "processor", "device", "threads", "cpu_capability", "versions"), "the same")
+    models = {role: {"sha256": role} for role in ("target", "draft")}
+    known = {"started": "2026-01-01T00:00:00+00:00", "code": "c0de", "models": models, "environment": machine}
+    return known | {"job": job} | changes
+
+
+def measure(pair: ModelPair, prompts: list[dict], session: dict, path) -> Measurement:
+    """One process of a job, as scripts/benchmark.py runs it."""
+    journal = Journal(path)
+    todo = missing(valid(journal, prompts, session), prompts, session["job"])
+    if todo:
+        protocol.measure(pair, todo, session, journal)
+    return assemble(journal, prompts, session)
+
+
+def test_methods_take_turns_and_none_is_always_first():
+    order = list(requests(PROMPTS, GROUPS, repetitions=2))
+    assert len(order) == len({(r, p["id"], case) for _, r, p, _, case in order}) == 12
+    assert [case for *_, case in order[0::3]] == ["autoregressive", "assisted", "assisted", "dynatree"]
+    assert all(len({p["id"] for _, _, p, *_ in order[i : i + 3]}) == 1 for i in range(0, 12, 3))
+
+
+def test_records_say_what_happened(pair, tmp_path):
+    records = measure(pair, PROMPTS, about(JOB), tmp_path / "j").records
+    assert [record.order for record in records] == list(range(12))
+    for record in records:
+        tokens = next(p["tokens"] for p in PROMPTS if p["id"] == record.prompt)
+        assert record.tokens == reference(pair.target, tokens, 12, None)
+        assert record.divergence is None
+        assert 0 < record.seconds["ttft"] <= record.seconds["total"]
+        assert record.rounds <= 11
+    ours = next(record for record in records if record.case == "dynatree")
+    assert ours.accepted <= ours.drafted_depth <= ours.verified
+    assert sum(ours.seconds[part] for part in ("prefill", "draft", "verify", "other")) == pytest.approx(
+        ours.seconds["total"]
+    )
+
+
+def test_a_method_that_is_not_lossless_stops_the_job_and_is_named(pair, tmp_path, monkeypatch):
+    honest = protocol.run_case
+
+    def forged(pair, prompt, method, new_tokens):
+        out = honest(pair, prompt, method, new_tokens)
+        if method["method"] == "dynatree" and prompt == [7] and new_tokens == 12:
+            out["tokens"][5] += 1
+        return out
+
+    monkeypatch.setattr(protocol, "run_case", forged)
+    with pytest.raises(
+        DynatreeError, match=r"dynatree is not lossless: on prompt 'b' new token 5 is \d+, but .* emits \d+"
+    ):
+        measure(pair, PROMPTS, about(JOB), tmp_path / "j")
+
+
+def test_groups_have_their_own_baseline_length_and_prompts(pair, tmp_path):
+    groups = {
+        "short": {"new_tokens": 5, "prompt_tokens": 2, "cases": CASES},
+        "long": {"new_tokens": 9, "prompt_tokens": None, "cases": CASES},
+    }
+    job = JOB | {"groups": groups, "repetitions": 1}
+    records = measure(pair, PROMPTS[:1], about(job), tmp_path / "j").records
+    assert len(records) == 6
+    for record in records:
+        prompt, new_tokens = ([4, 5], 5) if record.group == "short" else ([4, 5, 6], 9)
+        assert record.prompt_tokens == len(prompt)
+        assert record.tokens == reference(pair.target, prompt, new_tokens, None)
+
+
+def test_in_half_precision_a_difference_is_recorded_and_audited(tmp_path):
+    target = tiny_model().bfloat16()
+    pair = ModelPair(target, disturbed(target))
+    job = JOB | {"dtype": "bfloat16", "repetitions": 1}
+    records = measure(pair, PROMPTS, about(job), tmp_path / "j").records
+    assert all(0 <= record.margin < 0.5 for record in records)
+    record = records[0]
+    prompt = PROMPTS[0]["tokens"]
+    record.tokens[4] = (record.tokens[4] + 1) % 48
+    assert largest_gap(pair, prompt, record.tokens) > 0.5
+    compare(records, exact=False)
+    assert 4 in {other.divergence for other in records}
+
+
+def test_the_audit_is_zero_for_what_the_target_would_say(pair):
+    prompt = [4, 5, 6]
+    tokens = reference(pair.target, prompt, 20, None)
+    assert largest_gap(pair, prompt, tokens) == 0
+    logits = pair.target(torch.tensor([prompt + tokens[:-1]])).logits[0, len(prompt) - 1 :]
+    worst = logits[7].argmin().item()
+    expected = (logits[7].max() - logits[7].min()).item()
+    changed = [*tokens[:7], worst]
+    assert largest_gap(pair, prompt, changed) == pytest.approx(expected, rel=1e-4)
+
+
+def dying_after(requests: int, monkeypatch) -> list:
+    """Let the request after so many be interrupted; warming up counts too."""
+    honest, calls = protocol.run_case, []
+
+    def dying(*arguments):
+        calls.append(arguments)
+        if len(calls) > requests:
+            raise KeyboardInterrupt
+        return honest(*arguments)
+
+    monkeypatch.setattr(protocol, "run_case", dying)
+    return calls
+
+
+@pytest.mark.parametrize("finished", [1, 4, 5, 6, 11])
+def test_an_interrupted_job_goes_on_after_its_last_whole_record(pair, tmp_path, monkeypatch, finished):
+    path = tmp_path / "j"
+    with monkeypatch.context() as patched:
+        dying_after(3 + finished, patched)
+        with pytest.raises(KeyboardInterrupt):
+            measure(pair, PROMPTS, about(JOB), path)
+    assert len(Journal(path).records) == finished
+    with path.open("a") as stream:
+        stream.write('{"session": "x", "prom')
+    calls = dying_after(99, monkeypatch)
+    found = measure(pair, PROMPTS, about(JOB, started="2026-01-02T00:00:00+00:00"), path)
+    journal = Journal(path)
+    first, second = journal.sessions
+    measured = {record.key for record in found.records if record.session == first and record.case != "autoregressive"}
+    assert measured == {record.key for record in journal.records[:finished] if record.case != "autoregressive"}
+    planned = {(repetition, prompt["id"], *case) for _, repetition, prompt, *case in requests(PROMPTS, GROUPS, 2)}
+    assert {record.key for record in found.records} == planned
+    warmed_up, repeated = 3, 1
+    assert len(calls) <= warmed_up + 12 - finished + repeated, "only the baseline of the interrupted prompt runs again"
+    baselines = {(r.key[:3], r.session) for r in found.records if r.case == "autoregressive"}
+    assert all((record.key[:3], record.baseline) in baselines for record in found.records)
+    later = [record for record in found.records if record.session == second]
+    assert all(record.baseline == second for record in later), "what runs now is paired with a baseline of now"
+
+
+def test_a_changed_method_is_measured_again_with_its_baseline_and_nothing_else(pair, tmp_path, monkeypatch):
+    path = tmp_path / "j"
+    before = measure(pair, PROMPTS, about(JOB), path)
+    cases = CASES | {"dynatree": CASES["dynatree"] | {"options": {"node_budget": 4}}}
+    changed = JOB | {"groups": {"all": GROUPS["all"] | {"cases": cases}}}
+    calls = dying_after(99, monkeypatch)
+    after = measure(pair, PROMPTS, about(changed, started="2026-01-02T00:00:00+00:00"), path)
+    assert {case["method"] for _, _, case, _ in calls} == {"autoregressive", "dynatree"}
+    first, second = sorted(after.sessions)
+    for record in after.records:
+        if record.case != "autoregressive":
+            assert record.session == record.baseline == (second if record.case == "dynatree" else first)
+    kept = [record.seconds for record in before.records if record.case == "assisted"]
+    assert [record.seconds for record in after.records if record.case == "assisted"] == kept
+    back = measure(pair, PROMPTS, about(JOB), path)
+    assert back.records == before.records, "superseded records stay in the journal"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"code": "other"},
+        {"models": {"target": {"sha256": "other"}, "draft": {"sha256": "draft"}}},
+        {"environment": about(JOB)["environment"] | {"threads": 4}},
+        {"job": JOB | {"dtype": "bfloat16"}},
+        {"job": JOB | {"backend": "packed"}},
+        {"job": JOB | {"groups": {"all": GROUPS["all"] | {"new_tokens": 9}}}},
+    ],
+)
+def test_records_of_other_conditions_do_not_count(tmp_path, change):
+    path = tmp_path / "j"
+    journal = Journal(path)
+    record = a_record(journal.begin(about(JOB)))
+    journal.add(record)
+    assert valid(Journal(path), PROMPTS, about(JOB)) == [record]
+    assert valid(Journal(path), PROMPTS, about(JOB) | change) == []
+    assert valid(Journal(path), [{"id": "a", "tokens": [9, 9, 9]}], about(JOB)) == []
+    other_commit = about(JOB, started="2027-01-01T00:00:00+00:00", prompts_sha256="of a file with more prompts")
+    assert valid(Journal(path), PROMPTS[:1], other_commit) == [record]
+
+
+@pytest.mark.parametrize("damage", [b"\x00\x00{", b'{"prompt": "a"}', b'{"session": "x", "prompt": "a"}', b"[]"])
+def test_a_damaged_line_costs_that_request_only(tmp_path, capsys, damage):
+    path = tmp_path / "j"
+    journal = Journal(path)
+    session = journal.begin(about(JOB))
+    for case in ("autoregressive", "dynatree"):
+        journal.add(a_record(session, case))
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(lines[0] + damage + b"\n" + lines[2])
+    assert [record.case for record in Journal(path).records] == ["dynatree"]
+    assert "1 damaged line(s) left out; these requests are measured again" in capsys.readouterr().err
+
+
+def a_record(session: str = "s", case: str = "dynatree") -> Record:
+    order = list(CASES).index(case)
+    where = {"session": session, "baseline": session, "prompt": "a", "prompt_tokens": 3, "group": "all", "case": case}
+    told = {"prompt_sha256": prompt_hash([4, 5, 6]), "repetition": 0, "order": order, "time": "t", "load": 0.0}
+    seconds = {"total": 1.0, "ttft": 0.1}
+    return Record(
+        **where,
+        **told,
+        tokens=[1, 2],
+        divergence=None,
+        margin=None,
+        seconds=seconds,
+        rounds=1,
+        draft_forwards=2,
+        verified=3,
+        accepted=1,
+        drafted_depth=2,
+        draft_rows=4,
+        clock=None,
+    )
+
+
+def test_records_survive_their_file_and_damage_is_named(tmp_path):
+    path = tmp_path / "r.json"
+    found = Measurement(JOB, {"s": about(JOB)}, [a_record()])
+    write_records(path, found)
+    assert read_records(path) == found
+    content = path.read_text()
+    path.write_text(content[:-20])
+    with pytest.raises(DynatreeError, match=r"r.json is damaged .*; run .* again, which makes it from its journal"):
+        read_records(path)
+    assert not path.exists()
+    assert path.with_name("r.json.damaged").exists()
+    path.write_text(json.dumps({"job": {}, "sessions": {}, "records": [{"prompt": "a"}]}))
+    with pytest.raises(DynatreeError, match="is not a file of records"):
+        read_records(path)
+
+
+@pytest.mark.parametrize(
+    ("tokens", "expected", "index"), [([1, 2], [1, 2], None), ([1, 3], [1, 2], 1), ([1], [1, 2], 1), ([], [], None)]
+)
+def test_first_difference(tokens, expected, index):
+    assert first_difference(tokens, expected) == index
+
+
+@pytest.mark.parametrize(
+    ("method", "length"), [("generate", None), ("assisted", None), ("assisted", 3), ("prompt_lookup", None)]
+)
+def test_references_never_stop_early_and_leave_no_trace(method, length):
+    """A target that emits its end-of-sequence token at once still emits as many tokens as asked."""
+    target = tiny_model(seed=1)
+    prompt = [4, 5, 6]
+    target.generation_config.eos_token_id = reference(target, prompt, 3, None)[2]
+    pair = ModelPair(target, disturbed(target))
+    configs = [vars(model.generation_config).copy() for model in (pair.target, pair.draft)]
+    for _ in range(2):
+        out = huggingface(pair, prompt, method, 30, length)
+        assert out.tokens == reference(target, prompt, 30, None)
+        assert out.rounds == 29 or method != "generate"
+        assert out.rounds <= 29
+        assert (out.draft_forwards > 0) == (method == "assisted")
+        assert 0 < out.seconds["ttft"] < out.seconds["total"]
+    assert configs == [vars(model.generation_config) for model in (pair.target, pair.draft)]
+    assert target.generation_config.eos_token_id != EOS
+
+
+def test_a_constant_length_drafts_that_many_tokens_each_round():
+    target = tiny_model(seed=4)
+    out = huggingface(ModelPair(target, disturbed(target, noise=0.0)), [4, 5, 6], "assisted", 4 * 8, 3)
+    assert (
+        out.rounds + 1 == 8
+    )  # the pass over the prompt verifies three drafted tokens too; text without padding tokens
+
+
+def test_unknown_references_are_refused(pair):
+    with pytest.raises(DynatreeError, match="unknown Hugging Face method 'beam'"):
+        huggingface(pair, [1], "beam", 4)

@@ -1,0 +1,122 @@
+"""Several prompts at once: each output is what it is alone."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dynatree import DynatreeError, ModelPair, generate, generate_batch
+from dynatree.decoding import batch
+from dynatree.drafting.factory import MergedDrafter
+from dynatree.policies.registry import make_policy
+from tests.decoding.test_exactness import KINDS, methods, pair_of
+from tests.support.models import VOCABULARY, disturbed, reference, tiny_model
+
+PROMPTS = [[5, 9, 2, 7], [4], [8, 8, 8, 1, 6, 5, 9], [11, 12]]
+METHODS = ("autoregressive", "linear", "fixed_tree", "dynatree", "throughput")
+prompts = st.lists(st.lists(st.integers(0, VOCABULARY - 1), min_size=1, max_size=9), min_size=1, max_size=5)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    kind=st.sampled_from(KINDS),
+    seed=st.integers(0, 3),
+    noise=st.sampled_from([0.02, 0.06, 0.3]),
+    method=methods(),
+    prompts=prompts,
+    length=st.integers(0, 30),
+    stops=st.booleans(),
+    data=st.data(),
+)
+def test_each_output_equals_hugging_face(kind, seed, noise, method, prompts, length, stops, data):
+    pair = pair_of(kind, seed, noise)
+    stop = data.draw(st.sampled_from(reference(pair.target, prompts[0], 20, None))) if stops else None
+    name, options = method
+    found = generate_batch(pair, prompts, name, length, stop, **options)
+    for prompt, out in zip(prompts, found, strict=True):
+        assert out.tokens == (reference(pair.target, prompt, length, stop) if length else [])
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_samples_are_those_of_each_request_alone(method):
+    pair = pair_of("llama", 1, 0.06)
+    how = {"temperature": 0.8, "top_p": 0.9, "eos_token_id": None}
+    found = generate_batch(pair, PROMPTS, method, 20, seed=7, **how)
+    for index, (prompt, out) in enumerate(zip(PROMPTS, found, strict=True)):
+        assert out.tokens == generate(pair, prompt, "autoregressive", 20, seed=7 + index, **how).tokens
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_one_pass_of_the_target_serves_all(method):
+    target = tiny_model("gpt_neox", 2)
+    pair = ModelPair(target, disturbed(target, 0.03))
+    passes = []
+    handle = target.base_model.register_forward_hook(lambda *_: passes.append(None))
+    found = generate_batch(pair, PROMPTS, method, 30, None)
+    handle.remove()
+    assert len(passes) == 1 + max(out.stats.rounds for out in found)
+    for out in found:
+        seconds = out.stats.seconds
+        assert seconds["total"] >= seconds["prefill"] + seconds["draft"] + seconds["verify"] > 0
+        assert sum(entry.emitted for entry in out.stats.trace) == 29
+
+
+def test_a_request_ends_when_it_leaves_the_batch():
+    target = tiny_model("llama", 2)
+    pair = ModelPair(target, disturbed(target, 0.05))
+    expected = [reference(target, prompt, 40, None) for prompt in PROMPTS]
+    stop = expected[0][3]
+    found = generate_batch(pair, PROMPTS, "throughput", 40, stop)
+    lengths = [len(out.tokens) for out in found]
+    assert lengths[0] == expected[0].index(stop) + 1 < max(lengths)
+    longest = found[lengths.index(max(lengths))]
+    assert found[0].stats.seconds["total"] < longest.stats.seconds["total"]
+
+
+def test_drafters_know_how_many_share_a_pass(monkeypatch):
+    known = []
+    draft = MergedDrafter.draft
+
+    def spy(self, *arguments):
+        known.append(self.batch)
+        return draft(self, *arguments)
+
+    monkeypatch.setattr(MergedDrafter, "draft", spy)
+    pair = pair_of("llama", 1, 0.06)
+    tokens = reference(pair.target, PROMPTS[0], 30, None)
+    generate_batch(pair, PROMPTS[:2], "throughput", 30, tokens[2])
+    assert known[:2] == [2, 2] and known[-1] == 1
+
+
+def test_of_a_prompt_only_the_end_is_scored(monkeypatch):
+    scored = []
+    head = batch.apply_head
+    monkeypatch.setattr(batch, "apply_head", lambda layer, rows: scored.append(len(rows)) or head(layer, rows))
+    generate_batch(pair_of("llama", 1, 0.06), PROMPTS, "autoregressive", 3, None)
+    assert scored == [4, 4, 4]
+
+
+def test_nothing_to_do():
+    pair = pair_of("llama", 0, 0.06)
+    assert generate_batch(pair, []) == []
+    assert [out.tokens for out in generate_batch(pair, PROMPTS, max_new_tokens=0)] == [[]] * 4
+
+
+def test_a_half_precision_batch_runs():
+    target = tiny_model("llama", 1).bfloat16()
+    found = generate_batch(ModelPair(target, disturbed(target)), PROMPTS, "dynatree", 8, None)
+    assert all(len(out.tokens) == 8 for out in found)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"method": make_policy("dynatree")}, "a policy object follows one request"),
+        ({"prompts": [[5], []]}, "the prompt is empty"),
+        ({"prompts": [[5], [1] * 120], "max_new_tokens": 20}, "needs? 140 positions"),
+        ({"prompts": [torch.tensor([[1, 2], [3, 4]])]}, "one prompt at a time"),
+    ],
+)
+def test_mistakes(changes, message):
+    with pytest.raises(DynatreeError, match=message):
+        generate_batch(pair_of("llama", 0, 0.06), **{"prompts": PROMPTS, **changes})

@@ -1,0 +1,185 @@
+"""The first promise: greedy output equals Hugging Face ``generate``, token for token."""
+
+import functools
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dynatree import ModelPair, generate
+from dynatree.models.trimmed_head import trim_vocabulary
+from dynatree.policies.registry import make_policy
+from tests.support.models import EOS, VOCABULARY, disturbed, reference, tiny_model
+
+KINDS = ("llama", "gpt_neox")
+shares = st.floats(0, 1)
+
+
+@functools.cache
+def target_of(kind: str, seed: int):
+    return tiny_model(kind, seed)
+
+
+@functools.cache
+def pair_of(kind: str, seed: int, noise: float) -> ModelPair:
+    return ModelPair(target_of(kind, seed), disturbed(target_of(kind, seed), noise))
+
+
+@st.composite
+def methods(draw):
+    name = draw(st.sampled_from(["autoregressive", "linear", "fixed_tree", "dynatree", "throughput"]))
+    root = draw(st.sampled_from([None, 1, 2, 5]))
+    if name == "autoregressive":
+        return name, {}
+    if name == "linear":
+        return name, {"length": draw(st.integers(1, 7))}
+    budget = draw(st.integers(1, 40))
+    if name == "throughput":
+        sources = draw(st.sets(st.sampled_from(["model", "ngram", "recycling"]), min_size=1))
+        return name, {
+            "sources": tuple(sorted(sources)),
+            "node_budget": budget,
+            "max_depth": draw(st.integers(1, 8)),
+            "candidates": draw(st.integers(1, 5)),
+        }
+    if name == "fixed_tree":
+        sizes = {"depth": draw(st.integers(1, 5)), "branch": draw(st.integers(1, 4))}
+        return name, sizes | {"prune_probability": draw(shares) / 4, "node_budget": budget, "root_branch": root}
+    base, (low, high) = draw(st.integers(1, 5)), sorted(draw(st.tuples(shares, shares)))
+    branches = sorted(draw(st.tuples(*[st.integers(1, 4)] * 3)))
+    return name, {
+        "base_depth": base,
+        "max_depth": base + draw(st.integers(0, 3)),
+        **dict(zip(("min_branch", "mid_branch", "max_branch"), branches, strict=True)),
+        "low_confidence": low,
+        "high_confidence": high,
+        "stop_probability": draw(shares) / 4,
+        "deep_probability": draw(shares),
+        "prune_probability": draw(shares) / 4,
+        "node_budget": budget,
+        "root_branch": root,
+        "adapt_breadth": draw(st.booleans()),
+        "adapt_depth": draw(st.booleans()),
+        "history": draw(st.sampled_from([False, True, "published_code"])),
+    }
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    kind=st.sampled_from(KINDS),
+    seed=st.integers(0, 5),
+    noise=st.sampled_from([0.02, 0.06, 0.3]),
+    method=methods(),
+    prompt=st.lists(st.integers(0, VOCABULARY - 1), min_size=1, max_size=9),
+    length=st.integers(0, 40),
+    eos=st.sampled_from(["auto", "none", "occurring", "two occurring"]),
+    data=st.data(),
+)
+def test_output_equals_hugging_face(kind, seed, noise, method, prompt, length, eos, data):
+    pair = pair_of(kind, seed, noise)
+    free = reference(pair.target, prompt, 41, None)
+    eos_token_id = {
+        "auto": "auto",
+        "none": None,
+        "occurring": data.draw(st.sampled_from(free)),
+        "two occurring": [data.draw(st.sampled_from(free)), data.draw(st.sampled_from(free)), VOCABULARY - 1],
+    }[eos]
+    expected = reference(pair.target, prompt, length, eos_token_id) if length else []
+    name, options = method
+    out = generate(pair, prompt, name, length, eos_token_id, **options)
+    assert out.tokens == expected
+    check_accounts(out, options.get("node_budget", options.get("length", 0)))
+
+
+def check_accounts(out, node_budget: int) -> None:
+    stats = out.stats
+    assert stats.rounds + stats.accepted == max(0, len(out.tokens) - 1) + sum(
+        r.accepted == r.emitted for r in stats.trace
+    )
+    assert 0 <= stats.accepted <= stats.drafted_depth <= stats.verified
+    assert all(entry.nodes <= node_budget for entry in stats.trace)
+    assert sum(entry.emitted for entry in stats.trace) == max(0, len(out.tokens) - 1)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_disagreeing_drafts_make_trees_branch_and_siblings_win(kind):
+    """Guards the property test above: accepted paths really leave the draft's first choice."""
+    pair = pair_of(kind, 0, 0.06)
+    prompt = [5, 6, 7]
+    wide = generate(pair, prompt, "fixed_tree", 80, None, depth=3, branch=3, prune_probability=0.0)
+    chain = generate(pair, prompt, "linear", 80, None, length=3)
+    assert 0 < chain.stats.accepted < chain.stats.drafted_depth
+    assert wide.stats.rounds < chain.stats.rounds
+    assert max(entry.nodes for entry in wide.stats.trace) == 3 + 9 + 27
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("method", "options", "depth"),
+    [
+        ("linear", {"length": 4}, 4),
+        ("fixed_tree", {"depth": 3, "branch": 2, "prune_probability": 0.0}, 3),
+        ("dynatree", {"base_depth": 5, "max_depth": 5, "adapt_depth": False, "prune_probability": 0.0}, 5),
+    ],
+)
+def test_a_perfect_draft_reaches_the_ideal(kind, method, options, depth):
+    target = target_of(kind, 1)
+    new = 1 + 8 * (depth + 1)
+    out = generate(ModelPair(target, target), [4, 5, 6], method, new, None, **options)
+    assert out.tokens == reference(target, [4, 5, 6], new, None)
+    assert [entry.emitted for entry in out.stats.trace] == [depth + 1] * 8
+    assert out.stats.accepted == out.stats.drafted_depth == 8 * depth
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("trimmed", [False, True])
+def test_drafts_of_another_kind_dtype_and_vocabulary(kind, trimmed):
+    """The draft may be another architecture in another format; ids the target lacks are never proposed."""
+    target = target_of(kind, 2)
+    draft = tiny_model("gpt_neox" if kind == "llama" else "llama", 3, vocabulary=VOCABULARY + 16).double()
+    if trimmed:
+        trim_vocabulary(draft, range(VOCABULARY - 20, VOCABULARY + 16))
+    out = generate(ModelPair(target, draft), [9, 8], "fixed_tree", 30, None, depth=2, branch=4, prune_probability=0.0)
+    assert out.tokens == reference(target, [9, 8], 30, None)
+    assert out.stats.verified > 0
+
+
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+def test_the_models_own_attention_setting_is_left_alone(attention):
+    target = tiny_model("llama", 0)
+    target.set_attn_implementation(attention)
+    out = generate(ModelPair(target, disturbed(target)), [4, 5], "dynatree", 20, None)
+    assert out.tokens == reference(target, [4, 5], 20, None)
+    assert target.config._attn_implementation == attention
+
+
+def test_prompts_of_every_form_agree():
+    pair = pair_of("llama", 0, 0.06)
+    expected = generate(pair, [4, 5, 6], max_new_tokens=10).tokens
+    for prompt in (torch.tensor([4, 5, 6]), torch.tensor([[4, 5, 6]]), (4, 5, 6)):
+        assert generate(pair, prompt, max_new_tokens=10).tokens == expected
+
+
+def test_a_policy_object_learns_across_requests():
+    pair = pair_of("llama", 0, 0.3)
+    policy = make_policy("dynatree", history="published_code", base_depth=5)
+    for start in range(6):
+        generate(pair, [start + 4], policy, 24, None)
+    assert policy._now.base_depth < 5
+
+
+def test_tokens_are_reported_as_they_are_emitted():
+    pair = pair_of("gpt_neox", 0, 0.06)
+    seen: list[tuple[list[int], int]] = []
+    out = generate(pair, [4, 5, 6], "dynatree", 40, None, on_tokens=lambda *args: seen.append(args))
+    assert [token for tokens, _ in seen for token in tokens] == out.tokens
+    assert sum(accepted for _, accepted in seen) == out.stats.accepted
+    assert len(seen) == out.stats.rounds + 1
+
+
+def test_eos_in_the_prompt_does_not_stop_and_a_first_token_eos_does():
+    pair = pair_of("llama", 0, 0.06)
+    first = reference(pair.target, [EOS, 5], 1, None)[0]
+    assert generate(pair, [EOS, 5], "dynatree", 20, first).tokens == [first]
+    assert len(generate(pair, [EOS, 5], "dynatree", 20, None).tokens) == 20

@@ -1,0 +1,81 @@
+"""Measured times of forward passes."""
+
+import itertools
+import json
+
+import pytest
+
+from dynatree.latency.measure import WIDTHS, Latency, conditions, latency_of, measure_latency
+from tests.support.models import tiny_model
+
+
+@pytest.fixture
+def latency():
+    return Latency((1, 2, 4), (10, 20), [[1.0, 2.0, 3.0], [2.0, 3.0, 4.0]])
+
+
+def test_times_are_linear_between_what_was_measured(latency):
+    assert latency(1, 10) == 1.0
+    assert latency(3, 10) == 2.5
+    assert latency(2, 15) == 2.5
+    assert latency(1, 5) == 1.0 and latency(1, 99) == 2.0
+    assert latency(8, 10) == 6.0
+
+
+def test_a_slower_machine_is_slower_for_passes_of_all_widths(latency):
+    for _ in range(100):
+        latency.observe(2, 10, 3.0)
+    assert latency(2, 10) == pytest.approx(3.0, rel=0.01)
+    assert latency(1, 10) == pytest.approx(1.5, rel=0.1)
+
+
+def test_what_holds_for_one_width_only_is_learnt_of_that_width(latency):
+    for _ in range(400):
+        latency.observe(2, 10, 3.0)
+        latency.observe(1, 10, 1.0)
+    assert latency(2, 10) == pytest.approx(3.0, rel=0.05)
+    assert latency(1, 10) == pytest.approx(1.0, rel=0.05)
+
+
+def test_one_disturbed_pass_changes_little(latency):
+    latency.observe(2, 10, 1000.0)
+    assert latency(2, 10) <= 2.25
+
+
+@pytest.mark.parametrize("kind", ["llama", "gpt_neox"])
+def test_a_measurement_is_made_once_and_kept(kind, tmp_path, monkeypatch):
+    monkeypatch.setenv("DYNATREE_CACHE", str(tmp_path))
+    model = tiny_model(kind, 1)
+    first = latency_of(model)
+    (path,) = (tmp_path / "latency").iterdir()
+    kept = json.loads(path.read_text())
+    assert kept["conditions"] == json.loads(json.dumps(conditions(model)))
+    assert set(first.widths) <= set(WIDTHS)
+    assert all(row == sorted(row) and row[0] > 0 for row in first.seconds)
+    assert latency_of(model).seconds == first.seconds
+    path.write_text("damaged")
+    assert latency_of(model).seconds
+    assert json.loads(path.read_text())["seconds"]
+
+
+def test_a_cache_that_cannot_be_written_is_done_without(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("DYNATREE_CACHE", str(tmp_path / "file"))
+    assert latency_of(tiny_model("llama", 1)).seconds
+
+
+def test_a_model_with_few_positions():
+    model = tiny_model("llama", 1)
+    latency = measure_latency(model, repetitions=1)
+    assert latency.contexts[-1] + latency.widths[-1] <= model.config.max_position_embeddings
+
+
+def test_a_disturbed_measurement_finds_the_undisturbed_times(monkeypatch):
+    calls = itertools.count()
+    # of six rounds over all widths only every third is quiet; a stray pass over a few tokens is slower than wide ones
+    monkeypatch.setattr(
+        "dynatree.latency.measure._time",
+        lambda _, width, context: width * (20.0 if next(calls) // len(WIDTHS) % 3 else 1.0) + 100.0 * (width == 2),
+    )
+    latency = measure_latency(tiny_model("llama", 1))
+    assert latency.seconds[0] == [1.0, *map(float, (3, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64))]

@@ -1,0 +1,308 @@
+"""Static passes, compiled or not, decode what ordinary passes decode."""
+
+import copy
+import functools
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from dynatree import DynatreeError, ModelPair, compile_pair, generate, generate_batch, load_pair
+from dynatree.benchmark.simulation import on_machine
+from dynatree.latency.measure import Latency
+from dynatree.models import runner
+from dynatree.models.compiled import WIDTHS, StaticModel
+from dynatree.models.linear.int8_dynamic import has_integers, in_integers
+from dynatree.models.linear.packed import pack
+from dynatree.models.runner import CachedModel
+from dynatree.models.trimmed_head import trim_vocabulary
+from tests.decoding.test_batch import PROMPTS
+from tests.decoding.test_exactness import KINDS, check_accounts, methods, pair_of
+from tests.support.models import VOCABULARY, disturbed, reference, tiny_model
+
+METHODS = [
+    ("autoregressive", {}),
+    ("linear", {"length": 3}),
+    ("fixed_tree", {"depth": 2, "branch": 2, "prune_probability": 0.0}),
+    ("dynatree", {"node_budget": 7}),
+]
+SMALL = [  # trees of at most four nodes
+    ("linear", {"length": 3}),
+    ("autoregressive", {}),
+    ("fixed_tree", {"depth": 1, "branch": 3, "prune_probability": 0.0, "node_budget": 3}),
+    ("dynatree", {"node_budget": 3}),
+    ("throughput", {"node_budget": 3, "sources": ("ngram", "recycling")}),
+]
+prompts = st.lists(st.integers(0, VOCABULARY - 1), min_size=1, max_size=9)
+
+
+@functools.cache
+def static_pair(kind: str, seed: int, noise: float) -> ModelPair:
+    return compile_pair(pair_of(kind, seed, noise), None)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    kind=st.sampled_from(KINDS),
+    seed=st.integers(0, 3),
+    noise=st.sampled_from([0.02, 0.06, 0.3]),
+    method=methods(),
+    prompt=prompts,
+    length=st.integers(0, 40),
+    stops=st.booleans(),
+    data=st.data(),
+)
+def test_output_equals_hugging_face(kind, seed, noise, method, prompt, length, stops, data):
+    pair = static_pair(kind, seed, noise)
+    stop = data.draw(st.sampled_from(reference(pair.target, prompt, 41, None))) if stops else None
+    name, options = method
+    out = generate(pair, prompt, name, length, stop, **options)
+    assert out.tokens == (reference(pair.target, prompt, length, stop) if length else [])
+    check_accounts(out, options.get("node_budget", options.get("length", 0)))
+    if name != "throughput" and stop is None:
+        ordinary = generate(pair_of(kind, seed, noise), prompt, name, length, stop, **options)
+        assert out.stats.trace == ordinary.stats.trace
+        assert out.stats.passes == ordinary.stats.passes
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    kind=st.sampled_from(KINDS),
+    method=methods(),
+    prompt=prompts,
+    temperature=st.sampled_from([0.3, 1.0, 2.0]),
+    top_k=st.sampled_from([None, 1, 5]),
+    top_p=st.sampled_from([None, 0.6]),
+    seed=st.integers(0, 2**40),
+)
+def test_samples_are_those_of_ordinary_passes(kind, method, prompt, temperature, top_k, top_p, seed):
+    how = {"max_new_tokens": 20, "temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed}
+    expected = generate(pair_of(kind, 0, 0.06), prompt, "autoregressive", **how).tokens
+    name, options = method
+    assert generate(static_pair(kind, 0, 0.06), prompt, name, **how, **options).tokens == expected
+
+
+@pytest.mark.parametrize("trimmed", [False, True])
+@pytest.mark.parametrize(("method", "options"), METHODS)
+def test_drafts_of_another_kind_format_and_vocabulary(trimmed, method, options):
+    """Ids that the target lacks are drafted on the device too, read as another token, and never accepted."""
+    target = tiny_model("llama", 2)
+    draft = tiny_model("gpt_neox", 3, vocabulary=VOCABULARY + 16).double()
+    if trimmed:
+        trim_vocabulary(draft, range(VOCABULARY - 1, VOCABULARY + 16))
+    out = generate(compile_pair(ModelPair(target, draft), None), [9, 8], method, 30, None, **options)
+    assert out.tokens == reference(target, [9, 8], 30, None)
+
+
+@pytest.mark.parametrize(("method", "options"), [*METHODS, ("throughput", {})])
+def test_a_batch_is_each_of_its_requests_alone(method, options):
+    pair = static_pair("llama", 1, 0.06)
+    found = generate_batch(pair, PROMPTS, method, 20, None, **options)
+    assert [out.tokens for out in found] == [reference(pair.target, prompt, 20, None) for prompt in PROMPTS]
+
+
+def test_trees_wider_than_the_widest_pass():
+    pair = static_pair("llama", 0, 0.06)
+    wide = {"depth": 3, "branch": 5, "prune_probability": 0.0}
+    out = generate(pair, [5, 6], "fixed_tree", 30, None, **wide)
+    assert max(entry.nodes for entry in out.stats.trace) > WIDTHS[-1]
+    assert out.tokens == reference(pair.target, [5, 6], 30, None)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@torch.inference_mode()
+def test_a_padded_pass_is_the_ordinary_one(kind):
+    model = tiny_model(kind, 1)
+    ordinary = CachedModel(model, "target", 40)
+    static = CachedModel(model, "target", 40, static=StaticModel(model, None))
+    visible = torch.tensor([[1, 0, 0], [1, 1, 0], [1, 0, 1]], dtype=torch.bool)
+    for one in (ordinary, static):
+        one.forward([4, 5, 6, 7], range(4))
+    found = [one.forward([8, 9, 10], [4, 5, 5], visible) for one in (ordinary, static)]
+    torch.testing.assert_close(*found)
+    assert static.length == ordinary.length == 7
+    torch.testing.assert_close(static.cache.buffer[..., :7, :], ordinary.cache.buffer[..., :7, :])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_few_graphs_serve_all_methods_rounds_and_requests(kind):
+    graphs = []
+
+    def count(graph, inputs):
+        graphs.append(graph)
+        return graph.forward
+
+    target = tiny_model(kind, 1, layers=1)
+    ordinary = ModelPair(target, disturbed(target))
+    pair = compile_pair(ordinary, count)
+    known = Latency((1, 2, 4), (64,), [[1.0, 1.0, 1.1]])
+    pair.learnt |= {"latency of the target": known, "latency of the draft": known}
+    for method, options in SMALL:
+        expected = reference(pair.target, [5, 9, 2, 7], 20, None)
+        assert generate(pair, [5, 9, 2, 7], method, 20, None, **options).tokens == expected, method
+    shapes = [shape for model in pair.static.values() for shape in model.shapes]
+    assert len(graphs) == len(shapes)
+    assert {width for width, _ in shapes} <= {1, 2, 4} and {capacity for _, capacity in shapes} == {256}
+    how = {"max_new_tokens": 20, "eos_token_id": None, "temperature": 1.0, "seed": 3}
+    for prompt in ([4, 8], [11] * 30):
+        expected = generate(ordinary, prompt, "autoregressive", **how).tokens
+        assert generate(pair, prompt, "linear", length=3, **how).tokens == expected
+    assert len(graphs) == len(shapes)
+
+
+def test_inductor(compiler):
+    target = tiny_model("llama", 1, layers=1)
+    pair = compile_pair(ModelPair(target, target))
+    del pair.static["draft"]  # more graphs to wait for; all passes of the target are over two tokens
+    expected = reference(target, [5, 9, 2, 7], 11, None)
+    assert generate(pair, [5, 9, 2, 7], "linear", 11, None, length=1).tokens == expected
+
+
+@pytest.fixture
+def compiler():
+    from dynatree.models.compiled import _check_compiler
+
+    try:
+        _check_compiler()
+    except DynatreeError as error:
+        pytest.skip(str(error))
+
+
+def test_a_buffer_is_lent_again_when_its_request_is_over():
+    static = StaticModel(tiny_model("llama", 1), None)
+    like = torch.ones(1, 2, 3, 8)
+    first, second = static.cache(100), static.cache(100)
+    for cache in (first, second):
+        for index in range(2):
+            cache.update(like, like, index)
+    places = [cache.buffer.data_ptr() for cache in (first, second)]
+    assert len(set(places)) == 2
+    del first, cache
+    third = static.cache(90)
+    third.allocate(like)
+    assert third.buffer.data_ptr() == places[0]
+    assert not third.buffer.any()
+
+
+class NothingWaits(TorchDispatchMode):
+    """Fails on operations that make the host wait for a device, but for those that ``download`` makes."""
+
+    WAITING = ("_local_scalar_dense", "nonzero", "masked_select", "is_nonzero", "equal", "unique", "repeat_interleave")
+
+    def __torch_dispatch__(self, operation, types, arguments=(), options=None):
+        name = operation._schema.name.removeprefix("aten::")
+        assert not name.startswith(self.WAITING), name
+        if name in ("index", "index_put", "index_put_"):
+            assert not any(index is not None and index.dtype == torch.bool for index in arguments[1]), name
+        return operation(*arguments, **(options or {}))
+
+
+@pytest.fixture
+def downloads(monkeypatch):
+    """The number of transfers to the host so far; tensors are read in no other way."""
+    done = []
+    read = torch.Tensor.tolist
+
+    def download(*tensors):
+        done.append(len(tensors))
+        with monkeypatch.context() as patch:
+            patch.setattr(torch.Tensor, "tolist", read)
+            return found(*tensors)
+
+    def refuse(tensor):
+        raise AssertionError("a tensor was read beside the transfer of its round")
+
+    found = runner.download
+    monkeypatch.setattr(runner, "download", download)
+    monkeypatch.setattr(torch.Tensor, "tolist", refuse)
+    return done
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.8])
+@pytest.mark.parametrize(("method", "options"), METHODS[:3])
+def test_a_round_of_fixed_shape_waits_for_the_device_once(downloads, method, options, temperature):
+    at = []
+    with NothingWaits():
+        out = generate(
+            static_pair("llama", 1, 0.06),
+            [5, 9, 2, 7],
+            method,
+            30,
+            None,
+            temperature=temperature,
+            on_round=lambda *_: at.append(len(downloads)),
+            **options,
+        )
+    assert at == list(range(2, 2 + out.stats.rounds))  # the first one brought the first token
+
+
+def test_a_policy_that_looks_at_probabilities_waits_once_for_each_level(downloads):
+    out = generate(static_pair("llama", 1, 0.06), [5, 9, 2, 7], "dynatree", 30, None)
+    levels = sum(entry.depth for entry in out.stats.trace)
+    assert 1 + out.stats.rounds + levels <= len(downloads) == len(out.stats.passes["draft"]) + out.stats.rounds
+
+
+def test_half_precision_runs():
+    target = tiny_model("llama", 1).bfloat16()
+    pair = compile_pair(ModelPair(target, disturbed(target)), None)
+    assert len(generate(pair, [5, 6], "linear", 20, None).tokens) == 20
+
+
+def test_a_draft_that_returns_no_numbers():
+    target = tiny_model("llama", 1)
+    draft = copy.deepcopy(target)
+    draft.model.norm.weight.data.fill_(float("nan"))
+    with pytest.raises(DynatreeError, match=r"the draft model .* not finite"):
+        generate(compile_pair(ModelPair(target, draft), None), [5, 6], "linear", 20, None)
+
+
+def test_packed_weights_are_refused(tmp_path):
+    pair = ModelPair(tiny_model("llama", 1), pack(tiny_model("llama", 1)))
+    with pytest.raises(DynatreeError, match="the draft has packed or int8 weights"):
+        compile_pair(pair)
+    with pytest.raises(DynatreeError, match="compile=True needs backend='stock' and draft_weights='same', not 'auto'"):
+        load_pair(tmp_path, backend="auto", compile=True)
+
+
+@pytest.mark.skipif(not has_integers(tiny_model("llama", 1)), reason="this build of torch multiplies no integers")
+def test_int8_weights_are_refused():
+    with pytest.raises(DynatreeError, match="the draft has packed or int8 weights"):
+        compile_pair(ModelPair(tiny_model("llama", 1), in_integers(tiny_model("llama", 1))))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("method", ["autoregressive", "linear", "dynatree", "throughput"])
+def test_compressed_caches_have_ordinary_passes(kind, method):
+    cache = {"method": "streaming_llm", "sinks": 2, "window": 10, "every": 8}
+    static, ordinary = static_pair(kind, 1, 0.06), pair_of(kind, 1, 0.06)
+    whole = generate(ordinary, [5, 6, 7], method, 50, None).tokens
+    assert generate(static, [5, 6, 7], method, 50, None, draft_cache=cache).tokens == whole
+    alone = generate(ordinary, [5, 6, 7], "autoregressive", 50, None, target_cache=cache).tokens
+    for caches in ({"target_cache": cache}, {"target_cache": cache, "draft_cache": cache}):
+        assert generate(static, [5, 6, 7], method, 50, None, **caches).tokens == alone
+
+
+def test_a_machine_without_a_compiler(monkeypatch):
+    import torch._inductor.config
+
+    monkeypatch.setattr(torch._inductor.config.cpp, "cxx", "no-such-compiler")
+    with pytest.raises(DynatreeError, match=r"no.* was found; install g\+\+"):
+        compile_pair(ModelPair(tiny_model("llama", 1)))
+
+
+def test_projection_needs_ordinary_passes():
+    latency = Latency((1,), (1,), [[1.0]])
+    with pytest.raises(DynatreeError, match="before compile_pair"), on_machine(static_pair("llama", 0, 0.06), latency):
+        pass
+
+
+def test_latency_of_static_passes_is_kept_apart(tmp_path, monkeypatch):
+    from dynatree.latency.measure import latency_of
+
+    monkeypatch.setenv("DYNATREE_CACHE", str(tmp_path))
+    model = tiny_model("llama", 1)
+    latency_of(model)
+    latency_of(model, StaticModel(model, None))
+    assert len(list((tmp_path / "latency").iterdir())) == 2

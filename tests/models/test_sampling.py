@@ -1,0 +1,94 @@
+"""Speculative samples are the autoregressive ones, and those follow the target's distribution."""
+
+from collections import Counter
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import chisquare
+
+from dynatree import DynatreeError, ModelPair, generate
+from dynatree.models.sampling import Sampler, make_sampler
+from dynatree.models.trimmed_head import trim_vocabulary
+from tests.decoding.test_exactness import KINDS, methods, pair_of
+from tests.support.models import VOCABULARY, tiny_model
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    kind=st.sampled_from(KINDS),
+    noise=st.sampled_from([0.02, 0.3]),
+    method=methods(),
+    prompt=st.lists(st.integers(0, VOCABULARY - 1), min_size=1, max_size=9),
+    length=st.integers(1, 30),
+    temperature=st.sampled_from([0.3, 1.0, 2.0]),
+    top_k=st.sampled_from([None, 1, 5]),
+    top_p=st.sampled_from([None, 0.6, 0.95]),
+    seed=st.integers(0, 2**40),
+)
+def test_a_speculative_sample_is_the_autoregressive_one(
+    kind, noise, method, prompt, length, temperature, top_k, top_p, seed
+):
+    pair = pair_of(kind, 0, noise)
+    how = {"max_new_tokens": length, "temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed}
+    expected = generate(pair, prompt, "autoregressive", **how).tokens
+    name, options = method
+    assert generate(pair, prompt, name, **how, **options).tokens == expected
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("method", ["linear", "dynatree", "throughput"])
+def test_a_trimmed_draft_with_tokens_that_the_target_lacks(kind, method):
+    target = tiny_model(kind, 2)
+    draft = tiny_model(kind, 3, vocabulary=VOCABULARY + 16)
+    trim_vocabulary(draft, range(VOCABULARY - 20, VOCABULARY + 16))
+    pair, how = ModelPair(target, draft), {"max_new_tokens": 30, "temperature": 1.0, "seed": 3}
+    assert generate(pair, [9, 8], method, **how).tokens == generate(pair, [9, 8], "autoregressive", **how).tokens
+
+
+def test_draws_follow_the_distribution_of_the_target():
+    pair = ModelPair(tiny_model("llama", 3))
+    prompt, draws = [5, 9, 2], 3000
+    logits = pair.target(torch.tensor([prompt])).logits[0, -1].detach() / 2
+    counts = Counter(
+        generate(pair, prompt, "autoregressive", 1, temperature=2.0, seed=seed).tokens[0] for seed in range(draws)
+    )
+    expected = logits.softmax(-1).double()
+    common = [token for token in range(len(expected)) if expected[token] * draws >= 5]
+    observed = [counts[token] for token in common]
+    rest = draws - sum(observed)
+    wanted = [float(expected[token]) * draws for token in common]
+    assert chisquare([*observed, rest], [*wanted, draws - sum(wanted)]).pvalue > 1e-4
+
+
+def test_cut_off_tokens_are_never_drawn():
+    logits = torch.tensor([[3.0, 2.0, 1.0, 0.0]])
+    probabilities = logits.softmax(-1)[0]
+    for top_k, top_p, kept in ((2, None, 2), (None, float(probabilities[:2].sum()) - 0.01, 2), (1, 0.99, 1)):
+        drawn = {int(Sampler(1.0, top_k, top_p, seed, 4).perturb(logits.clone(), [0]).argmax()) for seed in range(200)}
+        assert drawn == set(range(kept))
+
+
+def test_the_draft_sees_the_noise_of_the_target():
+    sampler = Sampler(1.0, None, None, 7, 6)
+    logits = torch.randn(2, 6)
+    full = sampler.perturb(logits.clone(), [3, 4])
+    chosen = torch.tensor([4, 0, 5])
+    assert torch.equal(sampler.perturb(logits[:, chosen], [3, 4], chosen), full[:, chosen])
+    assert torch.equal(sampler.perturb(logits[:, :5].clone(), [3, 4]), full[:, :5])
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"temperature": -1}, "temperature must be"),
+        ({"temperature": 1.0, "top_k": 0}, "top_k must be"),
+        ({"temperature": 1.0, "top_p": 1.5}, "top_p must lie"),
+        ({"temperature": 1.0, "seed": -3}, "seed must be"),
+        ({"top_k": 5}, "need a temperature above 0"),
+    ],
+)
+def test_wrong_arguments(wrong, message):
+    with pytest.raises(DynatreeError, match=message):
+        make_sampler(**{"temperature": 0.0, "top_k": None, "top_p": None, "seed": 0, "vocabulary": 8} | wrong)

@@ -1,0 +1,55 @@
+"""Confidences become frequencies."""
+
+import random
+
+import pytest
+
+from dynatree.policies.calibration import Calibration, Proposal
+
+
+def test_a_confidence_counts_until_something_is_observed():
+    merged = Calibration().merge([Proposal(3, "model", 0, 0.6), Proposal(4, "model", 1, 0.2)], 1)
+    assert [(one.token, one.probability) for one in merged] == [(3, 0.6), (4, 0.2)]
+
+
+def test_probabilities_approach_the_frequency():
+    calibration, generator = Calibration(), random.Random(1)
+    for _ in range(2000):
+        (estimate,) = calibration.merge([Proposal(0, "model", 0, 0.9)], 1)
+        calibration.observe(estimate, generator.random() < 0.3)
+    (estimate,) = calibration.merge([Proposal(0, "model", 0, 0.9)], 1)
+    assert estimate.probability == pytest.approx(0.3, abs=0.08)
+
+
+def test_kinds_are_told_apart_by_source_rank_confidence_depth_and_agreement():
+    calibration = Calibration()
+    seen = Proposal(0, "model", 0, 0.5)
+    for _ in range(200):
+        calibration.observe(calibration.merge([seen], 1)[0], True)
+
+    def learnt(proposals, depth):
+        return calibration.merge(proposals, depth)[0].probability
+
+    assert learnt([seen], 1) > 0.95
+    assert learnt([Proposal(0, "ngram-2", 0, 0.5)], 1) == 0.5
+    assert learnt([Proposal(0, "model", 1, 0.5)], 1) == 0.5
+    assert learnt([Proposal(0, "model", 0, 0.05)], 1) == 0.05
+    assert learnt([seen], 2) > 0.9, "the coarser kind stands in for a depth without observations"
+
+
+def test_the_best_source_speaks_for_a_token_and_siblings_share_at_most_one():
+    merged = Calibration().merge(
+        [Proposal(1, "model", 0, 0.8), Proposal(1, "ngram-1", 0, 0.1), Proposal(2, "ngram-3", 0, 0.6)], 1
+    )
+    assert [one.token for one in merged] == [1, 2]
+    assert sum(one.probability for one in merged) == pytest.approx(1)
+    assert merged[0].probability == pytest.approx(0.8 / 1.4)
+
+
+def test_the_calibration_error():
+    calibration = Calibration()
+    assert calibration.error is None
+    for hit in (True, True, False, False):
+        estimate = Calibration().merge([Proposal(0, "model", 0, 0.75)], 1)[0]
+        calibration.observe(estimate, hit)
+    assert calibration.error == pytest.approx(0.25)

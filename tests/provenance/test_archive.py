@@ -1,0 +1,138 @@
+"""Archives: the same bytes each time, and no trust in whoever packed them."""
+
+import gzip
+import io
+import json
+import tarfile
+
+import pytest
+
+from dynatree import DynatreeError
+from dynatree.provenance import archive as module
+from dynatree.provenance.archive import ABOUT, pack, unpack
+
+CONFIG = {"run": "tiny", "device": "cpu"}
+FILES = ("results/tiny/records/a.json", "results/tiny/summary/a.csv", "paper/tiny/dynatree.pdf")
+
+
+@pytest.fixture
+def finished(tmp_path):
+    folder = tmp_path / "run"
+    for name in (*FILES, "results/tiny/records/.provenance/a.json.json", "results/tiny/logs/a.log"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(f"content of {name}")
+    return folder
+
+
+def test_an_archive_holds_the_run_its_notes_and_nothing_else(finished, tmp_path):
+    pack(finished, CONFIG, tmp_path / "a.tar.gz")
+    assert unpack(tmp_path / "a.tar.gz", tmp_path / "copy")["config"] == CONFIG
+    names = {
+        path.relative_to(tmp_path / "copy").as_posix() for path in (tmp_path / "copy").rglob("*") if path.is_file()
+    }
+    assert names == {ABOUT, *FILES, "results/tiny/records/.provenance/a.json.json"}
+    assert all((tmp_path / "copy" / name).read_text() == (finished / name).read_text() for name in FILES)
+
+
+def test_equal_runs_give_equal_bytes(finished, tmp_path):
+    pack(finished, CONFIG, tmp_path / "a.tar.gz")
+    for path in finished.rglob("*"):
+        path.touch()
+    pack(finished, CONFIG, tmp_path / "b.tar.gz")
+    assert (tmp_path / "a.tar.gz").read_bytes() == (tmp_path / "b.tar.gz").read_bytes()
+
+
+def test_an_unfinished_run_is_not_packed(tmp_path):
+    with pytest.raises(DynatreeError, match=r"run tiny is not finished in .*; run the pipeline before you archive it"):
+        pack(tmp_path, CONFIG, tmp_path / "a.tar.gz")
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_interrupted_packing_leaves_nothing(finished, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "_add", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        pack(finished, CONFIG, tmp_path / "a.tar.gz")
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def archive_of(path, *members: tuple[str, dict]):
+    """An archive with the given members: name, and attributes other than those of an empty plain file."""
+    with tarfile.open(path, "w:gz") as tar:
+        for name, attributes in members:
+            member = tarfile.TarInfo(name)
+            for key, value in attributes.items():
+                setattr(member, key, value)
+            tar.addfile(member, io.BytesIO(b"x" * member.size))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "attributes", "complaint"),
+    [
+        ("../outside", {}, "not the name of a run's file"),
+        ("results/../../outside", {}, "not the name of a run's file"),
+        ("/tmp/outside", {}, "not the name of a run's file"),
+        ("Snakefile", {}, "not the name of a run's file"),
+        ("results/a b;touch outside", {}, "not the name of a run's file"),
+        ("results/\x1b[2Jname", {}, "not the name of a run's file"),
+        ("results/link", {"type": tarfile.SYMTYPE, "linkname": "/etc/passwd"}, "not a plain file"),
+        ("results/link", {"type": tarfile.LNKTYPE, "linkname": "archive.json"}, "not a plain file"),
+        ("results/device", {"type": tarfile.CHRTYPE}, "not a plain file"),
+        ("results/pipe", {"type": tarfile.FIFOTYPE}, "not a plain file"),
+        ("results/folder", {"type": tarfile.DIRTYPE}, "not a plain file"),
+        ("archive.json", {}, "is there twice"),
+    ],
+)
+def test_harmful_members_are_refused(tmp_path, name, attributes, complaint):
+    path = archive_of(tmp_path / "a.tar.gz", ("archive.json", {}), (name, attributes))
+    with pytest.raises(DynatreeError, match=f"{complaint}.*ask for another copy"):
+        unpack(path, tmp_path / "inner/folder")
+    assert not list(tmp_path.rglob("outside"))
+    assert [p for p in tmp_path.rglob("*") if p.is_symlink()] == []
+
+
+def test_files_larger_than_any_run_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "FILE_LIMIT", 1000)
+    path = archive_of(tmp_path / "a.tar.gz", ("results/tiny/big", {"size": 1001}))
+    with pytest.raises(DynatreeError, match="larger than any run, at 'results/tiny/big'"):
+        unpack(path, tmp_path / "folder")
+    assert not (tmp_path / "folder/results").exists()
+
+
+def test_compressed_emptiness_is_not_unpacked_without_end(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "TOTAL_LIMIT", 2**20)
+    member = tarfile.TarInfo("results/tiny/big")
+    member.size = 2**20 - 1
+    (tmp_path / "a.tar.gz").write_bytes(gzip.compress(member.tobuf() + bytes(2**22)))
+    with pytest.raises(DynatreeError, match=r"larger than any run|cannot be unpacked"):
+        unpack(tmp_path / "a.tar.gz", tmp_path / "folder")
+
+
+@pytest.mark.parametrize("content", [b"", b"no archive", gzip.compress(b"no tar" * 1000)])
+def test_what_is_no_archive_is_named(tmp_path, content):
+    (tmp_path / "a.tar.gz").write_bytes(content)
+    with pytest.raises(DynatreeError, match=r"a.tar.gz"):
+        unpack(tmp_path / "a.tar.gz", tmp_path / "folder")
+
+
+def test_a_truncated_archive_is_named(finished, tmp_path):
+    pack(finished, CONFIG, tmp_path / "a.tar.gz")
+    (tmp_path / "b.tar.gz").write_bytes((tmp_path / "a.tar.gz").read_bytes()[:-40])
+    with pytest.raises(DynatreeError, match=r"b.tar.gz cannot be unpacked .*; ask for another copy"):
+        unpack(tmp_path / "b.tar.gz", tmp_path / "folder")
+
+
+@pytest.mark.parametrize("about", [[], {"config": "text"}, {}])
+def test_an_archive_without_a_configuration_is_refused(tmp_path, about):
+    content = json.dumps(about).encode()
+    with tarfile.open(tmp_path / "a.tar.gz", "w:gz") as tar:
+        member = tarfile.TarInfo(ABOUT)
+        member.size = len(content)
+        tar.addfile(member, io.BytesIO(content))
+    with pytest.raises(DynatreeError, match=r"archive.json holds no configuration"):
+        unpack(tmp_path / "a.tar.gz", tmp_path / "folder")
+
+
+def test_an_archive_of_something_else_is_refused(tmp_path):
+    with pytest.raises(DynatreeError, match="was not made by `make archive`"):
+        unpack(archive_of(tmp_path / "a.tar.gz", ("results/tiny/x", {})), tmp_path / "folder")

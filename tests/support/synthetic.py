@@ -1,0 +1,137 @@
+"""Measurements with known numbers, for every job of a configuration and without a model."""
+
+import copy
+from pathlib import Path
+
+import yaml
+
+from dynatree.benchmark.records import Measurement, Record
+from dynatree.benchmark.tuned_options import resolve
+from dynatree.config.experiments import jobs, without_labels
+
+ROOT = Path(__file__).resolve().parents[2]
+TUNED = {
+    "chain": {"length": 2},
+    "tree": {"depth": 2, "branch": 2, "prune_probability": 0.02, "node_budget": 12},
+}
+# tokens per second on an average prompt
+RATES = {
+    "autoregressive": 10,
+    "hf_generate": 9.5,
+    "hf_assisted": 6,
+    "hf_assisted_fixed": 5,
+    "linear": 12,
+    "fixed_tree": 13,
+    "dynatree_static": 13.5,
+    "dynatree": 14,
+}
+OTHER_RATE = 12.5
+SESSION = "2026-01-01T00:00:00+00:00-abcdef"
+ENVIRONMENT = {
+    "commit": "0123456789abcdef",
+    "uncommitted_changes": False,
+    "machine": "m",
+    "system": "Debian_12 & more",
+    "processor": "100% {odd} CPU #1",
+    "cores": 2,
+    "memory_gib": 23.5,
+    "device": "CPU",
+    "threads": 2,
+    "cpu_capability": "AVX2",
+    "versions": {"python": "3.11.7", "torch": "2.13.0"},
+}
+
+
+def configuration() -> dict:
+    return yaml.safe_load((ROOT / "config/ci.yaml").read_text())
+
+
+def measurement(name: str = "main-narrative", prompts: int = 4, config: dict | None = None) -> Measurement:
+    """A job whose speed-ups are exactly the ratios of RATES, measured in one session."""
+    config = config or configuration()
+    job = resolve(without_labels(jobs(config)[name]), TUNED)
+    dataset = config["prompts"][job["dataset"]]
+    session = {
+        "job": job,
+        "dataset": {"stands_for": dataset["stands_for"], "source": "made up"},
+        "code": "c0de",
+        "models": {role: {"folder": role, "sha256": role * 9, "parameters": 10**6} for role in ("target", "draft")},
+        "environment": ENVIRONMENT,
+        "started": "2026-01-01T00:00:00+00:00",
+    }
+    records: list[Record] = []
+    for index in range(prompts):
+        for group, settings in job["groups"].items():
+            for case in settings["cases"]:
+                records.append(_record(index, group, case, settings, len(records), job["dtype"]))
+    return Measurement(copy.deepcopy(job), {SESSION: copy.deepcopy(session)}, records)
+
+
+def _record(prompt: int, group: str, case: str, settings: dict, order: int, dtype: str) -> Record:
+    new_tokens = settings["new_tokens"]
+    total = new_tokens / (RATES.get(case, OTHER_RATE) * (1 + 0.1 * prompt))
+    ours = settings["cases"][case]["engine"] == "dynatree"
+    seconds = {"total": total, "ttft": total / new_tokens}
+    seconds |= {"prefill": 0.0, "draft": 0.0, "verify": 0.95 * total, "other": 0.05 * total} if ours else {}
+    traced = ours and new_tokens > 1
+    counts = (15, 30, 8, 20) if ours else (15, None, None, None)
+    return Record(
+        session=SESSION,
+        baseline=SESSION,
+        prompt_sha256=f"{prompt:016}",
+        time=f"2026-01-01T00:00:{order % 60:02}+00:00",
+        clock=2000.0,
+        prompt=f"p{prompt}",
+        prompt_tokens=settings["prompt_tokens"] or 50,
+        group=group,
+        case=case,
+        repetition=0,
+        order=order,
+        tokens=list(range(new_tokens)),
+        divergence=None,
+        margin=None if dtype == "float32" else 0.03,
+        seconds=seconds,
+        rounds=max(1, new_tokens // 2 + prompt),
+        draft_forwards=counts[0],
+        verified=counts[1],
+        accepted=counts[2],
+        drafted_depth=counts[3],
+        draft_rows=40 if ours else None,
+        load=0.5,
+        trace=trace(new_tokens, settings["cases"][case]["method"]) if traced else None,
+    )
+
+
+def trace(new_tokens: int, method: str) -> dict:
+    """Rounds of two tokens from trees of four nodes, drafted in two passes; the baseline's of one token from none."""
+    plain, chooses = method == "autoregressive", method == "throughput"
+    emitted = [1] * (new_tokens - 1) if plain else [2] * ((new_tokens - 1) // 2) + [1] * ((new_tokens - 1) % 2)
+    nodes, drafts = (0, 0) if plain else (4, 2)
+    starts = [50 + sum(emitted[:index]) for index in range(len(emitted))]
+    return {
+        "passes": {
+            "target": [[50, 0], *([nodes + 1, start] for start in starts)],
+            "draft": [] if plain else [[50, 0], *([1, start + level] for start in starts for level in range(drafts))],
+        },
+        "rounds": [[nodes, min(nodes, 2), count - 1, count, drafts] for count in emitted],
+        "ranks": [[2, 7][:count] for count in emitted] if chooses else None,
+        "calibration_error": 0.0625 if chooses else None,
+    }
+
+
+def projection() -> dict:
+    """A machine with passes that cost the same for all widths, and the requests of one prompt decided there."""
+    flat = {"widths": [1, 64], "contexts": [64], "seconds": [[0.004, 0.004]]}
+    cheap = flat | {"seconds": [[0.0004, 0.0004]]}
+    machine = {"label": "A_100 & more", "bandwidth": 2e12, "compute": 3e14, "source": "a data_sheet"}
+    requests = [
+        {"machine": "flat", "case": "throughput", "group": "16", "prompt": "p0", "rounds": 5, "seconds": 0.024}
+        | {"dataset": dataset}
+        for dataset in ("encyclopaedic", "narrative")
+    ]
+    return {
+        "assumptions": {"efficiency": 0.6, "launch_seconds": 8e-6, "bytes_per_weight": 2},
+        "operations": 12,
+        "machines": {"flat": machine | {"latencies": {"target": flat, "draft": cheap}}},
+        "requests": requests,
+    }
