@@ -4,22 +4,22 @@ from collections.abc import Callable
 
 DATASETS = ("WikiText-2", "PG-19")
 BASELINE = "autoregressive"
-FULL_CACHE = "none"  # the case of cache compression that keeps everything
+FULL_CACHE = "full"  # the case of cache compression that keeps everything
 AS_THERE = "_original"  # ends the names of series that keep what the original keeps, the first two layers whole
 METHODS = (
     BASELINE,
     "hf_generate",
     "hf_assisted",
     "hf_assisted_fixed",
-    "linear",
+    "chain",
     "fixed_tree",
     "dynatree_static",
     "dynatree",
     "hf_prompt_lookup",
-    "throughput_ngram",
-    "throughput_recycling",
-    "throughput_model",
-    "throughput",
+    "cost_aware_ngram",
+    "cost_aware_recycling",
+    "cost_aware_model",
+    "cost_aware",
 )
 CASES = {  # where cases are made from a grid, only those with a fixed key
     "main": METHODS,

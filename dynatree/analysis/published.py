@@ -24,7 +24,7 @@ PREDICATES = {  # kind -> required keys, optional keys, has a limit
     "all": ({"experiment", "quantity", "of", "tie"}, {"dataset"}, False),
 }
 SPECIAL_QUANTITIES = {"memory": ("over_baseline",), "all": ("identical",)}
-METHODS = ("autoregressive", "linear", "fixed_tree", "dynatree")
+METHODS = ("autoregressive", "chain", "fixed_tree", "dynatree")
 KEYS = ["dataset", "method", "metric"]
 
 

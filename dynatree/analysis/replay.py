@@ -12,9 +12,9 @@ import pandas as pd
 
 from dynatree.analysis.replay_metrics import BASELINE, HERE
 from dynatree.benchmark.records import Measurement, Record
-from dynatree.latency.cost_model import Latency, predict
+from dynatree.latency.cost_model import CostModel, predict
 
-Latencies = dict[str, Latency]
+Latencies = dict[str, CostModel]
 
 
 def latencies(frame: pd.DataFrame) -> Latencies:
@@ -27,14 +27,14 @@ def latencies(frame: pd.DataFrame) -> Latencies:
     found = {}
     for role, rows in used.groupby("model"):
         seconds = rows.pivot(index="context", columns="new", values="ms") / 1e3
-        found[role] = Latency(tuple(seconds.columns), tuple(seconds.index), seconds.to_numpy().tolist())
+        found[role] = CostModel(tuple(seconds.columns), tuple(seconds.index), seconds.to_numpy().tolist())
     return found
 
 
 def described(machine: dict) -> Latencies:
     """The times of passes of a machine of a projection, see :func:`dynatree.benchmark.simulation.project`."""
     return {
-        role: Latency(tuple(one["widths"]), tuple(one["contexts"]), one["seconds"])
+        role: CostModel(tuple(one["widths"]), tuple(one["contexts"]), one["seconds"])
         for role, one in machine["latencies"].items()
     }
 

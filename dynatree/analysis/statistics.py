@@ -141,7 +141,7 @@ def published_acceptance(method: dict, tokens: int, rounds: int) -> float:
     fixed tree is one less than ours, because its root is a drafted token.
     """
     options = method["options"]
-    if method["method"] == "linear":
+    if method["method"] == "chain":
         most = options["length"]
     elif method["method"] == "fixed_tree":
         most = options["depth"] + 1

@@ -6,7 +6,7 @@ import pandas as pd
 
 from dynatree.analysis.statistics import geometric_mean
 
-KINDS = {"chain": "linear", "tree": "fixed_tree"}
+KINDS = {"chain": "chain", "tree": "fixed_tree"}
 
 
 def choose(sweep: pd.DataFrame) -> dict[str, dict]:

@@ -3,7 +3,7 @@
 import torch
 
 from dynatree.models.pair import ModelPair
-from dynatree.models.runner import CachedModel
+from dynatree.models.runner import ModelRunner
 
 
 @torch.inference_mode()
@@ -14,7 +14,7 @@ def largest_gap(pair: ModelPair, prompt: list[int], tokens: list[int]) -> float:
     argmax of that pass.
     """
     text = prompt + tokens[:-1]
-    model = CachedModel(pair.target, "target", len(text))
+    model = ModelRunner(pair.target, "target", len(text))
     logits = model.forward(text, range(len(text)))[-len(tokens) :].float()  # [tokens, vocabulary]
     emitted = torch.tensor(tokens, device=logits.device)
     chosen = logits.gather(-1, emitted[:, None])[:, 0]

@@ -5,7 +5,7 @@ from math import exp
 from dynatree.decoding.arguments import find_policy
 from dynatree.decoding.engine import Generation, Stats, generate
 from dynatree.models.pair import ModelPair
-from dynatree.policies.cost_aware import Throughput
+from dynatree.policies.cost_aware import CostAware
 from dynatree.policies.registry import Policy
 from dynatree.tree import TokenTree
 
@@ -27,7 +27,7 @@ def generate_traced(
     * "calibration_error": after the request, of all proposals that the policy has seen come true or not; else None.
     """
     policy = find_policy(pair, method, options)
-    chooses = isinstance(policy, Throughput)
+    chooses = isinstance(policy, CostAware)
     candidates: list[TokenTree] = []
     out = generate(pair, prompt, policy, new_tokens, None, on_candidates=candidates.append if chooses else None)
     trace = {

@@ -9,10 +9,10 @@ from dynatree.benchmark.records import Journal, Measurement, Record, pair_with_b
 BASELINE = "autoregressive"
 MACHINE = ("machine", "processor", "device", "threads", "cpu_capability", "versions")
 
-Request = tuple[int, int, dict, str, str]  # order, repetition, prompt, group, case
+ScheduledRequest = tuple[int, int, dict, str, str]  # order, repetition, prompt, group, case
 
 
-def requests(prompts: list[dict], groups: dict, repetitions: int) -> Iterator[Request]:
+def requests(prompts: list[dict], groups: dict, repetitions: int) -> Iterator[ScheduledRequest]:
     """All requests of a job in order, all cases interleaved within each prompt.
 
     The case that goes first changes from prompt to prompt, so that none always runs on a warm or a cold machine.
@@ -48,7 +48,7 @@ def valid(journal: Journal, prompts: list[dict], about: dict) -> list[Record]:
     return found
 
 
-def missing(records: list[Record], prompts: list[dict], job: dict) -> list[Request]:
+def missing(records: list[Record], prompts: list[dict], job: dict) -> list[ScheduledRequest]:
     """The requests without a valid record, and the baselines to measure beside them.
 
     Cases measured now are paired with a baseline measured now, even where an older one is valid.
@@ -78,7 +78,7 @@ def prompt_hash(tokens: list[int]) -> str:
     return hashlib.sha256(json.dumps(tokens).encode()).hexdigest()[:16]
 
 
-def _key(request: Request) -> tuple[int, str, str, str]:
+def _key(request: ScheduledRequest) -> tuple[int, str, str, str]:
     _, repetition, prompt, group, case = request
     return repetition, prompt["id"], group, case
 

@@ -10,7 +10,7 @@ from dynatree.benchmark.logit_gap import largest_gap
 from dynatree.benchmark.quiet import quiet
 from dynatree.benchmark.records import Journal, Record
 from dynatree.benchmark.round_traces import generate_traced
-from dynatree.benchmark.schedule import BASELINE, Request, prompt_hash
+from dynatree.benchmark.schedule import BASELINE, ScheduledRequest, prompt_hash
 from dynatree.decoding.engine import Generation, generate
 from dynatree.errors import DynatreeError
 from dynatree.models.pair import ModelPair
@@ -20,7 +20,7 @@ from dynatree.utils.host import load, now
 WARM_UP_TOKENS = 16
 
 
-def measure(pair: ModelPair, requests: list[Request], about: dict, journal: Journal) -> None:
+def measure(pair: ModelPair, requests: list[ScheduledRequest], about: dict, journal: Journal) -> None:
     """Run requests in one session and compare what they emit with the baseline.
 
     Args:
@@ -83,7 +83,7 @@ def first_difference(tokens: list[int], expected: list[int]) -> int | None:
     return next((index for index, (ours, theirs) in pairs if ours != theirs), min(len(tokens), len(expected)))
 
 
-def _warm_up(pair: ModelPair, requests: list[Request], job: dict) -> None:
+def _warm_up(pair: ModelPair, requests: list[ScheduledRequest], job: dict) -> None:
     """Unrecorded requests of each kind of method that is to be measured."""
     cases = [job["groups"][group]["cases"][case] for *_, group, case in requests]
     prompts = [prompt for _, _, prompt, _, _ in requests]

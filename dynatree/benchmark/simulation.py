@@ -15,16 +15,16 @@ from transformers import PreTrainedModel
 
 from dynatree.analysis.replay import Latencies, described, latencies
 from dynatree.benchmark.session import WARM_UP_TOKENS, run_case
-from dynatree.config.machine_specs import Machine
+from dynatree.config.machine_specs import MachineSpec
 from dynatree.errors import DynatreeError
-from dynatree.latency.cost_model import Latency
+from dynatree.latency.cost_model import CostModel
 from dynatree.latency.measure import CONTEXTS, WIDTHS
 from dynatree.models.pair import ModelPair
 
 OPERATIONS = 12  # started in each layer: norms, products, rotations, attention, residuals
 
 
-def roofline(model: PreTrainedModel, machine: Machine, bytes_per_weight: int = 2) -> Latency:
+def roofline(model: PreTrainedModel, machine: MachineSpec, bytes_per_weight: int = 2) -> CostModel:
     """An estimate of a model's latency: a pass reads all weights and the cache, computes, and starts its operations.
 
     Whichever of reading and computing takes longer counts; starting operations adds to it.
@@ -43,7 +43,7 @@ def roofline(model: PreTrainedModel, machine: Machine, bytes_per_weight: int = 2
         computing = 2 * new * (weights + row * context) / machine.compute
         return max(reading, computing) / machine.efficiency + starts
 
-    return Latency(WIDTHS, CONTEXTS, [[seconds(new, context) for new in WIDTHS] for context in CONTEXTS])
+    return CostModel(WIDTHS, CONTEXTS, [[seconds(new, context) for new in WIDTHS] for context in CONTEXTS])
 
 
 class _Clock:
@@ -55,7 +55,7 @@ class _Clock:
     def __call__(self) -> float:
         return self.now
 
-    def follow(self, model: PreTrainedModel, latency: Latency):
+    def follow(self, model: PreTrainedModel, latency: CostModel):
         """Let passes of ``model`` take as long as ``latency`` says; returns the handle that ends it."""
 
         def advance(module, arguments, options):
@@ -65,7 +65,7 @@ class _Clock:
 
 
 @contextmanager
-def on_machine(pair: ModelPair, target: Latency, draft: Latency | None = None):
+def on_machine(pair: ModelPair, target: CostModel, draft: CostModel | None = None):
     """Inside, requests to ``pair`` run by the clock of a machine with these latencies; what was learnt is set aside.
 
     Args:
@@ -108,7 +108,7 @@ def _latencies(pair: ModelPair, entry: dict, assumptions: dict) -> dict[str, dic
         found = latencies(pd.read_csv(entry["latency"]))
     else:
         known = entry | assumptions
-        machine = Machine(**{field.name: known[field.name] for field in fields(Machine)})
+        machine = MachineSpec(**{field.name: known[field.name] for field in fields(MachineSpec)})
         models = {"target": pair.target, "draft": pair.draft}
         found = {role: roofline(model, machine, assumptions["bytes_per_weight"]) for role, model in models.items()}
     names = ("widths", "contexts", "seconds")

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-BASELINE = "none"
+BASELINE = "full"
 WITHOUT_BUDGET = (BASELINE, "head_aware")  # what these keep does not follow from a number of rows
 FULL = {"label": "Full cache", "method": BASELINE, "options": {}}
 

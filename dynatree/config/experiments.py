@@ -12,7 +12,7 @@ from dynatree.config.compression_grid import compressed, unlabelled
 BASELINE = "autoregressive"
 MEASURED, TUNING = "prompts", "tuning"
 TRACED = "peers"  # the experiment whose requests are replayed
-DECIDING = "throughput"  # its method that decides by what passes take
+DECIDING = "cost_aware"  # its method that decides by what passes take
 
 
 def jobs(config: dict) -> dict[str, dict]:
@@ -20,9 +20,9 @@ def jobs(config: dict) -> dict[str, dict]:
 
     A job has "experiment", "dataset", "split" (the prompts to take, "prompts" or "tuning"), "prompts" (how many),
     "device", "dtype", "backend" (see :func:`dynatree.models.loading.load_pair`), "repetitions", "warmup", "traces"
-    (whether records can be replayed), and "groups": name -> "new_tokens", "prompt_tokens" (cut longer prompts; None for whole
-    ones) and "cases": key -> "label", "engine", "method", "factors" (columns of the results that tell the cases apart)
-    and either "options" or "tuned", the name of the setting that tuning chooses.
+    (whether records can be replayed), and "groups": name -> "new_tokens", "prompt_tokens" (cut longer prompts; None for
+    whole ones) and "cases": key -> "label", "engine", "method", "factors" (columns of the results that tell the
+    cases apart) and either "options" or "tuned", the name of the setting that tuning chooses.
     """
     made = {}
     for name, experiment in config["experiments"].items():
@@ -151,7 +151,7 @@ def _sweep(experiment: dict, config: dict) -> dict:
     cases = _baseline(config)
     for length in experiment["lengths"]:
         factors = {"depth": length, "branch": 1, "threshold": 0.0}
-        cases[f"chain-{length}"] = _case(f"Chain of {length}", "linear", {"length": length}, **factors)
+        cases[f"chain-{length}"] = _case(f"Chain of {length}", "chain", {"length": length}, **factors)
     for depth in experiment["depths"]:
         for branch in experiment["branches"]:
             for threshold in experiment["thresholds"]:

@@ -14,7 +14,7 @@ ASSUMPTIONS = ("efficiency", "launch_seconds", "bytes_per_weight")
 
 
 @dataclass(frozen=True)
-class Machine:
+class MachineSpec:
     """What a roofline needs to know of an accelerator.
 
     Attributes:

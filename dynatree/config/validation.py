@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 SCHEMA = "config/schema.yaml"
 SINKS = 4  # of head_aware, where its options do not say
-TUNED = {"chain": "linear", "tree": "fixed_tree"}
+TUNED = {"chain": "chain", "tree": "fixed_tree"}
 HUGGINGFACE_OPTIONS = {"generate": set(), "assisted": {"num_assistant_tokens"}, "prompt_lookup": {"num_tokens"}}
 
 

@@ -12,14 +12,14 @@ from dynatree.policies.registry import Policy, make_policy
 
 
 @dataclass
-class Compression:
+class CacheMethods:
     """How the caches of a request are compressed; None where they are not."""
 
     target: Method | None = None
     draft: Method | None = None
 
 
-def find_compression(policy: Policy, target_cache, draft_cache) -> Compression:
+def find_compression(policy: Policy, target_cache, draft_cache) -> CacheMethods:
     """The compression of both caches, see :func:`dynatree.kvcompress.registry.find_method`.
 
     Raises:
@@ -31,7 +31,7 @@ def find_compression(policy: Policy, target_cache, draft_cache) -> Compression:
             "target_cache evicts rows after every token, so no drafted token could be verified; "
             "set every (tokens between evictions) to 8 or more"
         )
-    return Compression(target, draft)
+    return CacheMethods(target, draft)
 
 
 def find_policy(pair: ModelPair, method: str | Policy, options: dict, draft_cache=None) -> Policy:
@@ -67,7 +67,7 @@ def encode(pair: ModelPair, prompt) -> list[int]:
 
 
 def check_lengths(
-    pair: ModelPair, policy: Policy, prompt: list[int], max_new_tokens: int, compression: Compression | None = None
+    pair: ModelPair, policy: Policy, prompt: list[int], max_new_tokens: int, compression: CacheMethods | None = None
 ) -> None:
     """Raise unless prompt and output fit the positions of the models that a policy needs.
 
@@ -75,11 +75,11 @@ def check_lengths(
     """
     if not isinstance(max_new_tokens, int) or max_new_tokens < 0:
         raise DynatreeError(f"max_new_tokens must be a whole number of at least 0, not {max_new_tokens!r}")
-    compression = compression or Compression()
+    compression = compression or CacheMethods()
     models = {"target": (pair.target, compression.target)}
     if policy.needs_draft and pair.draft is None:
         raise DynatreeError(
-            "this method needs a draft model, but the pair has none; 'autoregressive' and 'throughput' work without"
+            "this method needs a draft model, but the pair has none; 'autoregressive' and 'cost_aware' work without"
         )
     if policy.drafts_with_model and pair.draft is not None:
         models["draft"] = (pair.draft, compression.draft)
@@ -103,7 +103,7 @@ def _most_rows(method: Method, prompt: int, total: int) -> int:
     return min(total, max(prompt + 1, between))
 
 
-def _endless(role: str, method: Method | None, compression: Compression) -> str:
+def _endless(role: str, method: Method | None, compression: CacheMethods) -> str:
     """What else helps where a compressed target could go on without end, but its draft could not."""
     if role == "draft" and method is None and compression.target and compression.target.rotates:
         return ', or give draft_cache a "streaming_llm" with rotate=True too'

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 import torch
 from transformers import PreTrainedModel
 
-from dynatree.decoding.arguments import Compression, check_lengths, encode, find_policy, find_stop_tokens
+from dynatree.decoding.arguments import CacheMethods, check_lengths, encode, find_policy, find_stop_tokens
 from dynatree.decoding.engine import Generation, Request
 from dynatree.errors import DynatreeError
 from dynatree.kvcompress.methods.base import Method
@@ -13,7 +13,7 @@ from dynatree.kvcompress.registry import find_method
 from dynatree.models.attention import fill_mask
 from dynatree.models.kv_cache import BatchCache, BatchRow
 from dynatree.models.pair import ModelPair, apply_head, hidden_states
-from dynatree.models.runner import CachedModel
+from dynatree.models.runner import ModelRunner
 from dynatree.models.sampling import make_sampler
 from dynatree.models.transfer import upload
 
@@ -65,7 +65,7 @@ def generate_batch(
         raise DynatreeError("target_cache serves one prompt at a time; leave it out or decode the prompts one by one")
     texts = [encode(pair, prompt) for prompt in prompts]
     policies = [find_policy(pair, method, options, draft_cache) for _ in texts]
-    compression = Compression(draft=find_method(draft_cache))
+    compression = CacheMethods(draft=find_method(draft_cache))
     for policy, tokens in zip(policies, texts, strict=True):
         check_lengths(pair, policy, tokens, max_new_tokens, compression)
     stop_tokens = find_stop_tokens(pair, eos_token_id)
@@ -121,7 +121,7 @@ class CachedBatch:
         self.clock = pair.clock
         self.cache = BatchCache(self.model.config.num_hidden_layers, len(samplers), capacity)
         self.members = [
-            CachedModel(self.model, "target", capacity, None, sampler, BatchRow(self.cache, index), pair.clock)
+            ModelRunner(self.model, "target", capacity, None, sampler, BatchRow(self.cache, index), pair.clock)
             for index, sampler in enumerate(samplers)
         ]
 
@@ -129,7 +129,7 @@ class CachedBatch:
         """One pass over the new tokens of all requests.
 
         Args:
-            inputs: tokens, positions and ``visible`` of each request, see :meth:`CachedModel.forward`.
+            inputs: tokens, positions and ``visible`` of each request, see :meth:`ModelRunner.forward`.
             last_only: return the logits of each request's last new token only.
 
         Returns:

@@ -9,9 +9,9 @@ import torch
 from dynatree.decoding.arguments import check_lengths, encode, find_compression, find_policy, find_stop_tokens
 from dynatree.drafting.factory import make_drafter
 from dynatree.kvcompress.methods.base import Method
-from dynatree.kvcompress.tree_cache import CompressedTree
+from dynatree.kvcompress.tree_cache import CompressedTreeCache
 from dynatree.models.pair import ModelPair
-from dynatree.models.runner import CachedModel
+from dynatree.models.runner import ModelRunner
 from dynatree.models.sampling import make_sampler
 from dynatree.policies.registry import Policy
 from dynatree.tree import TokenTree
@@ -46,7 +46,7 @@ class Stats:
         trace: one entry per round.
         seconds: ``total``, ``ttft`` (until the first token is emitted, both prefills included), and what ``total``
             consists of: ``prefill`` (forward passes of both models over the prompt; a draft that reads it later, as
-            with "throughput", does so in ``draft``), ``draft`` and ``verify``
+            with "cost_aware", does so in ``draft``), ``draft`` and ``verify``
             (forward passes of the rounds, up to the ids on the host), and ``other``, the rest. Where ids of the draft
             are not read before verification, its passes on a GPU are finished, and their time counted, in ``verify``.
         caches: of the "target" and the "draft", the most "rows" and "bytes" that the cache held.
@@ -124,8 +124,8 @@ def generate(
     Args:
         pair: target and draft.
         prompt: text, token ids, or a tensor of ids [n] or [1, n].
-        method: "autoregressive", "linear", "fixed_tree", "dynatree" or "throughput"; or a policy object, which keeps
-            what it learnt for the next request. The pair keeps it for "throughput".
+        method: "autoregressive", "chain", "fixed_tree", "dynatree" or "cost_aware"; or a policy object, which keeps
+            what it learnt for the next request. The pair keeps it for "cost_aware".
         max_new_tokens: tokens to emit unless an end-of-sequence token comes first.
         eos_token_id: "auto" for the target's own, None to never stop early, an id, or several.
         temperature: 0 for greedy decoding; else logits are divided by it and tokens drawn.
@@ -159,9 +159,9 @@ def generate(
     stop_tokens = find_stop_tokens(pair, eos_token_id)
     sampler = make_sampler(temperature, top_k, top_p, seed, pair.target.config.vocab_size)
     rows = len(tokens) + max_new_tokens
-    cache = compression.target and CompressedTree(pair.target, compression.target, rows, policy.node_budget)
+    cache = compression.target and CompressedTreeCache(pair.target, compression.target, rows, policy.node_budget)
     capacity, static = rows + policy.node_budget + 1, pair.static.get("target")
-    target = CachedModel(pair.target, "target", capacity, None, sampler, cache, pair.clock, static)
+    target = ModelRunner(pair.target, "target", capacity, None, sampler, cache, pair.clock, static)
     request = Request(pair, target, policy, tokens, max_new_tokens, stop_tokens, start, draft_cache=compression.draft)
     request.on_tokens, request.on_round, request.on_candidates = on_tokens, on_round, on_candidates
     if max_new_tokens:
@@ -237,7 +237,7 @@ class Request:
             self.drafter.batch = batch
 
     def propose(self) -> tuple[list[int] | torch.Tensor, list[int], torch.Tensor | None]:
-        """Draft a tree; the arguments of :meth:`CachedModel.forward` that verify it."""
+        """Draft a tree; the arguments of :meth:`ModelRunner.forward` that verify it."""
         self.tree = TokenTree(self.emitted[-1], self.policy.node_budget)
         tokens = self.tree.tokens
         self.drafted_before = len(self.stats.passes["draft"])

@@ -15,7 +15,7 @@ STOPPING = {"MaxLengthCriteria", "EosTokenCriteria"}
 
 
 def custom_generate(
-    draft: PreTrainedModel | None = None, method: str = "throughput", streamer=None, **options
+    draft: PreTrainedModel | None = None, method: str = "cost_aware", streamer=None, **options
 ) -> Callable:
     """What ``model.generate(..., custom_generate=...)`` takes to decode with trees.
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import torch
 
-from dynatree.models.runner import CachedModel
+from dynatree.models.runner import ModelRunner
 from dynatree.policies.base import Policy
 from dynatree.tree import TokenTree
 
@@ -23,7 +23,7 @@ class Drafter:
     unread: tuple[torch.Tensor, ...] = ()
     batch = 1
 
-    def __init__(self, model: CachedModel | None):
+    def __init__(self, model: ModelRunner | None):
         self.model = model
 
     def prefill(self, prompt: list[int]) -> None:
@@ -82,5 +82,5 @@ class Drafter:
 
     @property
     def passes(self) -> list[tuple[int, int]]:
-        """Passes of the draft model, see :class:`CachedModel`."""
+        """Passes of the draft model, see :class:`ModelRunner`."""
         return self.model.passes if self.model else []

@@ -6,7 +6,7 @@ import math
 import torch
 
 from dynatree.drafting.base import Drafter
-from dynatree.models.runner import CachedModel
+from dynatree.models.runner import ModelRunner
 from dynatree.models.transfer import upload
 from dynatree.policies.base import Policy
 from dynatree.tree import TokenTree
@@ -19,7 +19,7 @@ class ModelDrafter(Drafter):
     that were expanded. Accepted nodes that were expanded stay; nothing is computed twice.
     """
 
-    def __init__(self, model: CachedModel):
+    def __init__(self, model: ModelRunner):
         super().__init__(model)
         self.pending: list[int] = []
         self.rows: dict[int, int] = {}  # tree node -> its row in the cache
@@ -88,7 +88,7 @@ class ModelDrafter(Drafter):
         self.pending = [tree.tokens[node] for node in path[len(known) :]]
 
 
-class ShapedDrafter(ModelDrafter):
+class StaticTreeDrafter(ModelDrafter):
     """Drafts trees whose shape is known beforehand and reads no token before the target has verified them all.
 
     Nodes below an end-of-sequence token are drafted like any other; they are never emitted.

@@ -7,10 +7,10 @@ from math import exp, log
 from dynatree.drafting.base import Drafter
 from dynatree.drafting.draft_model import ModelDrafter
 from dynatree.drafting.lookup import LOOKUPS
-from dynatree.latency.measure import Latency
-from dynatree.models.runner import CachedModel
+from dynatree.latency.measure import CostModel
+from dynatree.models.runner import ModelRunner
 from dynatree.policies.calibration import Estimate, Proposal
-from dynatree.policies.cost_aware import Throughput
+from dynatree.policies.cost_aware import CostAware
 from dynatree.tree import TokenTree
 
 RECYCLED = 8  # successors of each verified node that the target's own prediction leaves behind
@@ -37,7 +37,7 @@ class Pool:
         return tokens[::-1]
 
 
-class MergedDrafter(Drafter):
+class HybridDrafter(Drafter):
     """Drafts for one request with a draft model, if there is one, and with lookups.
 
     First a pool of candidates is grown from what costs nothing. Then, level by level, the draft model adds to it while
@@ -47,10 +47,10 @@ class MergedDrafter(Drafter):
     def __init__(
         self,
         model: ModelDrafter | None,
-        policy: Throughput,
-        target: CachedModel,
-        target_latency: Latency,
-        draft_latency: Latency | None,
+        policy: CostAware,
+        target: ModelRunner,
+        target_latency: CostModel,
+        draft_latency: CostModel | None,
         clock: Callable[[], float],
         batch: int,
     ):
@@ -81,7 +81,7 @@ class MergedDrafter(Drafter):
         self.length = len(prompt)
         self.before_root = prompt[-1]
 
-    def draft(self, tree: TokenTree, policy: Throughput, most_depth: int, stop_tokens: frozenset[int]) -> list[int]:
+    def draft(self, tree: TokenTree, policy: CostAware, most_depth: int, stop_tokens: frozenset[int]) -> list[int]:
         self.round_began = self.clock()
         self.drafting = 0.0
         self.length += 1

@@ -15,7 +15,7 @@ from dynatree.models.attention import grouped
 
 
 @dataclass
-class Compression:
+class CompressionContext:
     """What :func:`compress` yields.
 
     Attributes:
@@ -74,7 +74,7 @@ class Compression:
 
 
 @contextmanager
-def compress(model: PreTrainedModel, method: str | Method, **options) -> Iterator[Compression]:
+def compress(model: PreTrainedModel, method: str | Method, **options) -> Iterator[CompressionContext]:
     """Let every pass of ``model`` in the block use a compressed cache; afterwards the model is as before.
 
     Args:
@@ -82,12 +82,12 @@ def compress(model: PreTrainedModel, method: str | Method, **options) -> Iterato
         method: name of a method, see :data:`dynatree.kvcompress.METHODS`, with its options; or the object.
 
     Yields:
-        Compression: whose ``cache`` tells what was kept and what it costs.
+        CompressionContext: whose ``cache`` tells what was kept and what it costs.
 
     Raises:
         DynatreeError: method, options or model are wrong; in the block, a pass is batched, padded or without a cache.
     """
-    compression = Compression(model, make_method(method, **options))
+    compression = CompressionContext(model, make_method(method, **options))
     CompressedCache(model, compression.method)  # what does not fit is said here and not in the first pass
     hooks = (
         model.base_model.register_forward_pre_hook(compression.prepare, with_kwargs=True),

@@ -9,16 +9,16 @@ from dynatree.kvcompress.methods.full import NoCompression
 from dynatree.kvcompress.methods.h2o import H2O
 from dynatree.kvcompress.methods.head_aware import HeadAware
 from dynatree.kvcompress.methods.l2_norm import L2Norm
-from dynatree.kvcompress.methods.l2_norm_recent import FixedSizeL2
-from dynatree.kvcompress.methods.sliding_window import RecentOnly
+from dynatree.kvcompress.methods.l2_norm_recent import L2NormRecent
+from dynatree.kvcompress.methods.sliding_window import SlidingWindow
 from dynatree.kvcompress.methods.snapkv import SnapKV
 from dynatree.kvcompress.methods.streaming_llm import StreamingLLM
 
 METHODS: dict[str, type[Method]] = {
-    "none": NoCompression,
+    "full": NoCompression,
     "l2_norm": L2Norm,
-    "fixed_size_l2": FixedSizeL2,
-    "recent_only": RecentOnly,
+    "l2_norm_recent": L2NormRecent,
+    "sliding_window": SlidingWindow,
     "streaming_llm": StreamingLLM,
     "head_aware": HeadAware,
     "snapkv": SnapKV,

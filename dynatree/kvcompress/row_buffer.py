@@ -12,7 +12,7 @@ Select = Callable[[int, torch.Tensor, torch.Tensor, torch.Tensor], Kept]
 
 
 class Rows(TreeCache):
-    """Some layers of a :class:`dynatree.kvcompress.tree_cache.CompressedTree`, in one buffer that grows and shrinks.
+    """Some layers of a `CompressedTreeCache`, in one buffer that grows and shrinks.
 
     Args:
         indices: the layers, by their place in the model.

@@ -2,8 +2,8 @@
 
 Behind the rows that were kept lies a tail of rows that are not compressed yet; trees are appended to it and reduced to
 their accepted paths as in :class:`dynatree.models.kv_cache.TreeCache`. Rows are evicted when the text has grown by the
-method's ``every`` tokens, and only when all rows are of the text. So what a token attends to depends on the text before it, not
-on where rounds began and ended, as long as no round goes beyond :attr:`CompressedTree.room`.
+method's ``every`` tokens, and only when all rows are of the text. So what a token attends to depends on the text before
+it, not on where rounds began and ended, as long as no round goes beyond :attr:`CompressedTreeCache.room`.
 """
 
 import sys
@@ -21,7 +21,7 @@ from dynatree.models.transfer import upload
 _PASSED_THROUGH = torch.ones(1, 1, 1, 1, dtype=torch.bool)  # each layer is given its own mask instead
 
 
-class CompressedTree(Cache):
+class CompressedTreeCache(Cache):
     """Keys and values of one request, with the interface of a :class:`dynatree.models.kv_cache.TreeCache`.
 
     Rows are named by the place of their token in the text. Layers share buffers as far as they hold equally many rows;
@@ -60,7 +60,7 @@ class CompressedTree(Cache):
         super().__init__(layers=[homes[index][0].layers[homes[index][1]] for index in layers])
 
     @property
-    def compressed(self) -> "CompressedTree":
+    def compressed(self) -> "CompressedTreeCache":
         """What attention has to be told of."""
         return self
 

@@ -9,7 +9,7 @@ WIDTH_MEMORY = 0.98  # and of what was known of passes of this width
 
 
 @dataclass
-class Latency:
+class CostModel:
     """Seconds of a forward pass, up to the ids on the host, by new tokens and by rows already in the cache.
 
     Attributes:
@@ -66,7 +66,7 @@ def _between(points: tuple[int, ...], value: float) -> tuple[int, int, float]:
     return low, high, (value - points[low]) / (points[high] - points[low])
 
 
-def predict(passes: Iterable[tuple[int, int]], latency: Latency) -> float:
+def predict(passes: Iterable[tuple[int, int]], latency: CostModel) -> float:
     """Seconds that forward passes take.
 
     Args:

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 import torch
 from transformers import PreTrainedModel
 
-from dynatree.latency.cost_model import Latency
+from dynatree.latency.cost_model import CostModel
 from dynatree.models.pair import head_rows
-from dynatree.models.runner import CachedModel
+from dynatree.models.runner import ModelRunner
 from dynatree.utils.files import write_json
 from dynatree.utils.host import machine
 
@@ -28,7 +28,7 @@ CONTEXTS = (64, 256, 1024)
 REPETITIONS = 5
 
 
-def latency_of(model: PreTrainedModel, static: "StaticModel | None" = None) -> Latency:
+def latency_of(model: PreTrainedModel, static: "StaticModel | None" = None) -> CostModel:
     """The latency of a model, or of its static passes, on this machine, from the disk if it was measured before.
 
     It lies in ``$DYNATREE_CACHE``, else ``$XDG_CACHE_HOME/dynatree`` or ``~/.cache/dynatree``, under a name that
@@ -37,7 +37,7 @@ def latency_of(model: PreTrainedModel, static: "StaticModel | None" = None) -> L
     path = cache_folder() / "latency" / f"{_key(conditions(model, static))}.json"
     try:
         known = json.loads(path.read_text())
-        return Latency(tuple(known["widths"]), tuple(known["contexts"]), known["seconds"])
+        return CostModel(tuple(known["widths"]), tuple(known["contexts"]), known["seconds"])
     except (OSError, ValueError, KeyError):
         latency = measure_latency(model, static=static)
     with suppress(OSError):  # a cache that cannot be written costs a measurement in each process, nothing else
@@ -57,7 +57,7 @@ def measure_latency(
     repetitions: int = REPETITIONS,
     static: "StaticModel | None" = None,
     typical: Callable[[list[float]], float] = min,
-) -> Latency:
+) -> CostModel:
     """Time passes of all widths in turn, ``repetitions`` times.
 
     Args:
@@ -71,7 +71,7 @@ def measure_latency(
     positions = model.config.max_position_embeddings
     contexts = tuple(c for c in CONTEXTS if c + WIDTHS[-1] <= positions) or (1,)
     widths = tuple(w for w in WIDTHS if contexts[0] + w <= positions)
-    cached = CachedModel(model, "target", contexts[-1] + widths[-1], static=static)
+    cached = ModelRunner(model, "target", contexts[-1] + widths[-1], static=static)
     rows = []
     for context in contexts:
         cached.forward([0] * (context - cached.length), range(cached.length, context), last_only=True)
@@ -81,10 +81,10 @@ def measure_latency(
                 times[width].append(_time(cached, width, context))
         found = [typical(times[width][1:]) for width in widths]  # the first one warms up
         rows.append([min(found[index:]) for index in range(len(found))])
-    return Latency(widths, contexts, rows)
+    return CostModel(widths, contexts, rows)
 
 
-def _time(cached: CachedModel, width: int, context: int) -> float:
+def _time(cached: ModelRunner, width: int, context: int) -> float:
     visible = torch.ones(width, width, dtype=torch.bool).tril() if width > 1 else None
     start = time.perf_counter()
     cached.predict(cached.forward([0] * width, range(context, context + width), visible))

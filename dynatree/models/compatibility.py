@@ -18,7 +18,7 @@ BYTES = {"int8": 2, "float16": 2, "bfloat16": 2, "float32": 4, "float64": 8}
 
 
 @dataclass
-class Finding:
+class CheckResult:
     """One thing looked at: its ``subject``, whether it is ``good``, and what was seen."""
 
     subject: str
@@ -26,7 +26,7 @@ class Finding:
     detail: str
 
 
-def check_pair(target: Path, draft: Path | None, dtype: str = "float32", device: str = "cpu") -> Iterator[Finding]:
+def check_pair(target: Path, draft: Path | None, dtype: str = "float32", device: str = "cpu") -> Iterator[CheckResult]:
     """Look at the files of a pair without loading it, one finding after another.
 
     Args:
@@ -44,7 +44,7 @@ def check_pair(target: Path, draft: Path | None, dtype: str = "float32", device:
         configs[role] = json.loads((folder / "config.json").read_text())
         yield _check_hashes(role, folder)
         kind = configs[role]["model_type"]
-        yield Finding(f"{role} architecture", kind in ARCHITECTURES, kind)
+        yield CheckResult(f"{role} architecture", kind in ARCHITECTURES, kind)
     yield _check_number_format(dtype)
     if draft:
         yield _check_tokens(target, draft)
@@ -52,67 +52,67 @@ def check_pair(target: Path, draft: Path | None, dtype: str = "float32", device:
     yield _check_memory(folders.values(), dtype, device)
 
 
-def _check_files(role: str, folder: Path) -> Iterator[Finding]:
+def _check_files(role: str, folder: Path) -> Iterator[CheckResult]:
     weights = sorted(folder.glob("*.safetensors"))
     missing = [name for name in ("config.json",) if not (folder / name).is_file()]
     missing += [] if weights else ["*.safetensors"]
-    yield Finding(
+    yield CheckResult(
         f"{role} files", not missing, f"{folder}: {'missing ' + ', '.join(missing) if missing else 'complete'}"
     )
     for path in weights:
         try:
             with safe_open(path, "pt") as tensors:
                 count = len(tensors.keys())
-            yield Finding(f"{role} weights", True, f"{path.name}: {count} tensors")
+            yield CheckResult(f"{role} weights", True, f"{path.name}: {count} tensors")
         except (SafetensorError, OSError) as error:
-            yield Finding(f"{role} weights", False, f"{path.name} is damaged ({error}); fetch it again")
+            yield CheckResult(f"{role} weights", False, f"{path.name} is damaged ({error}); fetch it again")
 
 
-def _check_hashes(role: str, folder: Path) -> Finding:
+def _check_hashes(role: str, folder: Path) -> CheckResult:
     manifest = folder / MANIFEST
     if not manifest.is_file():
-        return Finding(f"{role} hashes", True, f"no {MANIFEST}; not compared")
+        return CheckResult(f"{role} hashes", True, f"no {MANIFEST}; not compared")
     lines = [line.split(maxsplit=1) for line in manifest.read_text().splitlines() if line.strip()]
     for digest, name in lines:
         if not (folder / name).is_file():
-            return Finding(f"{role} hashes", False, f"{name} is missing; fetch the model again")
+            return CheckResult(f"{role} hashes", False, f"{name} is missing; fetch the model again")
         if sha256(folder / name) != digest:
-            return Finding(f"{role} hashes", False, f"{name} differs from the manifest; fetch the model again")
-    return Finding(f"{role} hashes", True, f"{len(lines)} files as in {MANIFEST}")
+            return CheckResult(f"{role} hashes", False, f"{name} differs from the manifest; fetch the model again")
+    return CheckResult(f"{role} hashes", True, f"{len(lines)} files as in {MANIFEST}")
 
 
-def _check_tokens(target: Path, draft: Path) -> Finding:
+def _check_tokens(target: Path, draft: Path) -> CheckResult:
     if not (draft / "tokenizer.json").is_file():
-        return Finding("tokenizers", True, "the draft uses the target's")
+        return CheckResult("tokenizers", True, "the draft uses the target's")
     try:
         tokenizer = load_tokenizer(target)
         check_tokenizers(tokenizer, target, draft)
     except DynatreeError as error:
-        return Finding("tokenizers", False, str(error))
-    return Finding("tokenizers", True, f"all {len(tokenizer)} tokens have the same ids")
+        return CheckResult("tokenizers", False, str(error))
+    return CheckResult("tokenizers", True, f"all {len(tokenizer)} tokens have the same ids")
 
 
-def _compare(target: dict, draft: dict) -> Iterator[Finding]:
+def _compare(target: dict, draft: dict) -> Iterator[CheckResult]:
     sizes = f"target {target['vocab_size']}, draft {draft['vocab_size']}"
     if BORROWED in draft:
         sizes += f" of which it proposes {draft[BORROWED]['output_tokens']}"
-    yield Finding("vocabulary", draft["vocab_size"] >= target["vocab_size"], sizes)
+    yield CheckResult("vocabulary", draft["vocab_size"] >= target["vocab_size"], sizes)
     positions = target["max_position_embeddings"], draft["max_position_embeddings"]
     fewest = "" if positions[1] >= positions[0] else "; the draft limits prompt plus new tokens"
-    yield Finding("positions", True, f"target {positions[0]}, draft {positions[1]}{fewest}")
+    yield CheckResult("positions", True, f"target {positions[0]}, draft {positions[1]}{fewest}")
 
 
-def _check_number_format(dtype: str) -> Finding:
-    return Finding(
+def _check_number_format(dtype: str) -> CheckResult:
+    return CheckResult(
         "number format", dtype in BYTES, dtype if dtype in BYTES else f"{dtype} is not one of {', '.join(BYTES)}"
     )
 
 
-def _check_memory(folders, dtype: str, device: str) -> Finding:
+def _check_memory(folders, dtype: str, device: str) -> CheckResult:
     needed = sum(_parameters(folder) for folder in folders) * BYTES.get(dtype, 4)
     free = _free_memory(device)
     detail = f"weights need {needed / 2**30:.2f} GiB of {free / 2**30:.2f} GiB free on {device}"
-    return Finding(
+    return CheckResult(
         "memory", needed < free, detail if needed < free else f"{detail}; free some or choose a smaller dtype"
     )
 

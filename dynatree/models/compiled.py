@@ -113,7 +113,7 @@ class StaticModel:
             cache: of this model, with a prompt in it.
             ids: [n], on the device of the model.
             positions: [n], on the host.
-            visible: see :meth:`dynatree.models.runner.CachedModel.forward`.
+            visible: see :meth:`dynatree.models.runner.ModelRunner.forward`.
         """
         n, device = len(ids), self.model.device
         width = next(width for width in WIDTHS if width >= n)

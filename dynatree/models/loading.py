@@ -40,7 +40,8 @@ def load_pair(
             CPU.
         draft_tokens: trim the draft's output vocabulary to these token ids.
         backend: "stock" for the layers of torch; "packed" for weights packed by
-            :func:`dynatree.models.linear.packed.pack`, in float32 on the CPU; "auto" for whichever a short measurement of each model finds faster.
+            :func:`dynatree.models.linear.packed.pack`, in float32 on the CPU; "auto" for whichever a short measurement
+            of each model finds faster.
         draft_weights: "same" for a draft whose layers are those of the backend; "int8" for one that multiplies in
             integers, see :mod:`dynatree.models.linear.int8_dynamic`, which changes proposals but never the
             output; "auto" for whichever a short measurement finds faster.

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def _clocked(method):
-    """Add the time that ``method`` of a :class:`CachedModel` takes to the model's clock."""
+    """Add the time that ``method`` of a :class:`ModelRunner` takes to the model's clock."""
 
     @functools.wraps(method)
     def clocked(self, *arguments, **options):
@@ -34,7 +34,7 @@ def _clocked(method):
     return clocked
 
 
-class CachedModel:
+class ModelRunner:
     """A model with its key/value cache for one request.
 
     Args:

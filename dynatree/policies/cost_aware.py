@@ -20,7 +20,7 @@ OPTIMISM = 1.0  # tokens that a level is expected to bring, for each node it sur
 
 
 @dataclass
-class Throughput(Policy):
+class CostAware(Policy):
     """Best-first by calibrated probability; a node or a draft level is added while it gains more than it costs.
 
     With ``rate`` the tokens per second of late, a tree of n nodes, whose paths hold with probabilities p, is worth

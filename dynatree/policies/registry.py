@@ -4,16 +4,16 @@ import inspect
 
 from dynatree.errors import DynatreeError
 from dynatree.policies.base import Policy
-from dynatree.policies.cost_aware import Throughput
+from dynatree.policies.cost_aware import CostAware
 from dynatree.policies.dynatree import DynaTree
-from dynatree.policies.static import Autoregressive, FixedTree, Linear
+from dynatree.policies.static import Autoregressive, Chain, FixedTree
 
 POLICIES: dict[str, type[Policy]] = {
     "autoregressive": Autoregressive,
-    "linear": Linear,
+    "chain": Chain,
     "fixed_tree": FixedTree,
     "dynatree": DynaTree,
-    "throughput": Throughput,
+    "cost_aware": CostAware,
 }
 
 

@@ -68,7 +68,7 @@ class FixedTree(Policy):
         return self.root_branch if node == 0 and self.root_branch else self.branch
 
 
-class Linear(FixedTree):
+class Chain(FixedTree):
     """A chain of ``length`` tokens: speculative decoding as introduced by Leviathan et al. (2023)."""
 
     def __init__(self, length: int = 5):

@@ -56,26 +56,26 @@ def _close_figures():
 
 def test_ratios_are_paired_by_text_and_the_full_cache_has_ratio_one(frames, measured):
     rows = frames["compression"].set_index("case")
-    assert rows.loc["none", "perplexity_ratio"] == 1
+    assert rows.loc["full", "perplexity_ratio"] == 1
     for case in rows.index[rows["perplexity"].notna()]:
         assert rows.loc[case, "perplexity"] == pytest.approx(perplexity(measured, case))
         assert rows.loc[case, "perplexity_ratio"] == pytest.approx(
-            rows.loc[case, "perplexity"] / rows.loc["none", "perplexity"]
+            rows.loc[case, "perplexity"] / rows.loc["full", "perplexity"]
         )
         assert (
             rows.loc[case, "perplexity_ratio_low"]
             <= rows.loc[case, "perplexity_ratio"]
             <= rows.loc[case, "perplexity_ratio_high"]
         )
-    assert rows.loc["none", "texts"] == 6
+    assert rows.loc["full", "texts"] == 6
 
 
 def test_times_are_those_of_generation(frames, measured):
     rows = frames["compression"].set_index("case")
     timed = rows[rows["throughput"].notna()]
     assert set(timed.index) == set(measured["job"]["generation_cases"])
-    assert timed.loc["none", "tpot_ms"] == pytest.approx(50)
-    assert (timed.drop("none")["throughput_ratio_high"] < 1).all()
+    assert timed.loc["full", "tpot_ms"] == pytest.approx(50)
+    assert (timed.drop("full")["throughput_ratio_high"] < 1).all()
     assert timed["peak_mib"].notna().all()
 
 
@@ -89,7 +89,7 @@ def test_repetitions_count_once(measured):
 def test_numbers_found_are_counted(measured):
     frame = summarise_passkey([measured | {"passkey": []}, measured])
     assert (frame["asked"] == measured["job"]["passkey"]["count"]).all()
-    assert frame.loc[frame["case"] == "none", "share"].eq(1).all()
+    assert frame.loc[frame["case"] == "full", "share"].eq(1).all()
 
 
 def test_the_growth_ends_at_the_budget(frames):

@@ -37,13 +37,13 @@ def test_ratios_are_to_the_same_policy_with_a_whole_cache(requests):
     assert one["speedup"] == pytest.approx(0.8 * 12.5 / 10)
     assert (one["draft_rows"], one["budget"]) == (19, 16)
     assert whole[["tokens_ratio", "throughput_ratio", "budget"]].isna().all()
-    other = cases.loc["throughput_model-snapkv-32"]
-    assert (other["policy"], other["tokens_ratio"]) == ("throughput_model", pytest.approx(1))
+    other = cases.loc["cost_aware_model-snapkv-32"]
+    assert (other["policy"], other["tokens_ratio"]) == ("cost_aware_model", pytest.approx(1))
 
 
 def test_the_table_has_every_policy_cache_and_budget_of_each_length(requests):
     frame, latex = draft_cache_table(requests)
-    assert len(frame) == latex.count("DynaTree") + latex.count("Throughput,")
+    assert len(frame) == latex.count("DynaTree") + latex.count("Cost-aware,")
     assert latex.count(" & all & ") == 2 * 2
     assert "Narrative, 48 prompt tokens" in latex and "Narrative, 96 prompt tokens" in latex
     assert "DynaTree, StreamingLLM & 16 & 19 &" in latex

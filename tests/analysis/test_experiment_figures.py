@@ -162,7 +162,7 @@ def test_tables_hold_every_row_once(name, grid, datasets):
     assert len({len(row) for row in rows}) == 1
     if name == "sweep":
         settings = pooled(data)
-        trees, chains = (settings[settings["method"] == method] for method in ("fixed_tree", "linear"))
+        trees, chains = (settings[settings["method"] == method] for method in ("fixed_tree", "chain"))
         assert len(rows) == trees.groupby(["depth", "branch"]).ngroups + len(chains) < 40
     else:
         assert len(rows) == len(data)

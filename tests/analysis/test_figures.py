@@ -96,8 +96,8 @@ def test_scaling_and_formats_take_any_number_of_points(name, datasets, points):
 def test_a_case_that_one_data_set_lacks_leaves_a_gap(name):
     draw, build = PER_CASE[name]
     data = build()
-    shown = texts(draw(data[~((data["case"] == "linear") & (data["dataset"] == "narrative"))]))
-    assert LABELS["linear"] in shown
+    shown = texts(draw(data[~((data["case"] == "chain") & (data["dataset"] == "narrative"))]))
+    assert LABELS["chain"] in shown
     assert "nan" not in " ".join(shown)
 
 

@@ -67,10 +67,10 @@ SPEED = "metric == 'throughput'"
         ("sensitivity", f"category == 'depths' and setting == '8-12' and {SPEED}", 256.0),
         ("sensitivity", f"category == 'reference' and method == 'autoregressive' and {SPEED}", 113.9),
         ("length", f"baselines == 'tuned' and new_tokens == 100 and method == 'dynatree' and {SPEED}", 115.0),
-        ("length", f"baselines == 'tuned' and new_tokens == 100 and method == 'linear' and {SPEED}", 92.3),
+        ("length", f"baselines == 'tuned' and new_tokens == 100 and method == 'chain' and {SPEED}", 92.3),
         ("length", f"baselines == 'untuned' and new_tokens == 1500 and method == 'fixed_tree' and {SPEED}", 188.0),
         ("prompt_length", f"baselines == 'tuned' and limit == 100 and method == 'fixed_tree' and {SPEED}", 227.6),
-        ("prompt_length", f"baselines == 'untuned' and limit == 200 and method == 'linear' and {SPEED}", 92.0),
+        ("prompt_length", f"baselines == 'untuned' and limit == 200 and method == 'chain' and {SPEED}", 92.0),
         ("heads", "metric == 'entropy_mean'", 1.842),
         ("heads", "metric == 'sink_above_fifth'", 885),
         (
@@ -78,7 +78,7 @@ SPEED = "metric == 'throughput'"
             "protocol == 'eviction' and tokens == 1999 and method == 'streaming_llm' and rows == 64",
             10.531,
         ),
-        ("compression", "protocol == 'norms' and method == 'fixed_size_l2' and rows == 512", 17.60),
+        ("compression", "protocol == 'norms' and method == 'l2_norm_recent' and rows == 512", 17.60),
         ("assisted", "dataset == 'PG-19' and method == 'hf_assisted'", 184.8),
     ],
 )
@@ -107,7 +107,7 @@ def test_the_fallback_prompt_is_named_everywhere():
 
 @pytest.mark.skipif(not REFERENCE.exists(), reason="the dossier of the original paper is not beside this repository")
 def test_main_equals_the_tables_of_the_paper():
-    names = {"ar": "autoregressive", "linear_spec": "linear"}
+    names = {"ar": "autoregressive", "linear_spec": "chain"}
     metrics = {"speedup_vs_ar": "speedup", "ttft": "ttft_ms", "tpot": "tpot_ms", "peak_memory": "peak_memory_mb"}
     theirs = pd.read_csv(REFERENCE).query("paper_ref in @main_tables", local_dict={"main_tables": MAIN_TABLES})
     theirs = theirs[theirs["dataset"].isin(["WikiText-2", "PG-19"])].replace({"method": names, "metric": metrics})

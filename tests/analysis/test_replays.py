@@ -16,12 +16,12 @@ from dynatree.analysis.tables.bound import bound_frame, bound_table
 from dynatree.analysis.tables.projection import MEASURED, projection_frame, projection_table
 from dynatree.analysis.tables.validation import validation_frame, validation_table
 from dynatree.config.experiments import labels
-from dynatree.latency.cost_model import Latency, predict
+from dynatree.latency.cost_model import CostModel, predict
 from tests.support.synthetic import configuration, measurement, projection, trace
 
 TIMES = {
-    "target": Latency((1, 2, 64), (64,), [[1.0, 2.0, 3.0]]),
-    "draft": Latency((1, 64), (64,), [[0.1, 0.1]]),
+    "target": CostModel((1, 2, 64), (64,), [[1.0, 2.0, 3.0]]),
+    "draft": CostModel((1, 64), (64,), [[0.1, 0.1]]),
 }
 
 
@@ -85,15 +85,15 @@ def test_references_have_no_trace_and_are_not_replayed(replayed):
 def test_speedups_elsewhere_by_trees_of_here_and_of_there(replayed):
     frame = projection_frame(replayed, projection()).set_index(["new_tokens", "case", "decided", "place"])
     assert set(frame.index.get_level_values("place")) == {MEASURED, HERE, "flat"}
-    there = frame.loc[(16, "throughput", "there", "flat")]
-    assert there["pairs"] == 2 and there["label"] == "Throughput, deciding there"
+    there = frame.loc[(16, "cost_aware", "there", "flat")]
+    assert there["pairs"] == 2 and there["label"] == "Cost-aware, deciding there"
     other = replayed[(replayed["decided"] == "there")]["other_s"].iloc[0]
     base = replayed[(replayed["decided"] == "there")]["baseline_s"].iloc[0]
     assert there["speedup"] == pytest.approx(base / (0.024 + other))
     plain = replayed[(replayed["decided"] == "there")]["baseline_models_s"].iloc[0]
     assert plain == pytest.approx(15 * 0.004)
     assert there["models_speedup"] == pytest.approx(plain / 0.024)
-    assert (8, "throughput", "there", "flat") not in frame.index
+    assert (8, "cost_aware", "there", "flat") not in frame.index
     _, latex = projection_table(replayed, projection())
     assert r"A\_100 \& more" in latex and "nan" not in latex
     assert latex.count("deciding there") == 1 and latex.count("models alone") == 1
@@ -105,7 +105,7 @@ def test_the_figure_shows_all_requests_and_places(replayed):
     assert sum(len(line.get_xdata()) for line in left.lines if line.get_marker() == "o") == len(
         replayed[replayed["machine"] == HERE]
     )
-    assert "Throughput, deciding there" in [text.get_text() for text in right.get_yticklabels()]
+    assert "Cost-aware, deciding there" in [text.get_text() for text in right.get_yticklabels()]
     plt.close(figure)
 
 
@@ -123,7 +123,7 @@ def test_the_oracle_is_the_best_of_all_combinations(seed):
 
 
 def test_the_choices_of_a_round():
-    found = trace(16, "throughput")
+    found = trace(16, "cost_aware")
     attained, possible = choices(found, TIMES)
     spent = 2 * 0.1
     assert attained[0] == (2, pytest.approx(spent + TIMES["target"](5, 64)), 4)
@@ -141,7 +141,7 @@ def test_nothing_attains_more_than_the_oracle(bounded):
     found = with_shares(bounded)
     assert (found["chosen_share"] <= 1 + 1e-9).all()
     assert (found["share"] < found["chosen_share"]).all()
-    assert set(bounded["case"]) == {"throughput", "throughput_model", "throughput_ngram", "throughput_recycling"}
+    assert set(bounded["case"]) == {"cost_aware", "cost_aware_model", "cost_aware_ngram", "cost_aware_recycling"}
     frame = bound_frame(bounded)
     assert list(frame["new_tokens"].unique()) == [8, 16]
     assert (frame["pairs"] == 8).all()

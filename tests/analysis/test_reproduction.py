@@ -42,28 +42,28 @@ def test_every_number_once_with_its_ratio():
     row = rows.loc["WikiText-2", "dynatree", "published_acceptance"]
     assert (row["published"], row["ours"]) == (102.2, 50)
     assert rows.loc["PG-19", "dynatree", "tokens_per_round"]["published"] == 6.17
-    assert rows.loc["PG-19", "linear", "rounds"]["published"] == 329
+    assert rows.loc["PG-19", "chain", "rounds"]["published"] == 329
     assert r"A \& B" in latex and "nan" not in latex
     assert "autoregressive & 133.4 & 26.7 & 0.20 & 114.8 & 26.7 & 0.23" in latex
 
 
 def test_a_run_with_less_has_a_smaller_table():
     part = summary([("PG-19", "Narrative")])
-    frame, latex = reproduction_table(part[part["case"] != "linear"], pd.read_csv(PUBLISHED))
-    assert set(frame["dataset"]) == {"PG-19"} and "linear" not in set(frame["method"])
+    frame, latex = reproduction_table(part[part["case"] != "chain"], pd.read_csv(PUBLISHED))
+    assert set(frame["dataset"]) == {"PG-19"} and "chain" not in set(frame["method"])
     assert "WikiText-2" not in latex
 
 
 def test_a_method_that_one_set_lacks_leaves_a_dash():
     whole = summary()
-    part = whole[~((whole["case"] == "linear") & (whole["stands_for"] == "PG-19"))]
+    part = whole[~((whole["case"] == "chain") & (whole["stands_for"] == "PG-19"))]
     _, latex = reproduction_table(part, pd.read_csv(PUBLISHED))
-    assert "linear & 196.1 & 26.7 & 0.14 & -- & -- & --" in latex
+    assert "chain & 196.1 & 26.7 & 0.14 & -- & -- & --" in latex
 
 
 def test_a_missing_published_number_is_named():
-    published = pd.read_csv(PUBLISHED).query("not (dataset == 'PG-19' and method == 'linear' and metric == 'ttft_ms')")
-    with pytest.raises(DynatreeError, match="the published ttft_ms of linear on PG-19 is missing"):
+    published = pd.read_csv(PUBLISHED).query("not (dataset == 'PG-19' and method == 'chain' and metric == 'ttft_ms')")
+    with pytest.raises(DynatreeError, match="the published ttft_ms of chain on PG-19 is missing"):
         reproduction_table(summary(), published)
 
 

@@ -54,7 +54,7 @@ def test_summary_gives_the_known_numbers():
     )
     assert ours["verify_ms"] + ours["other_ms"] == pytest.approx(ours["ttft_ms"] + 23 * ours["tpot_ms"], rel=0.01)
     assert math.isnan(rows.loc["hf_assisted", "acceptance_rate"])
-    assert json.loads(rows.loc["linear", "options"]) == {"length": 2}
+    assert json.loads(rows.loc["chain", "options"]) == {"length": 2}
 
 
 def test_every_group_has_its_own_baseline_and_keeps_its_factors():

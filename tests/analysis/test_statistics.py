@@ -56,7 +56,7 @@ def test_time_per_token_leaves_the_first_out():
 @pytest.mark.parametrize(
     ("method", "options", "tokens", "rounds", "expected"),
     [
-        ("linear", {"length": 8}, 1500, 220, 1500 / (220 * 8)),
+        ("chain", {"length": 8}, 1500, 220, 1500 / (220 * 8)),
         ("fixed_tree", {"depth": 9}, 1500, 221, 1500 / (221 * 10)),
         ("dynatree", {"base_depth": 5}, 1500, 212, 1500 / (212 * 7)),
     ],

@@ -130,8 +130,8 @@ def test_comparisons_are_those_of_the_paired_prompts():
     assert [row[0] for row in body(latex)] == [LABELS[case] for case in others] * 2
     assert latex.startswith("\\begin{tabular}{@{}lrrrrr@{}}\n\\toprule\nDynaTree over &")
     narrative = requests[requests["dataset"] == "narrative"]
-    row = frame[frame["dataset_label"] == "Narrative"].set_index("case").loc["linear"]
-    found = compare(narrative, "dynatree", "linear", "throughput")
+    row = frame[frame["dataset_label"] == "Narrative"].set_index("case").loc["chain"]
+    found = compare(narrative, "dynatree", "chain", "throughput")
     assert (row["throughput"], row["throughput_low"]) == pytest.approx((round(found.ratio, 2), round(found.low, 2)))
     assert found.p <= row["p"] <= 1
     assert row["pairs"] == PROMPTS
@@ -139,13 +139,13 @@ def test_comparisons_are_those_of_the_paired_prompts():
 
 def test_comparisons_need_dynatree():
     with pytest.raises(DynatreeError, match="'narrative' has no requests of the case 'dynatree'; add it"):
-        comparisons_table(request_frame(cases=("autoregressive", "linear")).query("dataset == 'narrative'"))
+        comparisons_table(request_frame(cases=("autoregressive", "chain")).query("dataset == 'narrative'"))
 
 
 @pytest.mark.parametrize("make", [length_table, prompt_length_table])
 def test_scaling_has_a_line_per_size_and_columns_per_case(make):
     data = length_frame()
-    missing = (data["case"] == "linear") & (data["limit"] == 100)
+    missing = (data["case"] == "chain") & (data["limit"] == 100)
     frame, latex = make(data[~missing])
     rows = body(latex)
     assert [row[0] for row in rows] == [str(size) for size in (100, 200, 300, 500, 750, 1000, 1500)] * 2

@@ -58,7 +58,7 @@ def test_packed_weights_count():
         target = tiny_model()
         models = [target, disturbed(target)]
         pair = ModelPair(*(map(pack, models) if backend == "packed" else models))
-        return measure_memory(pair, PROMPT, case("dynatree", "linear", length=3), 8)
+        return measure_memory(pair, PROMPT, case("dynatree", "chain", length=3), 8)
 
     stock, packed = peak("stock"), peak("packed")
     for part in ("weights_target_mib", "weights_draft_mib"):

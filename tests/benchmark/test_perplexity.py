@@ -48,7 +48,7 @@ def plain(model, tokens: list[int], window: int | None = None) -> tuple[float, f
 @pytest.mark.parametrize("chunk", [1, 7, 40])
 def test_reading_with_the_full_cache_is_one_pass(kind, chunk):
     model = tiny_model(kind)
-    found = read_text(model, make_method("none"), TOKENS, chunk)
+    found = read_text(model, make_method("full"), TOKENS, chunk)
     assert (found["nll"], found["accuracy"]) == pytest.approx(plain(model, TOKENS), abs=1e-5)
     assert found["rows"] == found["mean_rows"] == len(TOKENS)
     assert found["growth"][-1] == [len(TOKENS), found["cache_bytes"]]
@@ -57,7 +57,7 @@ def test_reading_with_the_full_cache_is_one_pass(kind, chunk):
 @pytest.mark.parametrize("kind", KINDS)
 def test_reading_token_by_token_sees_the_kept_rows_and_nothing_else(kind):
     model = tiny_model(kind)
-    found = read_text(model, make_method("recent_only", budget=6), TOKENS, 1)
+    found = read_text(model, make_method("sliding_window", budget=6), TOKENS, 1)
     assert (found["nll"], found["accuracy"]) == pytest.approx(plain(model, TOKENS, window=6), abs=1e-5)
     assert found["nll"] != pytest.approx(plain(model, TOKENS)[0], abs=1e-3)
     assert found["rows"] == 6
@@ -68,9 +68,9 @@ def test_skipped_layers_count_as_cache():
     whole, skipped, reduced = (
         read_text(model, make_method(name, **options), TOKENS, 4)["cache_bytes"]
         for name, options in (
-            ("none", {}),
-            ("recent_only", {"budget": 6, "skip_layers": [0]}),
-            ("recent_only", {"budget": 6}),
+            ("full", {}),
+            ("sliding_window", {"budget": 6, "skip_layers": [0]}),
+            ("sliding_window", {"budget": 6}),
         )
     )
     assert whole > skipped > whole / 2 > reduced
@@ -79,7 +79,7 @@ def test_skipped_layers_count_as_cache():
 @pytest.mark.parametrize("kind", KINDS)
 def test_generation_with_the_full_cache_is_that_of_hugging_face(kind):
     model = tiny_model(kind)
-    found = generate_compressed(model, make_method("none"), TOKENS[:12], 9)
+    found = generate_compressed(model, make_method("full"), TOKENS[:12], 9)
     assert found["tokens"] == reference(model, TOKENS[:12], 9, eos_token_id=None)
     assert 0 < found["ttft"] < found["seconds"]
 
@@ -178,7 +178,7 @@ def test_every_case_of_the_shipped_configurations_can_be_made(name, tmp_path):
         if kind.endswith("cases"):
             made = with_classification(cases, heads)
             assert all(build_method(made, key, 100) for key in made)
-    assert next(iter(compression_cases(config))) == "none"
+    assert next(iter(compression_cases(config))) == "full"
 
 
 def test_the_number_stands_where_it_should():
@@ -200,7 +200,7 @@ def test_the_number_stands_where_it_should():
 def test_answers_with_the_full_cache_are_those_of_generate(job):
     model, tokenizer = tiny_model(vocabulary=259, positions=1024), byte_tokenizer()
     test = passkey_tests(tokenizer, {"lengths": [300], "depths": [0.5], "count": 1})[0]
-    said = answer(model, tokenizer, make_method("none"), test, 64)
+    said = answer(model, tokenizer, make_method("full"), test, 64)
     expected = reference(model, test["context"] + test["question"], 7, eos_token_id=None)
     assert said == tokenizer.decode(expected).strip()
     rows = ask_all(model, tokenizer, job, prepare(model, tokenizer, job))

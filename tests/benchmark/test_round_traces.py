@@ -7,13 +7,13 @@ import pytest
 from dynatree import ModelPair
 from dynatree.analysis.replay import passes_after_prefill
 from dynatree.benchmark.round_traces import generate_traced, path_ranks
-from dynatree.latency.cost_model import Latency
-from dynatree.policies.cost_aware import Throughput
+from dynatree.latency.cost_model import CostModel
+from dynatree.policies.cost_aware import CostAware
 from dynatree.tree import TokenTree
 from tests.support.models import disturbed, tiny_model
 
 PROMPT = [4, 8, 15, 16]
-FLAT, CHEAP = Latency((1, 64), (1,), [[1.0, 1.01]]), Latency((1, 64), (1,), [[0.05, 0.06]])
+FLAT, CHEAP = CostModel((1, 64), (1,), [[1.0, 1.01]]), CostModel((1, 64), (1,), [[0.05, 0.06]])
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def pair():
     return pair
 
 
-@pytest.mark.parametrize("method", ["autoregressive", "linear", "dynatree", "throughput"])
+@pytest.mark.parametrize("method", ["autoregressive", "chain", "dynatree", "cost_aware"])
 def test_a_trace_holds_every_pass_and_round(pair, method):
     out, trace = generate_traced(pair, PROMPT, method, 30, {})
     assert json.loads(json.dumps(trace)) == trace
@@ -35,14 +35,14 @@ def test_a_trace_holds_every_pass_and_round(pair, method):
     assert trace["passes"]["target"][0] == [len(PROMPT), 0]
     contexts = [len(PROMPT) + sum(one[3] for one in trace["rounds"][:index]) for index in range(len(trace["rounds"]))]
     assert [context for _, context in passes["target"]] == contexts
-    assert (trace["ranks"] is None) == (trace["calibration_error"] is None) == (method != "throughput")
+    assert (trace["ranks"] is None) == (trace["calibration_error"] is None) == (method != "cost_aware")
 
 
 def test_ranks_tell_what_the_verified_tree_held(pair, monkeypatch):
     """The accepted tokens are those whose rank the tree reached, and trees are prefixes of the policy's order."""
-    monkeypatch.setattr(Latency, "observe", lambda *_: None)
-    monkeypatch.setattr(Throughput, "rate", lambda _, plain: 1 / plain)
-    _, trace = generate_traced(pair, PROMPT, "throughput", 40, {})
+    monkeypatch.setattr(CostModel, "observe", lambda *_: None)
+    monkeypatch.setattr(CostAware, "rate", lambda _, plain: 1 / plain)
+    _, trace = generate_traced(pair, PROMPT, "cost_aware", 40, {})
     assert len(trace["ranks"]) == len(trace["rounds"])
     for (nodes, _, accepted, _, _), ranks in zip(trace["rounds"], trace["ranks"], strict=True):
         assert ranks == sorted(set(ranks))
@@ -64,5 +64,5 @@ def test_ranks_follow_falling_probability_down_the_emitted_path():
 
 
 def test_a_request_of_one_token_has_no_rounds(pair):
-    _, trace = generate_traced(pair, PROMPT, "throughput", 1, {})
+    _, trace = generate_traced(pair, PROMPT, "cost_aware", 1, {})
     assert trace["rounds"] == trace["ranks"] == []

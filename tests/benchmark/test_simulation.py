@@ -8,9 +8,9 @@ import pytest
 
 from dynatree import ModelPair, generate
 from dynatree.benchmark.simulation import describe, on_machine, project, roofline
-from dynatree.config.machine_specs import Machine
+from dynatree.config.machine_specs import MachineSpec
 from dynatree.latency.cost_model import predict
-from dynatree.latency.measure import Latency
+from dynatree.latency.measure import CostModel
 from dynatree.policies.cost_aware import CREDIT
 from tests.support.models import disturbed, reference, tiny_model
 
@@ -21,8 +21,8 @@ STEEP = ((1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0), (0.9, 1.8, 3.6, 7.2, 14.0, 29.0
 MACHINES = {"cpu": CPU, "gpu": GPU, "steep": STEEP}
 
 
-def latencies(machine) -> list[Latency]:
-    return [Latency((1, 2, 4, 8, 16, 32, 64), (1,), [list(seconds)]) for seconds in machine]
+def latencies(machine) -> list[CostModel]:
+    return [CostModel((1, 2, 4, 8, 16, 32, 64), (1,), [list(seconds)]) for seconds in machine]
 
 
 def seconds(pair, machine, method, new, rounds=1, **options) -> float:
@@ -32,7 +32,7 @@ def seconds(pair, machine, method, new, rounds=1, **options) -> float:
     return sum(out.stats.seconds["total"] - out.stats.seconds["ttft"] for out in outs)
 
 
-@pytest.mark.parametrize("method", ["autoregressive", "dynatree", "throughput"])
+@pytest.mark.parametrize("method", ["autoregressive", "dynatree", "cost_aware"])
 def test_time_is_the_sum_of_the_passes(method):
     target = tiny_model("llama", 2)
     pair = ModelPair(target, disturbed(target, 0.02))
@@ -48,10 +48,10 @@ def test_time_is_the_sum_of_the_passes(method):
 def test_the_clock_and_what_is_learnt_of_it_do_not_drift():
     target = tiny_model("llama", 2)
     pair = ModelPair(target, disturbed(target, 0.05))
-    times = [Latency((1, 8, 64), (1, 100), [[a, a, 2 * a], [3 * a, 3 * a, 6 * a]]) for a in (1.0, 0.1)]
+    times = [CostModel((1, 8, 64), (1, 100), [[a, a, 2 * a], [3 * a, 3 * a, 6 * a]]) for a in (1.0, 0.1)]
     with on_machine(pair, *times):
         for _ in range(5):
-            out = generate(pair, PROMPT, "throughput", 80, None)
+            out = generate(pair, PROMPT, "cost_aware", 80, None)
             expected = sum(predict(out.stats.passes[r], t) for r, t in zip(("target", "draft"), times, strict=True))
             assert out.stats.seconds["total"] == pytest.approx(expected)
         assert pair.learnt["latency of the target"].drift == pytest.approx(1)
@@ -62,7 +62,7 @@ def test_afterwards_everything_is_as_before():
     pair = ModelPair(tiny_model("llama", 2))
     learnt = pair.learnt
     with on_machine(pair, latencies(CPU)[0]):
-        generate(pair, PROMPT, "throughput", 20, None)
+        generate(pair, PROMPT, "cost_aware", 20, None)
         assert pair.learnt is not learnt
     assert pair.learnt is learnt and learnt == {}
     assert pair.clock is time.perf_counter
@@ -75,7 +75,7 @@ def test_a_useless_draft_costs_at_most_two_percent(machine, kind, seed):
     """Lively random text, which lookups hardly foresee, and a draft that knows nothing of the target."""
     pair = ModelPair(tiny_model(kind, seed, 512, 512), tiny_model(kind, seed + 50, 512, 512))
     plain = seconds(pair, MACHINES[machine], "autoregressive", 100, rounds=8)
-    assert seconds(pair, MACHINES[machine], "throughput", 100, rounds=8) <= 1.02 * plain
+    assert seconds(pair, MACHINES[machine], "cost_aware", 100, rounds=8) <= 1.02 * plain
 
 
 @pytest.mark.parametrize("new", [2, 3, 5, 9, 17])
@@ -84,7 +84,7 @@ def test_short_requests_cost_no_more_than_the_credit_and_two_percent(machine, ne
     pair = ModelPair(tiny_model("llama", 1, 512, 512), tiny_model("llama", 51, 512, 512))
     plain = seconds(pair, MACHINES[machine], "autoregressive", new, rounds=20)
     behind = predict([(len(PROMPT), 0)], latencies(MACHINES[machine])[1])
-    speculative = seconds(pair, MACHINES[machine], "throughput", new, rounds=20)
+    speculative = seconds(pair, MACHINES[machine], "cost_aware", new, rounds=20)
     assert speculative <= 1.02 * plain + CREDIT + 2 * behind
 
 
@@ -93,16 +93,16 @@ def test_a_good_draft_pays(machine):
     target = tiny_model("llama", 2)
     pair = ModelPair(target, disturbed(target, 0.02))
     plain = seconds(pair, MACHINES[machine], "autoregressive", 60, rounds=3)
-    assert seconds(pair, MACHINES[machine], "throughput", 60, rounds=3) < 0.8 * plain
+    assert seconds(pair, MACHINES[machine], "cost_aware", 60, rounds=3) < 0.8 * plain
 
 
 def test_a_roofline_is_flat_until_computing_takes_longer_than_reading():
     model = tiny_model("llama", 1)
-    latency = roofline(model, Machine(bandwidth=1e12, compute=32e12, efficiency=0.5, launch_seconds=0.0))
+    latency = roofline(model, MachineSpec(bandwidth=1e12, compute=32e12, efficiency=0.5, launch_seconds=0.0))
     flat, wide = latency(1, 64), latency(64, 64)
     assert latency(8, 64) == pytest.approx(flat, rel=0.05)
     assert wide > 1.5 * flat
-    slow = roofline(model, Machine(bandwidth=1e12, compute=32e12, efficiency=0.5, launch_seconds=1e-3))
+    slow = roofline(model, MachineSpec(bandwidth=1e12, compute=32e12, efficiency=0.5, launch_seconds=1e-3))
     assert slow(1, 64) == pytest.approx(flat + 24e-3)
 
 
@@ -116,7 +116,7 @@ def test_machines_are_estimated_or_measured(tmp_path):
     path.write_text("model,backend,context,new,ms\ntarget,stock,64,1,9\ntarget,packed,64,1,5\ndraft,packed,64,1,1\n")
     found = describe(pair, {"known": KNOWN, "there": {"label": "mine", "latency": str(path)}}, ASSUMPTIONS)
     assert found["known"]["label"] == "a machine"
-    expected = roofline(pair.target, Machine(1e12, 1e14, 0.5, 1e-6))
+    expected = roofline(pair.target, MachineSpec(1e12, 1e14, 0.5, 1e-6))
     assert found["known"]["latencies"]["target"]["seconds"] == expected.seconds
     assert found["there"]["latencies"]["target"] == {"widths": (1,), "contexts": (64,), "seconds": [[0.005]]}
     json.dumps(found)
@@ -132,8 +132,8 @@ def test_requests_are_decided_by_the_times_of_a_machine():
             {"widths": (1, 2, 4, 8, 16, 32, 64), "contexts": (1,), "seconds": [list(one)]} for one in MACHINES[name]
         ]
         machines[name] = {"latencies": dict(zip(("target", "draft"), rows, strict=True))}
-    settings = {"engine": "dynatree", "method": "throughput", "options": {}}
-    job = {"dataset": "d", "warmup": 1, "group": "40", "new_tokens": 40, "case": "throughput", "settings": settings}
+    settings = {"engine": "dynatree", "method": "cost_aware", "options": {}}
+    job = {"dataset": "d", "warmup": 1, "group": "40", "new_tokens": 40, "case": "cost_aware", "settings": settings}
     found = project(pair, machines, [(job, [{"id": "a", "tokens": PROMPT}, {"id": "b", "tokens": PROMPT[::-1]}])])
     assert [(one["machine"], one["prompt"]) for one in found] == list(itertools.product(machines, "ab"))
     gpu, steep = (sum(one["rounds"] for one in found if one["machine"] == name) for name in machines)

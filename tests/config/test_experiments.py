@@ -38,7 +38,7 @@ def test_every_case_is_a_policy_and_every_group_has_its_baseline(name):
 @pytest.mark.parametrize(
     ("cache", "message"),
     [
-        ({"method": "recent_only", "size": 8}, "compression method 'recent_only' does not take size"),
+        ({"method": "sliding_window", "size": 8}, "compression method 'sliding_window' does not take size"),
         ({"method": "streaming_llm", "sinks": 4, "budget": 2}, "budget \\(2\\) is below sinks"),
         ({"budget": 8}, "cannot read the compression"),
     ],
@@ -70,7 +70,7 @@ def test_the_sweep_covers_its_grid(demo_config):
     trees = [case["factors"] for case in cases.values() if case["method"] == "fixed_tree"]
     expected = len(sweep["depths"]) * len(sweep["branches"]) * len(sweep["thresholds"])
     assert len({tuple(factors.values()) for factors in trees}) == len(trees) == expected
-    assert [case["options"]["length"] for case in cases.values() if case["method"] == "linear"] == sweep["lengths"]
+    assert [case["options"]["length"] for case in cases.values() if case["method"] == "chain"] == sweep["lengths"]
 
 
 def test_the_ablation_adds_one_decision_at_a_time(demo_config):
@@ -114,7 +114,7 @@ def test_drafts_are_compared_with_whole_and_compressed_caches(demo_config):
         "dynatree-h2o-32", "dynatree-h2o-64",
     ]  # fmt: skip
     whole, one = cases["dynatree"], cases["dynatree-h2o-64"]
-    assert whole["factors"] == {"limit": 300, "policy": "dynatree", "cache": "none"}
+    assert whole["factors"] == {"limit": 300, "policy": "dynatree", "cache": "full"}
     assert one["factors"] == {"limit": 300, "policy": "dynatree", "cache": "h2o", "budget": 64}
     compression = {"method": "h2o", "every": settings["every"], "budget": 64, "recent": 32}
     assert one["options"] == whole["options"] | {"draft_cache": compression}
@@ -144,10 +144,10 @@ def test_prompts_must_serve_every_experiment_that_uses_them(demo_config):
 def test_tuned_settings_replace_their_name(demo_config):
     job = jobs(demo_config)["main-narrative"]
     resolved = resolve(job, {"chain": {"length": 7}, "tree": {"depth": 2}})["groups"]["all"]["cases"]
-    assert resolved["linear"]["options"] == {"length": 7}
+    assert resolved["chain"]["options"] == {"length": 7}
     assert resolved["fixed_tree"]["options"] == {"depth": 2}
-    assert "tuned" not in resolved["linear"]
-    assert "tuned" in job["groups"]["all"]["cases"]["linear"]
+    assert "tuned" not in resolved["chain"]
+    assert "tuned" in job["groups"]["all"]["cases"]["chain"]
     with pytest.raises(DynatreeError, match="case 'fixed_tree' needs the tuned setting 'tree'"):
         resolve(job, {"chain": {"length": 7}})
     assert set(memory_cases(demo_config)) == set(demo_config["experiments"]["memory"]["methods"])
@@ -159,7 +159,7 @@ def test_requests_are_traced_and_decided_elsewhere_for_the_peers_alone(demo_conf
     assert list(found) == demo_config["experiments"]["peers"]["datasets"]
     for job in found.values():
         assert (job["group"], job["new_tokens"], job["prompts"]) == ("64", 64, demo_config["projection"]["prompts"])
-        assert job["settings"]["method"] == "throughput" and "label" not in job["settings"]
+        assert job["settings"]["method"] == "cost_aware" and "label" not in job["settings"]
 
 
 def test_the_plan_counts_every_token(demo_config):

@@ -19,7 +19,7 @@ def test_shipped_configurations_are_right(name):
 
 def test_a_method_may_compress_its_draft():
     config = yaml.safe_load((ROOT / "config/demo.yaml").read_text())
-    config["methods"]["throughput"]["options"] = {"draft_cache": {"method": "recent_only", "budget": 64}}
+    config["methods"]["cost_aware"]["options"] = {"draft_cache": {"method": "sliding_window", "budget": 64}}
     check(config)
 
 
@@ -40,8 +40,8 @@ def test_a_method_may_compress_its_draft():
         ("experiments/main/methods", ["autoregressive", "magic"], "experiments/main/methods names 'magic'; known are"),
         (
             "experiments/main/methods",
-            ["linear", "dynatree"],
-            "experiments/main/methods: ['linear', 'dynatree'] does not",
+            ["chain", "dynatree"],
+            "experiments/main/methods: ['chain', 'dynatree'] does not",
         ),
         ("projection/machines", ["b200"], "config/machines.yaml describes a100, h100, so add it there"),
         ("projection/prompts", 4, "projection/prompts asks for 4 prompts, but experiments/peers measures 3 of"),
@@ -84,8 +84,8 @@ def test_a_method_may_compress_its_draft():
         ("experiments/draft_cache/caches", ["magic"], "caches names 'magic'; methods with a budget in compression are"),
         (
             "experiments/draft_cache/methods",
-            ["autoregressive", "linear"],
-            "draft_cache/methods names 'linear'; it takes methods of engine dynatree that have options",
+            ["autoregressive", "chain"],
+            "draft_cache/methods names 'chain'; it takes methods of engine dynatree that have options",
         ),
         (
             "experiments/draft_cache/methods",
@@ -94,12 +94,12 @@ def test_a_method_may_compress_its_draft():
         ),
         (
             "experiments/draft_cache/methods",
-            ["autoregressive", "throughput_ngram"],
-            "draft_cache/methods names 'throughput_ngram', which drafts without a model",
+            ["autoregressive", "cost_aware_ngram"],
+            "draft_cache/methods names 'cost_aware_ngram', which drafts without a model",
         ),
         (
             "methods/dynatree/options/draft_cache",
-            {"method": "recent_only", "budget": 8},
+            {"method": "sliding_window", "budget": 8},
             "draft_cache/methods names 'dynatree', which has a draft_cache already",
         ),
         (
@@ -107,13 +107,13 @@ def test_a_method_may_compress_its_draft():
             2,
             "compression/methods/head_aware/options/sinks is below heads/sinks",
         ),
-        ("compression/methods/none", {"label": "x"}, "compression/methods"),
+        ("compression/methods/full", {"label": "x"}, "compression/methods"),
         ("heads/recent", 16, "heads/recent must exceed heads/local"),
         ("heads/tokens", 20, "heads/tokens must exceed heads/sinks and heads/local together"),
         ("heads/sink", 4, "heads has the unknown key 'sink'; known are "),
-        ("methods/dynatree/options", {"target_cache": "none"}, "method 'dynatree' does not take target_cache"),
-        ("methods/linear/tuned", "tree", "methods/linear: tuned: tree belongs to method fixed_tree"),
-        ("methods/linear/options", {}, "methods/linear needs either options or tuned, and not both"),
+        ("methods/dynatree/options", {"target_cache": "full"}, "method 'dynatree' does not take target_cache"),
+        ("methods/chain/tuned", "tree", "methods/chain: tuned: tree belongs to method fixed_tree"),
+        ("methods/chain/options", {}, "methods/chain needs either options or tuned, and not both"),
         ("prompt_tokens/most", 3, "prompt_tokens/least exceeds prompt_tokens/most"),
         ("methods/dynatree/options", {"depth": 3}, "methods/dynatree: method 'dynatree' does not take depth"),
         ("methods/dynatree/options", {"node_budget": 0}, "methods/dynatree: node_budget must be"),

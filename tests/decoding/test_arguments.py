@@ -26,9 +26,9 @@ def pair():
         ({"max_new_tokens": 2.5}, "max_new_tokens"),
         ({"max_new_tokens": POSITIONS}, f"the target has {POSITIONS}"),
         ({"method": "magic"}, "unknown method 'magic'"),
-        ({"method": "linear", "depth": 3}, "does not take depth; its options are length"),
+        ({"method": "chain", "depth": 3}, "does not take depth; its options are length"),
         ({"method": "autoregressive", "length": 3}, "it has no options"),
-        ({"method": "linear", "length": 0}, "length must be a whole number of at least 1"),
+        ({"method": "chain", "length": 0}, "length must be a whole number of at least 1"),
         ({"method": "fixed_tree", "prune_probability": 1.5}, "prune_probability must be a probability"),
         ({"node_budget": 0}, "node_budget must be"),
         ({"base_depth": 9, "max_depth": 8}, "base_depth <= max_depth must hold"),
@@ -49,7 +49,7 @@ def test_the_last_position_can_be_used(pair):
 def test_a_draft_with_fewer_positions_is_named():
     pair = ModelPair(tiny_model(), tiny_model(positions=16))
     with pytest.raises(DynatreeError, match="the draft has 16"):
-        generate(pair, [1, 2], "linear", 20)
+        generate(pair, [1, 2], "chain", 20)
     assert len(generate(pair, [1, 2], "autoregressive", 20, None).tokens) == 20
 
 

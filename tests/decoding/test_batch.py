@@ -7,13 +7,13 @@ from hypothesis import strategies as st
 
 from dynatree import DynatreeError, ModelPair, generate, generate_batch
 from dynatree.decoding import batch
-from dynatree.drafting.factory import MergedDrafter
+from dynatree.drafting.factory import HybridDrafter
 from dynatree.policies.registry import make_policy
 from tests.decoding.test_exactness import KINDS, methods, pair_of
 from tests.support.models import VOCABULARY, disturbed, reference, tiny_model
 
 PROMPTS = [[5, 9, 2, 7], [4], [8, 8, 8, 1, 6, 5, 9], [11, 12]]
-METHODS = ("autoregressive", "linear", "fixed_tree", "dynatree", "throughput")
+METHODS = ("autoregressive", "chain", "fixed_tree", "dynatree", "cost_aware")
 prompts = st.lists(st.lists(st.integers(0, VOCABULARY - 1), min_size=1, max_size=9), min_size=1, max_size=5)
 
 
@@ -66,7 +66,7 @@ def test_a_request_ends_when_it_leaves_the_batch():
     pair = ModelPair(target, disturbed(target, 0.05))
     expected = [reference(target, prompt, 40, None) for prompt in PROMPTS]
     stop = expected[0][3]
-    found = generate_batch(pair, PROMPTS, "throughput", 40, stop)
+    found = generate_batch(pair, PROMPTS, "cost_aware", 40, stop)
     lengths = [len(out.tokens) for out in found]
     assert lengths[0] == expected[0].index(stop) + 1 < max(lengths)
     longest = found[lengths.index(max(lengths))]
@@ -75,16 +75,16 @@ def test_a_request_ends_when_it_leaves_the_batch():
 
 def test_drafters_know_how_many_share_a_pass(monkeypatch):
     known = []
-    draft = MergedDrafter.draft
+    draft = HybridDrafter.draft
 
     def spy(self, *arguments):
         known.append(self.batch)
         return draft(self, *arguments)
 
-    monkeypatch.setattr(MergedDrafter, "draft", spy)
+    monkeypatch.setattr(HybridDrafter, "draft", spy)
     pair = pair_of("llama", 1, 0.06)
     tokens = reference(pair.target, PROMPTS[0], 30, None)
-    generate_batch(pair, PROMPTS[:2], "throughput", 30, tokens[2])
+    generate_batch(pair, PROMPTS[:2], "cost_aware", 30, tokens[2])
     assert known[:2] == [2, 2] and known[-1] == 1
 
 

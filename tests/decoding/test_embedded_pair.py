@@ -34,7 +34,7 @@ def test_the_shipped_draft_is_what_is_pinned(embedded_target, shipped_draft, dem
 def test_real_text_is_exact_and_saves_target_passes(pair, demo_config, dataset):
     prompt = yaml.safe_load((ROOT / f"config/prompts/{dataset}.yaml").read_text())["prompts"][2]["text"]
     expected = reference(pair.target, pair.tokenizer(prompt).input_ids, 48, None)
-    for key in ("autoregressive", "linear", "fixed_tree", "dynatree"):
+    for key in ("autoregressive", "chain", "fixed_tree", "dynatree"):
         method = demo_config["methods"][key]
         options = TUNED[method["tuned"]] if "tuned" in method else method["options"]
         out = generate(pair, prompt, method["method"], 48, None, **options)

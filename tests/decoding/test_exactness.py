@@ -28,14 +28,14 @@ def pair_of(kind: str, seed: int, noise: float) -> ModelPair:
 
 @st.composite
 def methods(draw):
-    name = draw(st.sampled_from(["autoregressive", "linear", "fixed_tree", "dynatree", "throughput"]))
+    name = draw(st.sampled_from(["autoregressive", "chain", "fixed_tree", "dynatree", "cost_aware"]))
     root = draw(st.sampled_from([None, 1, 2, 5]))
     if name == "autoregressive":
         return name, {}
-    if name == "linear":
+    if name == "chain":
         return name, {"length": draw(st.integers(1, 7))}
     budget = draw(st.integers(1, 40))
-    if name == "throughput":
+    if name == "cost_aware":
         sources = draw(st.sets(st.sampled_from(["model", "ngram", "recycling"]), min_size=1))
         return name, {
             "sources": tuple(sorted(sources)),
@@ -108,7 +108,7 @@ def test_disagreeing_drafts_make_trees_branch_and_siblings_win(kind):
     pair = pair_of(kind, 0, 0.06)
     prompt = [5, 6, 7]
     wide = generate(pair, prompt, "fixed_tree", 80, None, depth=3, branch=3, prune_probability=0.0)
-    chain = generate(pair, prompt, "linear", 80, None, length=3)
+    chain = generate(pair, prompt, "chain", 80, None, length=3)
     assert 0 < chain.stats.accepted < chain.stats.drafted_depth
     assert wide.stats.rounds < chain.stats.rounds
     assert max(entry.nodes for entry in wide.stats.trace) == 3 + 9 + 27
@@ -118,7 +118,7 @@ def test_disagreeing_drafts_make_trees_branch_and_siblings_win(kind):
 @pytest.mark.parametrize(
     ("method", "options", "depth"),
     [
-        ("linear", {"length": 4}, 4),
+        ("chain", {"length": 4}, 4),
         ("fixed_tree", {"depth": 3, "branch": 2, "prune_probability": 0.0}, 3),
         ("dynatree", {"base_depth": 5, "max_depth": 5, "adapt_depth": False, "prune_probability": 0.0}, 5),
     ],

@@ -17,7 +17,7 @@ def target(request):
     return tiny_model(request.param, 1)
 
 
-@pytest.mark.parametrize("method", ["throughput", "dynatree", "autoregressive"])
+@pytest.mark.parametrize("method", ["cost_aware", "dynatree", "autoregressive"])
 def test_greedy_output_is_that_of_hugging_face(target, method):
     how = custom_generate(None if method == "autoregressive" else disturbed(target, 0.05), method)
     settings = {"max_new_tokens": 20, "do_sample": False, "pad_token_id": 0}

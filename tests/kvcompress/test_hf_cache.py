@@ -12,8 +12,8 @@ from tests.support.replay_methods import ENDLESS, KINDS, classification, text
 PROMPT = text(20)
 UNIFORM = {
     "l2_norm": {"keep_ratio": 0.5},
-    "fixed_size_l2": {"budget": 12, "recent": 4},
-    "recent_only": {"budget": 12},
+    "l2_norm_recent": {"budget": 12, "recent": 4},
+    "sliding_window": {"budget": 12},
     "streaming_llm": {"budget": 12, "rotate": False},
 }
 GUIDED = {
@@ -24,10 +24,10 @@ GUIDED = {
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("method", ["none", "streaming_llm", "h2o"])
+@pytest.mark.parametrize("method", ["full", "streaming_llm", "h2o"])
 def test_without_eviction_it_is_plain_generate(kind, method):
     model = tiny_model(kind)
-    options = {} if method == "none" else {"budget": 60}
+    options = {} if method == "full" else {"budget": 60}
     with compress(model, method, **options):
         out = model.generate(PROMPT, max_new_tokens=30, **ENDLESS)
     assert out[0, 20:].tolist() == reference(model, PROMPT[0].tolist(), 30, eos_token_id=None)
@@ -38,7 +38,7 @@ def test_sampling_without_eviction_is_plain_sampling():
     torch.manual_seed(1)
     plain = model.generate(PROMPT, **settings)
     torch.manual_seed(1)
-    with compress(model, "none"):
+    with compress(model, "full"):
         assert model.generate(PROMPT, **settings).equal(plain)
 
 
@@ -90,7 +90,7 @@ def test_a_prompt_in_chunks():
 
 def test_each_request_has_a_cache_of_its_own():
     model = tiny_model()
-    with compress(model, "recent_only", budget=8) as compression:
+    with compress(model, "sliding_window", budget=8) as compression:
         first = model.generate(PROMPT, max_new_tokens=6, **ENDLESS)
         cache = compression.cache
         assert model.generate(PROMPT, max_new_tokens=6, **ENDLESS).equal(first)
@@ -100,10 +100,10 @@ def test_each_request_has_a_cache_of_its_own():
 def test_memory_is_what_the_tensors_hold(tmp_path):
     model = tiny_model()  # two layers, two key/value heads of eight dimensions
     row = 2 * 8 * 4
-    with compress(model, "none") as compression:
+    with compress(model, "full") as compression:
         model.generate(PROMPT, max_new_tokens=11, **ENDLESS)
     assert compression.cache.bytes() == 2 * (30 * 2 * row + 30 * 8)
-    with compress(model, "recent_only", budget=10) as compression:
+    with compress(model, "sliding_window", budget=10) as compression:
         model.generate(PROMPT, max_new_tokens=11, **ENDLESS)
     assert compression.cache.bytes() == 2 * (10 * 2 * row + 10 * 8)
     file = classification(tmp_path / "heads.json", model, lambda layer, head: 4 if head < 3 else 20)
@@ -116,9 +116,9 @@ def test_memory_is_what_the_tensors_hold(tmp_path):
 def test_the_model_is_as_before():
     model = tiny_model()
     before = model.config._attn_implementation
-    with compress(model, "none"):
+    with compress(model, "full"):
         assert model.config._attn_implementation != before
-    with pytest.raises(DynatreeError), compress(model, "none"):
+    with pytest.raises(DynatreeError), compress(model, "full"):
         model(PROMPT.repeat(2, 1))
     assert model.config._attn_implementation == before
     assert not model.base_model._forward_pre_hooks
@@ -138,7 +138,7 @@ def test_the_model_is_as_before():
     ],
 )
 def test_what_generate_may_not_ask_for(prompt, settings, message):
-    with pytest.raises(DynatreeError, match=message), compress(tiny_model(), "recent_only", budget=8) as compression:
+    with pytest.raises(DynatreeError, match=message), compress(tiny_model(), "sliding_window", budget=8) as compression:
         compression.model.generate(prompt, max_new_tokens=4, **ENDLESS, **settings)
 
 
@@ -146,12 +146,12 @@ def test_what_a_pass_may_not_ask_for():
     model = tiny_model()
     used = DynamicCache()
     model(PROMPT, past_key_values=used)
-    with compress(model, "none"):
+    with compress(model, "full"):
         with pytest.raises(DynatreeError, match="not a DynamicCache with 20 tokens"):
             model(PROMPT, past_key_values=used)
         with pytest.raises(DynatreeError, match="takes none of four dimensions"):
             model(PROMPT, attention_mask=torch.ones(1, 1, 20, 20, dtype=torch.bool))
-        with pytest.raises(DynatreeError, match="inside compress"), compress(model, "none"):
+        with pytest.raises(DynatreeError, match="inside compress"), compress(model, "full"):
             model(PROMPT)
 
 
@@ -191,7 +191,7 @@ def test_ragged_heads_and_uneven_layers_need_the_context(tmp_path):
     file = classification(tmp_path / "heads.json", model, lambda layer, head: 4)
     with pytest.raises(DynatreeError, match="keeps heads of different length"):
         model(PROMPT, past_key_values=CompressedCache(model, "head_aware", classification=file))
-    uneven = CompressedCache(model, "recent_only", budget=8, skip_layers=[0])
+    uneven = CompressedCache(model, "sliding_window", budget=8, skip_layers=[0])
     model(PROMPT, past_key_values=uneven)
     model(text(1), past_key_values=uneven)
     with pytest.raises(DynatreeError, match="layers hold different numbers of rows"):
@@ -204,7 +204,7 @@ def test_ragged_heads_and_uneven_layers_need_the_context(tmp_path):
 def test_a_batch_in_a_cache_that_is_passed():
     model = tiny_model()
     with pytest.raises(DynatreeError, match="one sequence, not a batch of 2"):
-        model(PROMPT.repeat(2, 1), past_key_values=CompressedCache(model, "none"))
+        model(PROMPT.repeat(2, 1), past_key_values=CompressedCache(model, "full"))
 
 
 def test_compressing_when_nothing_was_observed():
@@ -217,13 +217,13 @@ def test_compressing_when_nothing_was_observed():
 
 def test_other_architectures_are_refused():
     model = GPT2LMHeadModel(GPT2Config(n_layer=1, n_head=2, n_embd=8, vocab_size=16))
-    with pytest.raises(DynatreeError, match="the model is a 'gpt2' model"), compress(model, "none"):
+    with pytest.raises(DynatreeError, match="the model is a 'gpt2' model"), compress(model, "full"):
         pass
 
 
 def test_a_cache_can_be_emptied():
     model = tiny_model()
-    cache = CompressedCache(model, "recent_only", budget=8)
+    cache = CompressedCache(model, "sliding_window", budget=8)
     first = model(PROMPT, past_key_values=cache).logits
     cache.reset()
     cache.compress()
@@ -233,7 +233,7 @@ def test_a_cache_can_be_emptied():
 
 
 def test_methods_can_be_given_as_objects():
-    model, method = tiny_model(), make_method("recent_only", budget=8)
+    model, method = tiny_model(), make_method("sliding_window", budget=8)
     with compress(model, method) as compression:
         model(PROMPT)
     assert compression.cache.method is method

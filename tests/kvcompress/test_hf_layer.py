@@ -13,23 +13,23 @@ ONE_BY_ONE = [12] + [1] * 28
 CHUNKS = [9, 1, 7, 1, 1, 6, 15]
 
 METHODS = {
-    "none": {},
+    "full": {},
     "l2_norm": {"keep_ratio": 0.4},
-    "fixed_size_l2": {"budget": 8, "recent": 3},
-    "recent_only": {"budget": 8},
+    "l2_norm_recent": {"budget": 8, "recent": 3},
+    "sliding_window": {"budget": 8},
     "streaming_llm": {"sinks": 2, "window": 6, "rotate": False},
     "snapkv": {"budget": 9, "window": 4, "pool": 3, "when": "both"},
     "h2o": {"budget": 8, "recent": 3},
 }
 VARIANTS = [
     *METHODS.items(),
-    ("fixed_size_l2", {"budget": 8, "keep": "high"}),
-    ("fixed_size_l2", {"budget": 8, "keep": "random", "recent": 2}),
+    ("l2_norm_recent", {"budget": 8, "keep": "high"}),
+    ("l2_norm_recent", {"budget": 8, "keep": "random", "recent": 2}),
     ("streaming_llm", {"budget": 8, "rotate": False, "skip_layers": [1]}),
     ("l2_norm", {"budget": 6, "skip_layers": [0], "every": 5}),
     ("h2o", {"budget": 8, "every": 4, "skip_layers": [1]}),
     ("h2o", {"budget": 8, "when": "prefill"}),
-    ("recent_only", {"keep_ratio": 0.3, "when": "decode"}),
+    ("sliding_window", {"keep_ratio": 0.3, "when": "decode"}),
     ("snapkv", {"keep_ratio": 0.5, "window": 3}),
 ]
 
@@ -40,7 +40,7 @@ VARIANTS = [
 def test_it_equals_a_pass_with_a_mask_for_every_head(kind, method, options, passes):
     model = tiny_model(kind)
     logits, visible, cache = decode(model, TOKENS, passes, method, **options)
-    assert method == "none" or not visible[0][:, -1].all() or not visible[1][:, -1].all()
+    assert method == "full" or not visible[0][:, -1].all() or not visible[1][:, -1].all()
     torch.testing.assert_close(logits, masked(model, TOKENS, visible)[0], atol=1e-4, rtol=1e-4)
     assert cache.seen == TOKENS.shape[1]
 
@@ -136,7 +136,7 @@ def test_when_and_every_decide_after_which_passes():
         rows[name] = []
         for end in range(1, 8):
             _, _, cache = decode(
-                model, TOKENS[:, : 11 + end], [12] + [1] * (end - 1), "recent_only", budget=8, **options
+                model, TOKENS[:, : 11 + end], [12] + [1] * (end - 1), "sliding_window", budget=8, **options
             )
             rows[name].append([layer[0] for layer in cache.rows])
     assert rows["prefill"] == [[n, n] for n in (8, 9, 10, 11, 12, 13, 14)]

@@ -51,8 +51,8 @@ def test_l2_norm(length, share, seed):
 
 
 @given(length=numbers, recent=st.integers(0, 6), more=st.integers(1, 6), high=st.booleans(), seed=st.integers(0, 99))
-def test_fixed_size_l2(length, recent, more, high, seed):
-    method = make_method("fixed_size_l2", budget=recent + more, recent=recent, keep="high" if high else "low")
+def test_l2_norm_recent(length, recent, more, high, seed):
+    method = make_method("l2_norm_recent", budget=recent + more, recent=recent, keep="high" if high else "low")
     kept, keys = lists(method, length, seed)
     if length <= recent + more:
         assert kept == [list(range(length))] * HEADS
@@ -70,7 +70,7 @@ def test_any_seed_gives_priorities():
 
 
 def test_random_rows_are_a_uniform_sample_that_survives_further_evictions():
-    method = make_method("fixed_size_l2", budget=20, keep="random", seed=5)
+    method = make_method("l2_norm_recent", budget=20, keep="random", seed=5)
     late, _ = lists(method, 400)
     step = torch.arange(30).expand(HEADS, 30)
     for end in range(31, 402):
@@ -87,8 +87,8 @@ def test_random_rows_are_a_uniform_sample_that_survives_further_evictions():
 
 
 @given(length=numbers, budget=numbers)
-def test_recent_only(length, budget):
-    kept, _ = lists(make_method("recent_only", budget=budget), length)
+def test_sliding_window(length, budget):
+    kept, _ = lists(make_method("sliding_window", budget=budget), length)
     assert kept == [list(range(length))[-budget:]] * HEADS
 
 
@@ -168,13 +168,13 @@ def test_every_method_takes_the_options_of_all():
 @pytest.mark.parametrize(
     ("method", "options", "message"),
     [
-        ("l2", {}, "unknown compression method 'l2'; choose one of none, l2_norm"),
-        ("none", {"budget": 3}, "does not take budget; its options are skip_layers, every, when"),
+        ("l2", {}, "unknown compression method 'l2'; choose one of full, l2_norm"),
+        ("full", {"budget": 3}, "does not take budget; its options are skip_layers, every, when"),
         ("head_aware", {}, "needs classification"),
-        ("recent_only", {}, "either budget .* or keep_ratio"),
-        ("recent_only", {"budget": 4, "keep_ratio": 0.5}, "either budget .* or keep_ratio"),
-        ("recent_only", {"budget": 0}, "budget must be a whole number of at least 1"),
-        ("recent_only", {"budget": 2.5}, "budget must be a whole number of at least 1"),
+        ("sliding_window", {}, "either budget .* or keep_ratio"),
+        ("sliding_window", {"budget": 4, "keep_ratio": 0.5}, "either budget .* or keep_ratio"),
+        ("sliding_window", {"budget": 0}, "budget must be a whole number of at least 1"),
+        ("sliding_window", {"budget": 2.5}, "budget must be a whole number of at least 1"),
         ("l2_norm", {"keep_ratio": 0}, "keep_ratio must lie above 0 and not above 1"),
         ("l2_norm", {"keep_ratio": 1.2}, "keep_ratio must lie above 0 and not above 1"),
         ("l2_norm", {"keep_ratio": "half"}, "keep_ratio must lie above 0 and not above 1"),
@@ -184,15 +184,15 @@ def test_every_method_takes_the_options_of_all():
         ("streaming_llm", {"window": 0}, "window must be a whole number of at least 1"),
         ("streaming_llm", {"window": 4, "rotate": "no"}, "rotate must be true or false"),
         ("streaming_llm", {"window": 4, "skip_layers": [0]}, "leave out skip_layers or set rotate=False"),
-        ("fixed_size_l2", {"budget": 4, "recent": 5}, r"budget \(4\) is below recent \(5\)"),
-        ("fixed_size_l2", {"budget": 4, "keep": "lowest"}, "keep must be one of low, high, random"),
+        ("l2_norm_recent", {"budget": 4, "recent": 5}, r"budget \(4\) is below recent \(5\)"),
+        ("l2_norm_recent", {"budget": 4, "keep": "lowest"}, "keep must be one of low, high, random"),
         ("h2o", {"budget": 4, "recent": 5}, r"budget \(4\) is below recent \(5\)"),
         ("snapkv", {"budget": 4, "window": 5}, r"budget \(4\) is below window \(5\)"),
         ("snapkv", {"budget": 40, "pool": 4}, "pool must be odd"),
-        ("none", {"when": "never"}, "when must be one of prefill, decode, both"),
-        ("none", {"every": 0}, "every must be a whole number of at least 1"),
-        ("none", {"skip_layers": 1}, "skip_layers must be a list of layers"),
-        ("none", {"skip_layers": [-1]}, "skip_layers must be a whole number of at least 0"),
+        ("full", {"when": "never"}, "when must be one of prefill, decode, both"),
+        ("full", {"every": 0}, "every must be a whole number of at least 1"),
+        ("full", {"skip_layers": 1}, "skip_layers must be a list of layers"),
+        ("full", {"skip_layers": [-1]}, "skip_layers must be a whole number of at least 0"),
     ],
 )
 def test_what_is_refused(method, options, message):
@@ -203,7 +203,7 @@ def test_what_is_refused(method, options, message):
 
 def test_options_go_into_the_object():
     with pytest.raises(DynatreeError, match="go into the method object"):
-        make_method(make_method("none"), every=2)
+        make_method(make_method("full"), every=2)
 
 
 @pytest.mark.parametrize(
@@ -237,4 +237,4 @@ def test_a_method_must_fit_the_model(tmp_path):
     with pytest.raises(DynatreeError, match="2 layers of 4 key/value heads, but the model has 2 of 2"):
         CompressedCache(tiny_model("llama"), "head_aware", classification=file)
     with pytest.raises(DynatreeError, match="skip_layers names layer 2, but the model has layers 0 to 1"):
-        CompressedCache(tiny_model("llama"), "none", skip_layers=[2])
+        CompressedCache(tiny_model("llama"), "full", skip_layers=[2])

@@ -11,16 +11,16 @@ import torch
 from dynatree import DynatreeError, ModelPair, generate, generate_batch
 from dynatree.kvcompress import compress
 from dynatree.kvcompress.registry import find_method, make_method
-from dynatree.kvcompress.tree_cache import CompressedTree
+from dynatree.kvcompress.tree_cache import CompressedTreeCache
 from dynatree.models.loading import load_pair
-from dynatree.models.runner import CachedModel
+from dynatree.models.runner import ModelRunner
 from tests.support.models import VOCABULARY, disturbed, reference, tiny_model
 from tests.support.replay_methods import ENDLESS, KINDS
 
 METHODS = {
     "l2_norm": {"budget": 12},
-    "fixed_size_l2": {"budget": 12, "keep": "high", "recent": 4},
-    "recent_only": {"budget": 12},
+    "l2_norm_recent": {"budget": 12, "keep": "high", "recent": 4},
+    "sliding_window": {"budget": 12},
     "streaming_llm": {"sinks": 2, "window": 10},
     "true positions": {"sinks": 2, "window": 10, "rotate": False, "skip_layers": [1]},
     "head_aware": {"sinks": 2},
@@ -30,10 +30,10 @@ METHODS = {
 }
 NAMES = {"true positions": "streaming_llm", "share": "l2_norm"}
 POLICIES = {
-    "linear": {"length": 4},
+    "chain": {"length": 4},
     "fixed_tree": {"depth": 3, "branch": 3, "prune_probability": 0.0, "node_budget": 20},
     "dynatree": {"node_budget": 12},
-    "throughput": {"node_budget": 12},
+    "cost_aware": {"node_budget": 12},
 }
 
 
@@ -130,8 +130,8 @@ def test_a_real_model_stays_sane_beyond_its_positions(embedded_target):
     cache = {"sinks": 4, "window": 36, "every": 16}
     new = 4 * 64 - len(prompt)
     with pytest.raises(DynatreeError, match="the target has 64"):
-        generate(pair, prompt, "throughput", new, None)
-    out = generate(pair, prompt, "throughput", new, None, target_cache=("streaming_llm", cache))
+        generate(pair, prompt, "cost_aware", new, None)
+    out = generate(pair, prompt, "cost_aware", new, None, target_cache=("streaming_llm", cache))
     text = torch.tensor([prompt + out.tokens])
     kept, losses = None, []
     with torch.inference_mode(), compress(pair.target, "streaming_llm", **cache):
@@ -149,7 +149,7 @@ def test_a_real_model_stays_sane_beyond_its_positions(embedded_target):
 @pytest.mark.parametrize("new", [0, 1, 2, 17])
 def test_ends_of_requests(new):
     pair, prompt = pair_of("llama"), prompt_of(20)
-    caches = {"target_cache": "recent_only:budget=8,every=4", "draft_cache": "l2_norm:budget=6"}
+    caches = {"target_cache": "sliding_window:budget=8,every=4", "draft_cache": "l2_norm:budget=6"}
     whole = generate(pair, prompt, "autoregressive", 17, None, target_cache=caches["target_cache"]).tokens
     assert generate(pair, prompt, "dynatree", new, None, **caches).tokens == whole[:new]
     first = whole.index(whole[9]) + 1
@@ -159,8 +159,8 @@ def test_ends_of_requests(new):
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_buffer_of_the_prompt_is_gone_once_rows_are_evicted(kind):
     model = tiny_model(kind)
-    tree = CompressedTree(model, make_method("recent_only", budget=8), 100, 4)
-    cached = CachedModel(model, "target", 100, cache=tree)
+    tree = CompressedTreeCache(model, make_method("sliding_window", budget=8), 100, 4)
+    cached = ModelRunner(model, "target", 100, cache=tree)
     with torch.inference_mode():
         cached.forward(prompt_of(60), range(60), last_only=True)
         before = weakref.ref(tree.parts[0].buffer.untyped_storage())
@@ -171,8 +171,8 @@ def test_the_buffer_of_the_prompt_is_gone_once_rows_are_evicted(kind):
 
 def test_attention_that_waits_for_acceptance_is_counted():
     model = tiny_model("llama")
-    tree = CompressedTree(model, make_method("h2o", budget=30, every=50), 100, 20)
-    cached = CachedModel(model, "target", 100, cache=tree)
+    tree = CompressedTreeCache(model, make_method("h2o", budget=30, every=50), 100, 20)
+    cached = ModelRunner(model, "target", 100, cache=tree)
     with torch.inference_mode():
         cached.forward(prompt_of(20), range(20), last_only=True)
         tree.keep(20, [])
@@ -185,17 +185,17 @@ def test_attention_that_waits_for_acceptance_is_counted():
 
 def test_a_batch_compresses_drafts_only():
     pair, prompts = pair_of("llama"), [prompt_of(5), prompt_of(25)]
-    outs = generate_batch(pair, prompts, "dynatree", 30, None, draft_cache="recent_only:budget=8")
+    outs = generate_batch(pair, prompts, "dynatree", 30, None, draft_cache="sliding_window:budget=8")
     assert [out.tokens for out in outs] == [reference(pair.target, prompt, 30, None) for prompt in prompts]
     with pytest.raises(DynatreeError, match="one prompt at a time"):
-        generate_batch(pair, prompts, target_cache="recent_only:budget=8,every=8")
+        generate_batch(pair, prompts, target_cache="sliding_window:budget=8,every=8")
 
 
 def test_a_kept_policy_learns_for_its_own_draft_cache():
     pair = ModelPair(tiny_model(), disturbed(tiny_model()))
-    for cache in (None, "recent_only:budget=8", "none", ("recent_only", {"budget": 8})):
-        generate(pair, prompt_of(9), "throughput", 5, None, draft_cache=cache)
-    assert sum("Throughput" in key for key in pair.learnt) == 2
+    for cache in (None, "sliding_window:budget=8", "full", ("sliding_window", {"budget": 8})):
+        generate(pair, prompt_of(9), "cost_aware", 5, None, draft_cache=cache)
+    assert sum("CostAware" in key for key in pair.learnt) == 2
 
 
 def test_forms_of_a_compression():
@@ -207,21 +207,21 @@ def test_forms_of_a_compression():
     ]
     made = [find_method(form) for form in forms]
     assert all(one == made[0] for one in made) and find_method(made[0]) is made[0]
-    assert find_method(None) is find_method("none") is None
+    assert find_method(None) is find_method("full") is None
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ({"draft_cache": "smallest"}, "unknown compression method 'smallest'"),
-        ({"draft_cache": "recent_only:budget"}, "cannot read the compression"),
+        ({"draft_cache": "sliding_window:budget"}, "cannot read the compression"),
         ({"draft_cache": 8}, "cannot read the compression"),
         ({"draft_cache": {"budget": 8}}, "cannot read the compression"),
-        ({"draft_cache": "recent_only:budget=8,skip_layers=7"}, "skip_layers must be a list"),
-        ({"draft_cache": ("recent_only", {"budget": 8, "skip_layers": [7]})}, "names layer 7"),
-        ({"target_cache": "recent_only:budget=8"}, "set every"),
+        ({"draft_cache": "sliding_window:budget=8,skip_layers=7"}, "skip_layers must be a list"),
+        ({"draft_cache": ("sliding_window", {"budget": 8, "skip_layers": [7]})}, "names layer 7"),
+        ({"target_cache": "sliding_window:budget=8"}, "set every"),
         ({"target_cache": ENDLESS_CACHE, "max_new_tokens": 500}, "but the draft has 128.*give draft_cache"),
-        ({"target_cache": "recent_only:budget=8,every=8", "max_new_tokens": 500}, "but the target has 128"),
+        ({"target_cache": "sliding_window:budget=8,every=8", "max_new_tokens": 500}, "but the target has 128"),
         ({"target_cache": "streaming_llm:budget=128,every=8", "max_new_tokens": 500}, "lower budget or every"),
     ],
 )

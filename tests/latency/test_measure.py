@@ -5,13 +5,13 @@ import json
 
 import pytest
 
-from dynatree.latency.measure import WIDTHS, Latency, conditions, latency_of, measure_latency
+from dynatree.latency.measure import WIDTHS, CostModel, conditions, latency_of, measure_latency
 from tests.support.models import tiny_model
 
 
 @pytest.fixture
 def latency():
-    return Latency((1, 2, 4), (10, 20), [[1.0, 2.0, 3.0], [2.0, 3.0, 4.0]])
+    return CostModel((1, 2, 4), (10, 20), [[1.0, 2.0, 3.0], [2.0, 3.0, 4.0]])
 
 
 def test_times_are_linear_between_what_was_measured(latency):

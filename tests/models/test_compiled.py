@@ -11,12 +11,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from dynatree import DynatreeError, ModelPair, compile_pair, generate, generate_batch, load_pair
 from dynatree.benchmark.simulation import on_machine
-from dynatree.latency.measure import Latency
+from dynatree.latency.measure import CostModel
 from dynatree.models import runner
 from dynatree.models.compiled import WIDTHS, StaticModel
 from dynatree.models.linear.int8_dynamic import has_integers, in_integers
 from dynatree.models.linear.packed import pack
-from dynatree.models.runner import CachedModel
+from dynatree.models.runner import ModelRunner
 from dynatree.models.trimmed_head import trim_vocabulary
 from tests.decoding.test_batch import PROMPTS
 from tests.decoding.test_exactness import KINDS, check_accounts, methods, pair_of
@@ -24,16 +24,16 @@ from tests.support.models import VOCABULARY, disturbed, reference, tiny_model
 
 METHODS = [
     ("autoregressive", {}),
-    ("linear", {"length": 3}),
+    ("chain", {"length": 3}),
     ("fixed_tree", {"depth": 2, "branch": 2, "prune_probability": 0.0}),
     ("dynatree", {"node_budget": 7}),
 ]
 SMALL = [  # trees of at most four nodes
-    ("linear", {"length": 3}),
+    ("chain", {"length": 3}),
     ("autoregressive", {}),
     ("fixed_tree", {"depth": 1, "branch": 3, "prune_probability": 0.0, "node_budget": 3}),
     ("dynatree", {"node_budget": 3}),
-    ("throughput", {"node_budget": 3, "sources": ("ngram", "recycling")}),
+    ("cost_aware", {"node_budget": 3, "sources": ("ngram", "recycling")}),
 ]
 prompts = st.lists(st.integers(0, VOCABULARY - 1), min_size=1, max_size=9)
 
@@ -61,7 +61,7 @@ def test_output_equals_hugging_face(kind, seed, noise, method, prompt, length, s
     out = generate(pair, prompt, name, length, stop, **options)
     assert out.tokens == (reference(pair.target, prompt, length, stop) if length else [])
     check_accounts(out, options.get("node_budget", options.get("length", 0)))
-    if name != "throughput" and stop is None:
+    if name != "cost_aware" and stop is None:
         ordinary = generate(pair_of(kind, seed, noise), prompt, name, length, stop, **options)
         assert out.stats.trace == ordinary.stats.trace
         assert out.stats.passes == ordinary.stats.passes
@@ -96,7 +96,7 @@ def test_drafts_of_another_kind_format_and_vocabulary(trimmed, method, options):
     assert out.tokens == reference(target, [9, 8], 30, None)
 
 
-@pytest.mark.parametrize(("method", "options"), [*METHODS, ("throughput", {})])
+@pytest.mark.parametrize(("method", "options"), [*METHODS, ("cost_aware", {})])
 def test_a_batch_is_each_of_its_requests_alone(method, options):
     pair = static_pair("llama", 1, 0.06)
     found = generate_batch(pair, PROMPTS, method, 20, None, **options)
@@ -115,8 +115,8 @@ def test_trees_wider_than_the_widest_pass():
 @torch.inference_mode()
 def test_a_padded_pass_is_the_ordinary_one(kind):
     model = tiny_model(kind, 1)
-    ordinary = CachedModel(model, "target", 40)
-    static = CachedModel(model, "target", 40, static=StaticModel(model, None))
+    ordinary = ModelRunner(model, "target", 40)
+    static = ModelRunner(model, "target", 40, static=StaticModel(model, None))
     visible = torch.tensor([[1, 0, 0], [1, 1, 0], [1, 0, 1]], dtype=torch.bool)
     for one in (ordinary, static):
         one.forward([4, 5, 6, 7], range(4))
@@ -137,7 +137,7 @@ def test_few_graphs_serve_all_methods_rounds_and_requests(kind):
     target = tiny_model(kind, 1, layers=1)
     ordinary = ModelPair(target, disturbed(target))
     pair = compile_pair(ordinary, count)
-    known = Latency((1, 2, 4), (64,), [[1.0, 1.0, 1.1]])
+    known = CostModel((1, 2, 4), (64,), [[1.0, 1.0, 1.1]])
     pair.learnt |= {"latency of the target": known, "latency of the draft": known}
     for method, options in SMALL:
         expected = reference(pair.target, [5, 9, 2, 7], 20, None)
@@ -148,7 +148,7 @@ def test_few_graphs_serve_all_methods_rounds_and_requests(kind):
     how = {"max_new_tokens": 20, "eos_token_id": None, "temperature": 1.0, "seed": 3}
     for prompt in ([4, 8], [11] * 30):
         expected = generate(ordinary, prompt, "autoregressive", **how).tokens
-        assert generate(pair, prompt, "linear", length=3, **how).tokens == expected
+        assert generate(pair, prompt, "chain", length=3, **how).tokens == expected
     assert len(graphs) == len(shapes)
 
 
@@ -157,7 +157,7 @@ def test_inductor(compiler):
     pair = compile_pair(ModelPair(target, target))
     del pair.static["draft"]  # more graphs to wait for; all passes of the target are over two tokens
     expected = reference(target, [5, 9, 2, 7], 11, None)
-    assert generate(pair, [5, 9, 2, 7], "linear", 11, None, length=1).tokens == expected
+    assert generate(pair, [5, 9, 2, 7], "chain", 11, None, length=1).tokens == expected
 
 
 @pytest.fixture
@@ -247,7 +247,7 @@ def test_a_policy_that_looks_at_probabilities_waits_once_for_each_level(download
 def test_half_precision_runs():
     target = tiny_model("llama", 1).bfloat16()
     pair = compile_pair(ModelPair(target, disturbed(target)), None)
-    assert len(generate(pair, [5, 6], "linear", 20, None).tokens) == 20
+    assert len(generate(pair, [5, 6], "chain", 20, None).tokens) == 20
 
 
 def test_a_draft_that_returns_no_numbers():
@@ -255,7 +255,7 @@ def test_a_draft_that_returns_no_numbers():
     draft = copy.deepcopy(target)
     draft.model.norm.weight.data.fill_(float("nan"))
     with pytest.raises(DynatreeError, match=r"the draft model .* not finite"):
-        generate(compile_pair(ModelPair(target, draft), None), [5, 6], "linear", 20, None)
+        generate(compile_pair(ModelPair(target, draft), None), [5, 6], "chain", 20, None)
 
 
 def test_packed_weights_are_refused(tmp_path):
@@ -273,7 +273,7 @@ def test_int8_weights_are_refused():
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("method", ["autoregressive", "linear", "dynatree", "throughput"])
+@pytest.mark.parametrize("method", ["autoregressive", "chain", "dynatree", "cost_aware"])
 def test_compressed_caches_have_ordinary_passes(kind, method):
     cache = {"method": "streaming_llm", "sinks": 2, "window": 10, "every": 8}
     static, ordinary = static_pair(kind, 1, 0.06), pair_of(kind, 1, 0.06)
@@ -293,7 +293,7 @@ def test_a_machine_without_a_compiler(monkeypatch):
 
 
 def test_projection_needs_ordinary_passes():
-    latency = Latency((1,), (1,), [[1.0]])
+    latency = CostModel((1,), (1,), [[1.0]])
     with pytest.raises(DynatreeError, match="before compile_pair"), on_machine(static_pair("llama", 0, 0.06), latency):
         pass
 

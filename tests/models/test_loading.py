@@ -117,7 +117,7 @@ def test_a_borrowing_draft_survives_its_file(tmp_path):
     ids = torch.tensor([[4, 5, 6]])
     torch.testing.assert_close(loaded(ids).logits, student.eval()(ids).logits)
     assert loaded.get_input_embeddings() is target.get_input_embeddings()
-    assert generate(ModelPair(target, loaded), [4, 5], "linear", 10, None).stats.verified > 0
+    assert generate(ModelPair(target, loaded), [4, 5], "chain", 10, None).stats.verified > 0
     with pytest.raises(DynatreeError, match="made for another target"):
         load_draft(tmp_path, tiny_model(vocabulary=60), torch.device("cpu"), torch.float32)
     (tmp_path / "model.safetensors").write_bytes(b"damaged")
@@ -145,8 +145,8 @@ def test_the_command_streams_what_generate_returns(pair, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--method", "linear", "--length", "0"], "length must be a whole number"),
-        (["--method", "linear", "--depth", "3"], "does not take depth"),
+        (["--method", "chain", "--length", "0"], "length must be a whole number"),
+        (["--method", "chain", "--depth", "3"], "does not take depth"),
         (["--max-new-tokens", "5000"], "need 500"),
         (["--draft-tokens", "/nowhere.json"], "cannot read token ids"),
     ],

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dynatree.models.kv_cache import TreeCache
-from dynatree.models.runner import CachedModel
+from dynatree.models.runner import ModelRunner
 from dynatree.tree import TokenTree
 from tests.support.models import VOCABULARY, tiny_model
 
@@ -25,7 +25,7 @@ def test_every_node_sees_exactly_its_own_path(kind, prefix, data):
         keys = st.tuples(st.sampled_from(level), st.integers(0, VOCABULARY - 1))
         parents, ids = zip(*data.draw(st.lists(keys, unique=True, min_size=1, max_size=4)), strict=True)
         level = tree.add_level(parents, ids, [0.0] * len(ids))
-    cached = CachedModel(model, "target", 64)
+    cached = ModelRunner(model, "target", 64)
     if prefix[:-1]:
         cached.forward(prefix[:-1], range(len(prefix) - 1))
     positions = [len(prefix) - 1 + depth for depth in tree.depths]

@@ -38,7 +38,7 @@ def test_a_speculative_sample_is_the_autoregressive_one(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("method", ["linear", "dynatree", "throughput"])
+@pytest.mark.parametrize("method", ["chain", "dynatree", "cost_aware"])
 def test_a_trimmed_draft_with_tokens_that_the_target_lacks(kind, method):
     target = tiny_model(kind, 2)
     draft = tiny_model(kind, 3, vocabulary=VOCABULARY + 16)

@@ -5,14 +5,14 @@ import itertools
 import pytest
 
 from dynatree import DynatreeError, ModelPair, generate
-from dynatree.latency.measure import Latency
-from dynatree.policies.cost_aware import Throughput
+from dynatree.latency.measure import CostModel
+from dynatree.policies.cost_aware import CostAware
 from dynatree.policies.registry import make_policy
 from tests.support.models import disturbed, reference, tiny_model
 
-FLAT = Latency((1, 64), (1,), [[1.0, 1.01]])
-CHEAP = Latency((1, 64), (1,), [[0.05, 0.06]])
-STEEP = Latency((1, 64), (1,), [[1.0, 64.0]])
+FLAT = CostModel((1, 64), (1,), [[1.0, 1.01]])
+CHEAP = CostModel((1, 64), (1,), [[0.05, 0.06]])
+STEEP = CostModel((1, 64), (1,), [[1.0, 64.0]])
 
 
 def with_costs(pair, target, draft=CHEAP):
@@ -23,12 +23,12 @@ def with_costs(pair, target, draft=CHEAP):
 @pytest.fixture
 def frozen(monkeypatch):
     """Time passes as the latencies say, not as it does."""
-    monkeypatch.setattr(Latency, "observe", lambda *_: None)
-    monkeypatch.setattr(Throughput, "rate", lambda _, plain: 1 / plain)
+    monkeypatch.setattr(CostModel, "observe", lambda *_: None)
+    monkeypatch.setattr(CostAware, "rate", lambda _, plain: 1 / plain)
 
 
 def test_the_worth_of_a_tree_is_the_best_of_all_its_prefixes():
-    policy = make_policy("throughput")
+    policy = make_policy("cost_aware")
     costs = [1.0, 1.6, 1.7, 1.8, 2.6, 2.7]
     probabilities = [0.5, 0.4, 0.3, 0.2, 0.05]
     sums = [0, *itertools.accumulate(probabilities)]
@@ -38,7 +38,7 @@ def test_the_worth_of_a_tree_is_the_best_of_all_its_prefixes():
 
 
 def test_the_budget_bounds_the_tree():
-    assert make_policy("throughput", node_budget=2).worth([0.9] * 5, [1.0] + [1.01] * 5)[0] == 2
+    assert make_policy("cost_aware", node_budget=2).worth([0.9] * 5, [1.0] + [1.01] * 5)[0] == 2
 
 
 @pytest.mark.parametrize("kind", ["llama", "gpt_neox"])
@@ -46,8 +46,8 @@ def test_cheap_nodes_make_trees_and_dear_ones_none(kind, frozen):
     target = tiny_model(kind, 2)
     prompt, draft = [4, 8, 15, 16], disturbed(target, 0.02)
     expected = reference(target, prompt, 40, None)
-    cheap = generate(with_costs(ModelPair(target, draft), FLAT), prompt, "throughput", 40, None)
-    dear = generate(with_costs(ModelPair(target, draft), STEEP, STEEP), prompt, "throughput", 40, None)
+    cheap = generate(with_costs(ModelPair(target, draft), FLAT), prompt, "cost_aware", 40, None)
+    dear = generate(with_costs(ModelPair(target, draft), STEEP, STEEP), prompt, "cost_aware", 40, None)
     assert cheap.tokens == dear.tokens == expected
     assert cheap.stats.rounds < 40 and max(entry.nodes for entry in cheap.stats.trace) > 4
     assert dear.stats.verified < cheap.stats.verified
@@ -57,7 +57,7 @@ def test_cheap_nodes_make_trees_and_dear_ones_none(kind, frozen):
 def test_a_draft_that_is_certain(seed, frozen):
     target = tiny_model("llama", seed)
     target.get_output_embeddings().weight.data *= 1000
-    out = generate(with_costs(ModelPair(target, target), FLAT), [4, 8, 15, 16], "throughput", 40, None)
+    out = generate(with_costs(ModelPair(target, target), FLAT), [4, 8, 15, 16], "cost_aware", 40, None)
     assert out.tokens == reference(target, [4, 8, 15, 16], 40, None)
     assert out.stats.rounds < 12
 
@@ -66,23 +66,23 @@ def test_a_draft_that_is_certain(seed, frozen):
 def test_it_works_without_a_draft_model(sources, frozen):
     target = tiny_model("llama", 2)
     prompt = [4, 8, 15, 16, 4, 8, 15, 16]
-    out = generate(with_costs(ModelPair(target), FLAT), prompt, "throughput", 60, None, sources=tuple(sources))
+    out = generate(with_costs(ModelPair(target), FLAT), prompt, "cost_aware", 60, None, sources=tuple(sources))
     assert out.tokens == reference(target, prompt, 60, None)
     assert out.stats.draft_forwards == 0 and out.stats.accepted > 0
 
 
 def test_a_draft_that_does_not_pay_is_not_run_but_to_try_it(frozen):
     target = tiny_model("llama", 2)
-    pair = with_costs(ModelPair(target, tiny_model("llama", 5)), STEEP, Latency((1, 64), (1,), [[0.3, 3.0]]))
+    pair = with_costs(ModelPair(target, tiny_model("llama", 5)), STEEP, CostModel((1, 64), (1,), [[0.3, 3.0]]))
     forwards = [
-        generate(pair, [4, 8, 15, 16], "throughput", 60, None, probe_share=0.0).stats.draft_forwards for _ in range(4)
+        generate(pair, [4, 8, 15, 16], "cost_aware", 60, None, probe_share=0.0).stats.draft_forwards for _ in range(4)
     ]
     assert forwards[0] > 0
     assert forwards[-1] == 0
 
 
 def test_trying_a_draft_takes_no_more_than_its_share():
-    policy = make_policy("throughput", probe_share=0.01)
+    policy = make_policy("cost_aware", probe_share=0.01)
     for _ in range(99):
         policy.observe_round(1, 1.0, 1.0)
     assert not policy.may_probe(1.0)
@@ -94,25 +94,25 @@ def test_trying_a_draft_takes_no_more_than_its_share():
 def test_what_is_learnt_stays_with_the_pair(frozen):
     target = tiny_model("llama", 2)
     pair = with_costs(ModelPair(target, disturbed(target, 0.02)), FLAT)
-    generate(pair, [4, 8], "throughput", 20, None)
-    policy = make_policy("throughput")
+    generate(pair, [4, 8], "cost_aware", 20, None)
+    policy = make_policy("cost_aware")
     kept = pair.learnt[repr(policy)]
     assert kept.calibration.error is not None
-    generate(pair, [4, 8], "throughput", 20, None)
+    generate(pair, [4, 8], "cost_aware", 20, None)
     assert pair.learnt[repr(policy)] is kept
 
 
 @pytest.mark.parametrize("sources", [(), ("model", "model"), ("oracle",)])
 def test_wrong_sources(sources):
     with pytest.raises(DynatreeError, match="sources must be"):
-        make_policy("throughput", sources=sources)
+        make_policy("cost_aware", sources=sources)
 
 
 @pytest.mark.parametrize("kind", ["llama", "gpt_neox"])
 def test_wide_passes_that_are_held_to_be_cheaper_than_narrow_ones(kind, frozen):
     """Corrections are learnt for each width, so such times occur; a proposal of probability 0 stays out."""
     target = tiny_model(kind, 1)
-    pair = with_costs(ModelPair(target, disturbed(target, 0.05)), Latency((1, 2, 64), (1,), [[1.0, 0.9, 0.95]]))
+    pair = with_costs(ModelPair(target, disturbed(target, 0.05)), CostModel((1, 2, 64), (1,), [[1.0, 0.9, 0.95]]))
     how = {"max_new_tokens": 40, "eos_token_id": None, "temperature": 0.001, "seed": 2}
     expected = generate(ModelPair(target), [3, 4], "autoregressive", **how).tokens
-    assert generate(pair, [3, 4], "throughput", **how).tokens == expected
+    assert generate(pair, [3, 4], "cost_aware", **how).tokens == expected

@@ -46,7 +46,7 @@ def test_without_adapted_depth_only_pruning_and_base_depth_count():
 
 
 def test_linear_is_a_chain_of_its_length():
-    policy = make_policy("linear", length=3)
+    policy = make_policy("chain", length=3)
     assert (policy.most_children, policy.node_budget) == (1, 3)
     assert [policy.expands(chain(1e-9, 1e-9, 1e-9), node) for node in range(4)] == [True, True, True, False]
 

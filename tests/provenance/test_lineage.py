@@ -174,7 +174,7 @@ def test_a_verdict_leads_to_the_requests_that_its_claim_compares(run):
     )
     rows = [f"main-a,{text},all,{case}" for text in ("WikiText-2", "PG-19") for case in ("autoregressive", "dynatree")]
     (run / REQUESTS).write_text("\n".join(["job,stands_for,group,case", *rows, "main-a,WikiText-2,all,linear"]))
-    cases = ("dynatree", "autoregressive", "linear")
+    cases = ("dynatree", "autoregressive", "chain")
     records = [{"session": "s1", "group": "all", "case": case, "prompt": "p"} for case in cases]
     (run / RECORDS).write_text(json.dumps(MEASUREMENT | {"records": records}))
     note(run, "scripts/summarise.py", [RECORDS], [REQUESTS, SUMMARY])

@@ -13,7 +13,7 @@ from dynatree.analysis.compression_summary import (
 )
 from dynatree.config.compression_grid import compression_job
 
-LOSS = {"none": 0.0, "recent_only": 0.9, "streaming_llm": 0.05, "fixed_size_l2": 0.3, "head_aware": 0.02}
+LOSS = {"full": 0.0, "sliding_window": 0.9, "streaming_llm": 0.05, "l2_norm_recent": 0.3, "head_aware": 0.02}
 TEXTS = 6
 ROW_BYTES = 1000
 
@@ -42,7 +42,7 @@ def compression_measured(config: dict, texts: int = TEXTS, dataset: str | None =
         ],
         "passkey": [
             {"case": key, "length": length, "depth": depth, "number": number, "key": "12345", "answer": "12345"}
-            | {"found": key == "none" or depth > 0.8}
+            | {"found": key == "full" or depth > 0.8}
             for length in job["passkey"]["lengths"]
             for depth in job["passkey"]["depths"]
             for number in range(job["passkey"]["count"])
@@ -52,7 +52,7 @@ def compression_measured(config: dict, texts: int = TEXTS, dataset: str | None =
 
 
 def _text(key: str, case: dict, number: int, base: float, tokens: int, chunk: int) -> dict:
-    rows = tokens if key == "none" else case["budget"] or tokens // 2
+    rows = tokens if key == "full" else case["budget"] or tokens // 2
     loss = LOSS.get(case["series"], 0.1) * 20 / rows
     seen = [*range(chunk, tokens, chunk), tokens]
     growth = [[length, ROW_BYTES * min(length, rows)] for length in seen]
@@ -69,7 +69,7 @@ def _text(key: str, case: dict, number: int, base: float, tokens: int, chunk: in
 
 
 def _generated(key: str, number: int, new_tokens: int) -> dict:
-    pace = 1.0 if key == "none" else 1.1 + number / 100
+    pace = 1.0 if key == "full" else 1.1 + number / 100
     found = {"case": key, "prompt": f"p{number}", "repetition": 0, "tokens": [1] * new_tokens, "cache_bytes": 5000}
     seconds = {"ttft": 0.5 * pace, "seconds": pace * (0.5 + 0.05 * (new_tokens - 1))}
     return found | seconds | ({"peak_bytes": 10**6} if number == 0 else {})

@@ -11,14 +11,14 @@ LABELS = {
     "hf_generate": "HF generate",
     "hf_assisted": "HF assisted",
     "hf_assisted_fixed": "HF assisted, K=3",
-    "linear": "Linear, K=3",
+    "chain": "Linear, K=3",
     "fixed_tree": "Fixed tree",
     "dynatree_static": "DynaTree, no history",
     "dynatree": "DynaTree",
 }
 SPEED = dict(zip(LABELS, (1, 0.97, 0.95, 0.9, 1.15, 1.2, 1.3, 1.35), strict=True))
 TOKENS = dict(zip(LABELS, (1, 1, 2.2, 2.0, 2.1, 2.6, 2.8, 2.75), strict=True))
-TUNED = ("autoregressive", "linear", "fixed_tree", "dynatree")
+TUNED = ("autoregressive", "chain", "fixed_tree", "dynatree")
 DATASETS = {"encyclopaedic": "Encyclopaedic", "narrative": "Narrative"}
 PROMPTS = 8
 

@@ -20,7 +20,7 @@ RATES = {
     "hf_generate": 9.5,
     "hf_assisted": 6,
     "hf_assisted_fixed": 5,
-    "linear": 12,
+    "chain": 12,
     "fixed_tree": 13,
     "dynatree_static": 13.5,
     "dynatree": 14,
@@ -104,7 +104,7 @@ def _record(prompt: int, group: str, case: str, settings: dict, order: int, dtyp
 
 def trace(new_tokens: int, method: str) -> dict:
     """Rounds of two tokens from trees of four nodes, drafted in two passes; the baseline's of one token from none."""
-    plain, chooses = method == "autoregressive", method == "throughput"
+    plain, chooses = method == "autoregressive", method == "cost_aware"
     emitted = [1] * (new_tokens - 1) if plain else [2] * ((new_tokens - 1) // 2) + [1] * ((new_tokens - 1) % 2)
     nodes, drafts = (0, 0) if plain else (4, 2)
     starts = [50 + sum(emitted[:index]) for index in range(len(emitted))]
@@ -125,7 +125,7 @@ def projection() -> dict:
     cheap = flat | {"seconds": [[0.0004, 0.0004]]}
     machine = {"label": "A_100 & more", "bandwidth": 2e12, "compute": 3e14, "source": "a data_sheet"}
     requests = [
-        {"machine": "flat", "case": "throughput", "group": "16", "prompt": "p0", "rounds": 5, "seconds": 0.024}
+        {"machine": "flat", "case": "cost_aware", "group": "16", "prompt": "p0", "rounds": 5, "seconds": 0.024}
         | {"dataset": dataset}
         for dataset in ("encyclopaedic", "narrative")
     ]

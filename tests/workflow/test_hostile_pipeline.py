@@ -16,15 +16,15 @@ LABELS = {
     "hf_generate": "`touch pwned`",
     "hf_assisted": "%&_#{}~^",
     "hf_assisted_fixed": r"\input{/etc/passwd}",
-    "linear": '"; touch pwned; "',
+    "chain": '"; touch pwned; "',
     "fixed_tree": "$x^",
     "dynatree_static": r"\frac{$ü",
     "dynatree": "a\ntouch pwned",
     "hf_prompt_lookup": r"\csname pwned\endcsname",
-    "throughput": "${pwned} {{ pwned }}",
-    "throughput_ngram": "<b>pwned</b> && touch pwned",
-    "throughput_recycling": r"\\ pwned & #1",
-    "throughput_model": "'; touch pwned; '",
+    "cost_aware": "${pwned} {{ pwned }}",
+    "cost_aware_ngram": "<b>pwned</b> && touch pwned",
+    "cost_aware_recycling": r"\\ pwned & #1",
+    "cost_aware_model": "'; touch pwned; '",
 }
 DATASETS = {"encyclopaedic": r"}$x_{ \bye", "narrative": "{0} %s | pwned"}
 MODELS = {"target": r"\write18{touch pwned}", "draft": "& pwned \\\\ #1"}

@@ -35,7 +35,7 @@ def test_the_sweep_feeds_the_tuned_baselines(finished):
     tuned = json.loads((finished / "results/ci/tuned.json").read_text())
     for experiment in ("main", "length", "formats", "prompt_length"):
         summary = pd.read_csv(finished / f"results/ci/summary/{experiment}.csv")
-        for case, kind in (("linear", "chain"), ("fixed_tree", "tree")):
+        for case, kind in (("chain", "chain"), ("fixed_tree", "tree")):
             options = summary.loc[summary["case"] == case, "options"]
             assert {json.dumps(json.loads(text)) for text in options} == {json.dumps(tuned[kind])}
     prompts = json.loads((finished / "results/ci/prompts/narrative.json").read_text())
@@ -64,7 +64,7 @@ def test_what_does_not_depend_on_the_machine_is_the_same_everywhere(finished):
     expected = pd.read_csv(Path(__file__).parent / "counts.csv", dtype={"group": str})
     paths = (finished / "results/ci/requests").glob("*.csv")
     found = pd.concat([pd.read_csv(path, dtype={"group": str}) for path in paths])
-    timed = found["case"].isin(["linear", "fixed_tree"]) | (found["method"] == "throughput")  # chosen by the clock
+    timed = found["case"].isin(["chain", "fixed_tree"]) | (found["method"] == "cost_aware")  # chosen by the clock
     found = found[(found["dtype"] == "float32") & found["rounds"].notna() & ~timed]
     found = found[[*keys, *counts]].sort_values(keys, ignore_index=True)
     pd.testing.assert_frame_equal(found, expected.sort_values(keys, ignore_index=True), check_dtype=False)

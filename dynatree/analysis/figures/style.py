@@ -18,11 +18,11 @@ COLORS = {
     "hf_generate": "#BBBBBB",
     "hf_assisted": "#F0E442",
     "hf_assisted_fixed": "#E69F00",
-    "linear": "#56B4E9",
+    "chain": "#56B4E9",
     "fixed_tree": "#009E73",
     "dynatree_static": "#CC79A7",
     "dynatree": "#D55E00",
-    "throughput": "#000000",
+    "cost_aware": "#000000",
     "hf_prompt_lookup": "#8C6D31",
 }
 OTHER = "#0072B2"

@@ -12,7 +12,7 @@ from dynatree.analysis.figures.style import COLORS, plt
 from dynatree.analysis.tables.sweep import fastest, pooled
 
 BEST = COLORS["dynatree"]
-CHAIN = {"color": COLORS["linear"], "marker": "*", "linestyle": ""}
+CHAIN = {"color": COLORS["chain"], "marker": "*", "linestyle": ""}
 TREE = ("o", "s", "^", "D", "v", "P")  # by branch
 FRONT = {"color": "black", "linewidth": 0.9, "zorder": 1}
 RATES = {"acceptance_rate": ("acceptance rate", "#0072B2", "o"), "draft_precision": ("draft precision", "#E69F00", "s")}
@@ -27,7 +27,7 @@ def sweep_figure(summary: pd.DataFrame) -> Figure:
     Speed-ups are geometric means, other quantities means over the data sets.
     """
     settings = pooled(summary)
-    trees, chains = (settings[settings["method"] == method] for method in ("fixed_tree", "linear"))
+    trees, chains = (settings[settings["method"] == method] for method in ("fixed_tree", "chain"))
     best = trees.loc[trees["speedup"].idxmax()]
     grid = fastest(trees, ["depth", "branch"])
     low = 0.55 + 0.34 * grid["branch"].nunique()
@@ -126,7 +126,7 @@ def _chains(axes: Axes, summary: pd.DataFrame, chains: pd.DataFrame, best: pd.Se
     lengths = list(chains["depth"])
     sets = datasets(summary)
     for index, dataset in enumerate(sets):
-        rows = summary[(summary["dataset"] == dataset) & (summary["method"] == "linear")]
+        rows = summary[(summary["dataset"] == dataset) & (summary["method"] == "chain")]
         x = rows["depth"].map(lengths.index) + 0.2 * (index - (len(sets) - 1) / 2)
         style = {"color": "#555555", "marker": MARKERS[index % len(MARKERS)], "linestyle": "", "markersize": 3}
         axes.errorbar(x, rows["speedup"], bounds(rows, "speedup"), elinewidth=0.9, **style)

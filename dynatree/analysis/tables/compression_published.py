@@ -17,9 +17,9 @@ PROTOCOLS = {
 }
 NAMES = {
     "streaming_llm": "Sinks and recent",
-    "recent_only": "Recent only",
+    "sliding_window": "Recent only",
     "head_aware": "Head-aware",
-    "fixed_size_l2": "Low norms and recent",
+    "l2_norm_recent": "Low norms and recent",
 }
 
 

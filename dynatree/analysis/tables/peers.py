@@ -8,7 +8,7 @@ from dynatree.analysis.statistics import BASELINE, compare
 from dynatree.analysis.tables.booktabs import booktabs
 from dynatree.analysis.tables.columns import Column, rounded
 
-OURS = "throughput"
+OURS = "cost_aware"
 ALL = "all"
 SPEEDUP = Column("speedup", "Speed-up", 2, bounded=True)
 OTHERS = (

@@ -25,7 +25,7 @@ def sweep_table(summary: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     """
     settings = pooled(summary)
     trees = fastest(settings[settings["method"] == "fixed_tree"], ["depth", "branch"])
-    chains = settings[settings["method"] == "linear"].sort_values("depth")
+    chains = settings[settings["method"] == "chain"].sort_values("depth")
     datasets = dict(summary[["dataset", "dataset_label"]].itertuples(index=False, name=None))
     names = list(datasets.values()) + (["Both" if len(datasets) == 2 else "All"] if len(datasets) > 1 else [])
     header = ["Depth", "Branch", "Threshold", *map(escape, names), *(column.title for column in AVERAGED)]
@@ -60,7 +60,7 @@ def _lines(settings: pd.DataFrame, summary: pd.DataFrame, datasets: list[str]) -
     lines = []
     for case, row in settings.iterrows():
         line = [str(row["depth"]) if first[case] else "", str(row["branch"]), f"{row['threshold']:g}"]
-        if row["method"] == "linear":
+        if row["method"] == "chain":
             line[1:] = ["--", "--"]
         line += [SPEEDUP.cell(rows.loc[case]) for rows in speedups.values()]
         line += [cell(row, "speedup", SPEEDUP.decimals)] if len(datasets) > 1 else []

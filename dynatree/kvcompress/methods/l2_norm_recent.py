@@ -17,7 +17,7 @@ CHOICES = ("low", "high", "random")
 
 
 @dataclass(kw_only=True)
-class FixedSizeL2(Budgeted):
+class L2NormRecent(Budgeted):
     """Of each head, keeps the newest rows and, of the older ones, those of lowest or highest key norm or at random.
 
     Attributes:

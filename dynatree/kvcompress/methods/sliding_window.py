@@ -8,7 +8,7 @@ from dynatree.kvcompress.methods.base import Budgeted, Kept
 
 
 @dataclass(kw_only=True)
-class RecentOnly(Budgeted):
+class SlidingWindow(Budgeted):
     """Keeps the newest rows."""
 
     def choose(self, count, keys, values, attention, positions, layer) -> Kept:

@@ -23,7 +23,7 @@ def test_a_packed_layer_is_the_layer(bias, shape):
 
 
 @pytest.mark.parametrize("kind", ["llama", "gpt_neox"])
-@pytest.mark.parametrize("method", ["autoregressive", "linear", "dynatree", "throughput"])
+@pytest.mark.parametrize("method", ["autoregressive", "chain", "dynatree", "cost_aware"])
 def test_output_stays_that_of_hugging_face(kind, method):
     stock = tiny_model(kind, 1)
     expected = reference(stock, PROMPT, 30, None)
