@@ -7,7 +7,7 @@ from importlib import import_module
 
 _HOMES = {
     "DynatreeError": "dynatree.errors",
-    "Generation": "dynatree.decoding.engine",
+    "Generation": "dynatree.decoding.results",
     "ModelPair": "dynatree.models.pair",
     "TokenTree": "dynatree.tree",
     "TreeCache": "dynatree.models.kv_cache",

@@ -10,7 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from transformers import PreTrainedModel
 
-from dynatree.models.pair import head_rows
+from dynatree.models.forward import head_rows
 
 
 def peak_bytes(model: PreTrainedModel, work: Callable[[], object]) -> int:

@@ -4,8 +4,9 @@ from contextlib import contextmanager
 
 from dynatree.benchmark.live_tensors import LiveTensors, allocator_peak, storage_key
 from dynatree.benchmark.session import run_case
+from dynatree.models.forward import head_rows
 from dynatree.models.linear.replace import unlisted_bytes
-from dynatree.models.pair import ModelPair, head_rows
+from dynatree.models.pair import ModelPair
 
 MIB = 2**20
 

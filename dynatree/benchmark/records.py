@@ -32,7 +32,7 @@ class Record:
         margin: largest gap in logits between a teacher-forced argmax and an emitted token; None in float32.
         seconds: "total" and "ttft"; for methods of this package also "prefill", "draft", "verify" and "other".
         rounds: target forwards after prefill.
-        draft_forwards, verified, accepted, drafted_depth: see :class:`dynatree.decoding.engine.Stats`; None where a
+        draft_forwards, verified, accepted, drafted_depth: see :class:`dynatree.decoding.results.Stats`; None where a
             reference does not tell.
         draft_rows: rows that the draft's cache held before its last pass; None where no draft has run.
         time: when the request started, UTC.

@@ -3,7 +3,8 @@
 from math import exp
 
 from dynatree.decoding.arguments import find_policy
-from dynatree.decoding.engine import Generation, Stats, generate
+from dynatree.decoding.engine import generate
+from dynatree.decoding.results import Generation, Stats
 from dynatree.models.pair import ModelPair
 from dynatree.policies.cost_aware import CostAware
 from dynatree.policies.registry import Policy

@@ -11,7 +11,8 @@ from dynatree.benchmark.quiet import quiet
 from dynatree.benchmark.records import Journal, Record
 from dynatree.benchmark.round_traces import generate_traced
 from dynatree.benchmark.schedule import BASELINE, ScheduledRequest, prompt_hash
-from dynatree.decoding.engine import Generation, generate
+from dynatree.decoding.engine import generate
+from dynatree.decoding.results import Generation
 from dynatree.errors import DynatreeError
 from dynatree.models.pair import ModelPair
 from dynatree.policies.registry import make_policy

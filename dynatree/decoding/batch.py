@@ -6,13 +6,15 @@ import torch
 from transformers import PreTrainedModel
 
 from dynatree.decoding.arguments import CacheMethods, check_lengths, encode, find_policy, find_stop_tokens
-from dynatree.decoding.engine import Generation, Request
+from dynatree.decoding.request import Request
+from dynatree.decoding.results import Generation
 from dynatree.errors import DynatreeError
 from dynatree.kvcompress.methods.base import Method
 from dynatree.kvcompress.registry import find_method
 from dynatree.models.attention import fill_mask
+from dynatree.models.forward import apply_head, hidden_states
 from dynatree.models.kv_cache import BatchCache, BatchRow
-from dynatree.models.pair import ModelPair, apply_head, hidden_states
+from dynatree.models.pair import ModelPair
 from dynatree.models.runner import ModelRunner
 from dynatree.models.sampling import make_sampler
 from dynatree.models.transfer import upload

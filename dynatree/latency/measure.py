@@ -15,7 +15,7 @@ import torch
 from transformers import PreTrainedModel
 
 from dynatree.latency.cost_model import CostModel
-from dynatree.models.pair import head_rows
+from dynatree.models.forward import head_rows
 from dynatree.models.runner import ModelRunner
 from dynatree.utils.files import write_json
 from dynatree.utils.host import machine

@@ -14,9 +14,10 @@ from transformers import PreTrainedModel
 
 from dynatree.errors import DynatreeError
 from dynatree.models.attention import fill_mask
+from dynatree.models.forward import apply_head, hidden_states
 from dynatree.models.kv_cache import TreeCache
 from dynatree.models.linear.replace import unlisted_bytes
-from dynatree.models.pair import ModelPair, apply_head, hidden_states
+from dynatree.models.pair import ModelPair
 from dynatree.models.transfer import upload
 
 WIDTHS = (1, 2, 4, 8, 16, 32, 64)

@@ -11,8 +11,8 @@ from transformers import PreTrainedModel
 from transformers.cache_utils import Cache
 
 from dynatree.errors import DynatreeError
+from dynatree.models.forward import apply_head, hidden_states
 from dynatree.models.kv_cache import BatchRow, TreeCache
-from dynatree.models.pair import apply_head, hidden_states
 from dynatree.models.sampling import Sampler
 from dynatree.models.transfer import download, upload
 from dynatree.models.trimmed_head import TrimmedHead

@@ -1,0 +1,47 @@
+"""The forward pass of a transformers model over new tokens; the only one that decoding calls."""
+
+import torch
+from transformers import PreTrainedModel
+from transformers.cache_utils import Cache
+
+from dynatree.models.attention import grouped
+from dynatree.models.trimmed_head import TrimmedHead
+
+
+def hidden_states(
+    model: PreTrainedModel,
+    ids: torch.Tensor,
+    positions: torch.Tensor,
+    mask: torch.Tensor | None,
+    cache: Cache,
+    compressed: Cache | None = None,
+) -> torch.Tensor:
+    """The last hidden states [batch, n, hidden] at new tokens, whose keys and values ``cache`` then holds.
+
+    Args:
+        model: target or draft.
+        ids, positions: [batch, n].
+        mask: boolean [batch, 1, n, rows], which transformers passes through unchanged; None where causal is right.
+        cache: of this package.
+        compressed: the cache again if it gives each layer a mask of its own, see :mod:`dynatree.models.attention`.
+    """
+    inputs = {"input_ids": ids, "position_ids": positions, "attention_mask": mask, "past_key_values": cache}
+    with grouped(model):
+        return model.base_model(**inputs, use_cache=True, compressed=compressed).last_hidden_state
+
+
+def apply_head(head: torch.nn.Module, hidden: torch.Tensor) -> torch.Tensor:
+    """Logits [n, rows of the head] at ``hidden`` [n, hidden_size].
+
+    In float32 on a CPU, MKL multiplies the tall weight by a few columns faster than a few rows by the wide weight.
+    """
+    plain = type(head) is TrimmedHead or (type(head) is torch.nn.Linear and head.bias is None)
+    if plain and len(hidden) > 1 and hidden.device.type == "cpu" and hidden.dtype == torch.float32:
+        return (head.weight @ hidden.T).T
+    return head.trimmed(hidden) if isinstance(head, TrimmedHead) else head(hidden)
+
+
+def head_rows(model: PreTrainedModel) -> int:
+    """Tokens that the output head scores."""
+    head = model.get_output_embeddings()
+    return len(head.token_map) if isinstance(head, TrimmedHead) else model.config.vocab_size
