@@ -82,9 +82,9 @@ def read_text(model: PreTrainedModel, method: Method, tokens: list[int], chunk: 
         nll += torch.nn.functional.cross_entropy(predicted, expected, reduction="sum").item()
         hits += int((predicted.argmax(-1) == expected).sum())
         done += len(expected)
-        rows = max(rows, *(length for layer in cache.rows for length in layer))
+        rows = max(rows, *(length for layer in cache.entries for length in layer))
         growth.append([cache.seen, cache.bytes()])
-    held = [length for layer in cache.rows for length in layer]
+    held = [length for layer in cache.entries for length in layer]
     return {
         "nll": nll / len(targets),
         "accuracy": hits / len(targets),

@@ -11,9 +11,9 @@ from dynatree.decoding.results import Generation
 from dynatree.errors import DynatreeError
 from dynatree.kvcompress.methods.base import Method
 from dynatree.kvcompress.registry import find_method
-from dynatree.models.attention import fill_mask
+from dynatree.models.batch_cache import BatchCache, BatchRow
 from dynatree.models.forward import apply_head, hidden_states
-from dynatree.models.kv_cache import BatchCache, BatchRow
+from dynatree.models.masks import fill_padded_mask
 from dynatree.models.pair import ModelPair
 from dynatree.models.runner import ModelRunner
 from dynatree.models.sampling import make_sampler
@@ -168,7 +168,7 @@ class CachedBatch:
         for index, ((tokens, places, visible), length) in enumerate(zip(inputs, lengths, strict=True)):
             n = len(tokens)
             ids[index, :n], positions[index, :n] = torch.as_tensor(tokens), torch.as_tensor(places)
-            fill_mask(mask[index, 0], n, length + n, visible)
+            fill_padded_mask(mask[index, 0], n, length + n, visible)
         device = self.model.device
-        cache.rows = upload(torch.tensor(lengths)[:, None] + torch.arange(width), device)
+        cache.new_entries = upload(torch.tensor(lengths)[:, None] + torch.arange(width), device)
         return upload(ids, device), upload(positions, device), upload(mask, device)

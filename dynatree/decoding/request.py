@@ -81,7 +81,7 @@ class Request:
         tokens = self.tree.tokens
         self.drafted_before = len(self.stats.passes["draft"])
         if self.drafter:
-            left = min(self.max_new_tokens - len(self.emitted), self.target.cache.room)
+            left = min(self.max_new_tokens - len(self.emitted), self.target.cache.capacity_left)
             tokens = self.drafter.draft(self.tree, self.policy, left - 1, self.stop_tokens)
             if self.on_candidates:
                 self.on_candidates(self.drafter.candidates(self.tree))

@@ -52,8 +52,8 @@ class CompressedCache(Cache):
         return self.layers[0].longest if self.method.rotates else self.seen
 
     @property
-    def rows(self) -> list[list[int]]:
-        """Rows held, by layer and key/value head."""
+    def entries(self) -> list[list[int]]:
+        """Entries held, by layer and key/value head."""
         return [list(layer.lengths) for layer in self.layers]
 
     @property

@@ -6,7 +6,8 @@ import torch
 
 from dynatree.kvcompress.methods.base import Kept, gather_rows
 from dynatree.kvcompress.rotary import rotate_keys
-from dynatree.models.kv_cache import TreeCache, text_mask
+from dynatree.models.kv_cache import TreeCache
+from dynatree.models.masks import tree_mask
 
 Select = Callable[[int, torch.Tensor, torch.Tensor, torch.Tensor], Kept]
 
@@ -39,7 +40,7 @@ class Rows(TreeCache):
 
     def mask(self, new: int, visible: torch.Tensor | None) -> torch.Tensor | None:
         """The mask [1, 1 or kv_heads, new, rows] of a pass, see :meth:`dynatree.models.kv_cache.TreeCache.mask`."""
-        mask = text_mask(new, visible, self.length)
+        mask = tree_mask(new, visible, self.length)
         if self._filling is None:
             return mask
         if mask is None:

@@ -3,7 +3,7 @@
 Behind the rows that were kept lies a tail of rows that are not compressed yet; trees are appended to it and reduced to
 their accepted paths as in :class:`dynatree.models.kv_cache.TreeCache`. Rows are evicted when the text has grown by the
 method's ``every`` tokens, and only when all rows are of the text. So what a token attends to depends on the text before
-it, not on where rounds began and ended, as long as no round goes beyond :attr:`CompressedTreeCache.room`.
+it, not on where rounds began and ended, as long as no round goes beyond :attr:`CompressedTreeCache.capacity_left`.
 """
 
 import sys
@@ -16,12 +16,13 @@ from dynatree.kvcompress.attention_history import Observer
 from dynatree.kvcompress.methods.base import Method
 from dynatree.kvcompress.rotary import rotary_frequencies
 from dynatree.kvcompress.row_buffer import Rows
+from dynatree.models.decoding_cache import DecodingCache
 from dynatree.models.transfer import upload
 
 _PASSED_THROUGH = torch.ones(1, 1, 1, 1, dtype=torch.bool)  # each layer is given its own mask instead
 
 
-class CompressedTreeCache(Cache):
+class CompressedTreeCache(Cache, DecodingCache):
     """Keys and values of one request, with the interface of a :class:`dynatree.models.kv_cache.TreeCache`.
 
     Rows are named by the place of their token in the text. Layers share buffers as far as they hold equally many rows;
@@ -32,9 +33,6 @@ class CompressedTreeCache(Cache):
         method: says what stays.
         rows: tokens of the whole request.
         nodes: most rows of a tree.
-
-    Attributes:
-        most_bytes: largest memory held, right after a pass or between passes.
 
     Raises:
         DynatreeError: the method does not fit the model.
@@ -51,7 +49,7 @@ class CompressedTreeCache(Cache):
         layers = range(config.num_hidden_layers)
         self.parts = [Rows(indices, slack, frequencies) for indices in _alike(method, layers) if indices]
         self.observers = [Observer(method) for _ in layers] if method.observed_queries else []
-        self.most_bytes = 0
+        self._max_bytes = 0
         self._new = 0  # tokens of the first pass; 1 once they are kept
         self._compressed_at = 0  # tokens of the text when rows were evicted last
         self._drafted = False  # whether the current pass is over drafted tokens
@@ -70,14 +68,14 @@ class CompressedTreeCache(Cache):
         return self.parts[0].length + self.parts[0].offset
 
     @property
-    def rows(self) -> int:
-        """Rows held by the layer that holds most."""
+    def entries(self) -> int:
+        """Entries of the layer that holds most."""
         return max(part.length for part in self.parts)
 
     @property
     def evicted(self) -> int:
         """Tokens without a row in any layer."""
-        return self.length - self.rows
+        return self.length - self.entries
 
     @property
     def shift(self) -> int:
@@ -85,11 +83,16 @@ class CompressedTreeCache(Cache):
         return self.parts[0].offset if self.method.rotates else 0
 
     @property
-    def room(self) -> int:
+    def capacity_left(self) -> int:
         """Tokens that the text may grow by before rows are evicted."""
         if self.method.when == "prefill":
             return sys.maxsize
         return max(self.method.every - (self.length - self._compressed_at), 1)
+
+    @property
+    def max_bytes(self) -> int:
+        """Largest memory held so far, right after a forward pass or between passes."""
+        return self._max_bytes
 
     def bytes(self) -> int:
         """Memory of everything held: buffers, places of rows, attention observed and waiting for acceptance."""
@@ -121,14 +124,14 @@ class CompressedTreeCache(Cache):
             self.observers[layer].observe(query, key, mask, scaling, self._drafted)
         return mask
 
-    def keep(self, start: int, rows: list[int]) -> None:
+    def keep(self, start: int, entries: list[int]) -> None:
         """As :meth:`TreeCache.keep`; then all rows are of the text, and some may be evicted."""
-        self.most_bytes = max(self.most_bytes, self.bytes())
+        self._max_bytes = max(self._max_bytes, self.bytes())
         for part in self.parts:
             offset = part.offset
-            part.keep(start - offset, [row - offset for row in rows])
+            part.keep(start - offset, [entry - offset for entry in entries])
             for index in part.indices if self.observers else ():
-                self.observers[index].keep(start - offset, [row - offset for row in rows])
+                self.observers[index].keep(start - offset, [entry - offset for entry in entries])
         if self.length - self._compressed_at >= self.method.every:
             self._compress()
         self._new = 1

@@ -38,24 +38,6 @@ def grouped_attention(module, query, key, value, attention_mask, scaling=None, d
     return output.transpose(1, 2).contiguous(), None
 
 
-def fill_mask(mask: torch.Tensor, n: int, end: int, visible: torch.Tensor | None) -> None:
-    """Mark what the tokens of a padded pass see.
-
-    Args:
-        mask: boolean [width, rows], all False.
-        n: new tokens; the rows of ``mask`` behind them are padding, which sees the first row only.
-        end: cached rows, those of the new tokens included.
-        visible: boolean [n, seen]: which of the last ``seen`` of these each new token sees; all before them are seen.
-            None for a chain.
-    """
-    if visible is None:
-        visible = torch.ones(n, n, dtype=torch.bool).tril()
-    start = end - visible.shape[1]
-    mask[:n, :start] = True
-    mask[:n, start:end] = visible
-    mask[n:, 0] = True
-
-
 def attention_weights(
     query: torch.Tensor, key: torch.Tensor, mask: torch.Tensor | None, scaling: float | None, rows: slice
 ) -> torch.Tensor:

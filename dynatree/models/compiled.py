@@ -13,10 +13,10 @@ import torch
 from transformers import PreTrainedModel
 
 from dynatree.errors import DynatreeError
-from dynatree.models.attention import fill_mask
 from dynatree.models.forward import apply_head, hidden_states
 from dynatree.models.kv_cache import TreeCache
 from dynatree.models.linear.replace import unlisted_bytes
+from dynatree.models.masks import fill_padded_mask
 from dynatree.models.pair import ModelPair
 from dynatree.models.transfer import upload
 
@@ -120,7 +120,7 @@ class StaticModel:
         width = next(width for width in WIDTHS if width >= n)
         padding = (0, width - n)
         mask = torch.zeros(1, 1, width, cache.capacity, dtype=torch.bool)
-        fill_mask(mask[0, 0], n, cache.length + n, visible)
+        fill_padded_mask(mask[0, 0], n, cache.length + n, visible)
         rows = torch.arange(cache.length, cache.length + width)
         places = upload(torch.stack((torch.nn.functional.pad(positions, padding), rows)), device)  # [2, width]
         ids = torch.nn.functional.pad(ids, padding)[None]

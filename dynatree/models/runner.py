@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import torch
 from transformers import PreTrainedModel
-from transformers.cache_utils import Cache
 
 from dynatree.errors import DynatreeError
+from dynatree.models.decoding_cache import DecodingCache
 from dynatree.models.forward import apply_head, hidden_states
-from dynatree.models.kv_cache import BatchRow, TreeCache
+from dynatree.models.kv_cache import TreeCache
 from dynatree.models.sampling import Sampler
 from dynatree.models.transfer import download, upload
 from dynatree.models.trimmed_head import TrimmedHead
@@ -59,14 +59,14 @@ class ModelRunner:
         capacity: int,
         proposals: int | None = None,
         sampler: Sampler | None = None,
-        cache: BatchRow | Cache | None = None,
+        cache: DecodingCache | None = None,
         clock: Callable[[], float] = time.perf_counter,
         static: "StaticModel | None" = None,
     ):
         self.model = model
         self.role = role
         self.static = static if cache is None else None
-        self.cache = cache or self._own_cache(capacity)
+        self.cache: DecodingCache = cache or self._own_cache(capacity)
         self.head = model.get_output_embeddings()
         self.proposals = proposals
         self.sampler = sampler
@@ -101,7 +101,7 @@ class ModelRunner:
 
     def cache_use(self) -> dict[str, int]:
         """The most "rows" and "bytes" that the cache held."""
-        return {"rows": max((new + held for new, held in self.passes), default=0), "bytes": self.cache.most_bytes}
+        return {"rows": max((new + held for new, held in self.passes), default=0), "bytes": self.cache.max_bytes}
 
     @_clocked
     def forward(
@@ -124,7 +124,7 @@ class ModelRunner:
         Returns:
             Logits [n or 1, vocabulary of the head].
         """
-        self.passes.append((len(tokens), self.cache.rows))
+        self.passes.append((len(tokens), self.cache.entries))
         cache = self.cache
         ids, places = self._ids(tokens), torch.tensor(positions) - cache.shift
         if self.static and self.static.serves(len(tokens), self.length):

@@ -75,7 +75,7 @@ def test_a_cache_that_is_passed_works_with_the_models_own_attention(kind, method
         assert model.generate(PROMPT, max_new_tokens=20, **ENDLESS).equal(plain)
         again = model.generate(longer, past_key_values=compression.cache, max_new_tokens=5, **whole)
     assert model.generate(longer, past_key_values=cache, max_new_tokens=5, **whole).equal(again)
-    assert cache.rows == compression.cache.rows
+    assert cache.entries == compression.cache.entries
     assert all(mine.equal(its) for mine, its in zip(cache.kept[1], compression.cache.kept[1], strict=True))
 
 
@@ -84,7 +84,7 @@ def test_a_prompt_in_chunks():
     with compress(model, "streaming_llm", budget=12) as compression:
         out = model.generate(PROMPT, prefill_chunk_size=6, max_new_tokens=4, **ENDLESS)
     assert out.shape == (1, 24)
-    assert compression.cache.rows == [[12, 12]] * 2
+    assert compression.cache.entries == [[12, 12]] * 2
     assert compression.cache.kept[0][0].tolist() == [0, 1, 2, 3, *range(15, 23)]
 
 
@@ -109,7 +109,7 @@ def test_memory_is_what_the_tensors_hold(tmp_path):
     file = classification(tmp_path / "heads.json", model, lambda layer, head: 4 if head < 3 else 20)
     with compress(model, "head_aware", classification=file, sinks=1) as compression:
         model.generate(PROMPT, max_new_tokens=11, **ENDLESS)
-    assert compression.cache.rows == [[5, 21]] * 2
+    assert compression.cache.entries == [[5, 21]] * 2
     assert compression.cache.bytes() == 2 * ((5 + 21) * row + 2 * 21 * 8)
 
 

@@ -51,7 +51,7 @@ def test_heads_of_different_length_see_no_filling(tmp_path, kind, passes):
     model = tiny_model(kind)
     file = classification(tmp_path / "heads.json", model, lambda layer, head: [None, 1, 9, 4, 2, 3][head - layer])
     logits, visible, cache = decode(model, TOKENS, passes, "head_aware", classification=file, sinks=2)
-    assert all(len(set(rows)) > 1 for rows in cache.rows)
+    assert all(len(set(rows)) > 1 for rows in cache.entries)
     torch.testing.assert_close(logits, masked(model, TOKENS, visible)[0], atol=1e-4, rtol=1e-4)
 
 
@@ -117,9 +117,9 @@ def test_rows_increase_and_never_exceed_the_budget(kind, method, options):
 @pytest.mark.parametrize(("method", "options"), METHODS.items(), ids=str)
 def test_compressing_again_changes_nothing(method, options):
     _, _, cache = decode(tiny_model(), TOKENS, [39, 1], method, **options)
-    before, held = cache.rows, [tensor.clone() for layer in cache.layers for tensor in layer.tensors()]
+    before, held = cache.entries, [tensor.clone() for layer in cache.layers for tensor in layer.tensors()]
     cache.compress()
-    assert cache.rows == before
+    assert cache.entries == before
     for old, new in zip(held, [tensor for layer in cache.layers for tensor in layer.tensors()], strict=True):
         assert torch.equal(old, new)
 
@@ -138,7 +138,7 @@ def test_when_and_every_decide_after_which_passes():
             _, _, cache = decode(
                 model, TOKENS[:, : 11 + end], [12] + [1] * (end - 1), "sliding_window", budget=8, **options
             )
-            rows[name].append([layer[0] for layer in cache.rows])
+            rows[name].append([layer[0] for layer in cache.entries])
     assert rows["prefill"] == [[n, n] for n in (8, 9, 10, 11, 12, 13, 14)]
     assert rows["decode"] == [[n, n] for n in (12, 8, 8, 8, 8, 8, 8)]
     assert rows["every"] == [[n, n] for n in (8, 9, 10, 11, 8, 9, 10)]

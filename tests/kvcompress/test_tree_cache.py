@@ -165,7 +165,7 @@ def test_the_buffer_of_the_prompt_is_gone_once_rows_are_evicted(kind):
         cached.forward(prompt_of(60), range(60), last_only=True)
         before = weakref.ref(tree.parts[0].buffer.untyped_storage())
         tree.keep(60, [])
-    assert tree.rows == 8
+    assert tree.entries == 8
     assert before() is None
 
 

@@ -1,0 +1,63 @@
+"""The interface of a key/value cache that trees are decoded with."""
+
+import sys
+from typing import Any, Protocol
+
+import torch
+
+from dynatree.models.masks import tree_mask
+
+
+class DecodingCache(Protocol):
+    """Keys and values of one request.
+
+    An entry is named by the index of its token in the text. The defaults are those of a cache that never evicts.
+    """
+
+    @property
+    def length(self) -> int:
+        """Tokens of the request so far, evicted ones included."""
+        ...
+
+    @property
+    def max_bytes(self) -> int:
+        """Largest memory held so far."""
+        ...
+
+    def keep(self, start: int, entries: list[int]) -> None:
+        """Keep, of the entries from ``start`` on, only ``entries``, and move them to ``start``.
+
+        Args:
+            start: first entry of the verified tree.
+            entries: increasing entries of the accepted path.
+        """
+        ...
+
+    @property
+    def entries(self) -> int:
+        """Entries in use; the largest number of any layer."""
+        return self.length
+
+    @property
+    def evicted(self) -> int:
+        """Tokens without an entry."""
+        return 0
+
+    @property
+    def shift(self) -> int:
+        """Offset between the index of a new token in the text and its position id."""
+        return 0
+
+    @property
+    def capacity_left(self) -> int:
+        """Tokens that the text may grow by before entries are evicted."""
+        return sys.maxsize
+
+    @property
+    def compressed(self) -> Any:
+        """The cache itself if each layer has a mask of its own, see :mod:`dynatree.models.attention`; else None."""
+        return None
+
+    def mask(self, new: int, visible: torch.Tensor | None) -> torch.Tensor | None:
+        """Return the mask of the next forward pass, see :func:`dynatree.models.masks.tree_mask`."""
+        return tree_mask(new, visible, self.length)
