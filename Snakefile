@@ -44,7 +44,7 @@ localrules:
     choose_settings,
     summarise,
     summarise_memory,
-    replay,
+    bound_sizes,
     summarise_compression,
     collect_facts,
     table,

@@ -10,8 +10,8 @@ from dynatree.utils.paths import repository_path
 from dynatree.workflow.script import run
 
 FILES = (
-    *("facts", "tuned", "claims", "requests", "peers", "draft_cache", "replays", "bounds"),
-    *("projection", "heads", "compression", "passkey"),
+    *("facts", "tuned", "claims", "requests", "peers", "draft_cache", "bounds"),
+    *("heads", "compression", "passkey"),
 )
 
 parser = argparse.ArgumentParser(description=__doc__)

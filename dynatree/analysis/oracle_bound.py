@@ -12,11 +12,36 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from dynatree.analysis.replay import Latencies, passes_after_prefill
 from dynatree.benchmark.records import Measurement
-from dynatree.latency.cost_model import predict
+from dynatree.latency.cost_model import CostModel, predict
 
 Choice = tuple[int, float, int]  # tokens emitted, seconds, nodes verified
+Latencies = dict[str, CostModel]  # of "target" and "draft"
+
+
+def latencies(frame: pd.DataFrame) -> Latencies:
+    """Return the cost models of target and draft.
+
+    Args:
+        frame: output of ``scripts/measure_latency.py``; of several kinds of layers those of the run come last.
+    """
+    used = frame[frame["backend"] == frame["backend"].iloc[-1]]
+    found = {}
+    for role, rows in used.groupby("model"):
+        seconds = rows.pivot(index="context", columns="new", values="ms") / 1e3
+        found[role] = CostModel(tuple(seconds.columns), tuple(seconds.index), seconds.to_numpy().tolist())
+    return found
+
+
+def passes_after_prefill(trace: dict) -> dict[str, list[list[int]]]:
+    """Return the forward passes of a trace's rounds, of the target and of the draft."""
+    rounds = trace["rounds"]
+    drafted = sum(draft_passes for *_, draft_passes in rounds)
+    passes = trace["passes"]
+    return {
+        "target": passes["target"][len(passes["target"]) - len(rounds) :],
+        "draft": passes["draft"][len(passes["draft"]) - drafted :],
+    }
 
 
 def best_sizes(rounds: list[list[Choice]]) -> list[Choice]:
@@ -93,3 +118,14 @@ def choices(trace: dict, times: Latencies) -> tuple[list[Choice], list[list[Choi
         sizes = [0, *ranks]
         possible.append([(1 + hits, spent + times["target"](n + 1, context), n) for hits, n in enumerate(sizes)])
     return attained, possible
+
+
+def with_shares(bounds: pd.DataFrame) -> pd.DataFrame:
+    """Add the rates "attained" and "oracle", and the share of the oracle's rate that was attained.
+
+    "share" counts the time outside the models against the attained rate, "chosen_share" does not.
+    """
+    oracle = bounds["oracle_tokens"] / bounds["oracle_s"]
+    chosen = bounds["attained_tokens"] / bounds["attained_s"]
+    attained = bounds["attained_tokens"] / (bounds["attained_s"] + bounds["other_s"])
+    return bounds.assign(oracle=oracle, attained=attained, share=attained / oracle, chosen_share=chosen / oracle)

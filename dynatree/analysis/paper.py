@@ -15,10 +15,6 @@ that starts with ``%%`` is a statement too. They see
 * ``peers``: new tokens -> case -> row of the table of all lossless methods, over all data sets,
 * ``assisted_cases``: those of its cases that are Hugging Face's assisted generation,
 * ``bound``: new tokens -> case -> row of the table of the bound,
-* ``validation``: case -> row of the table of how well replays predict; "all" is the last one,
-* ``projected``: new tokens -> place -> case -> row of the table of projections, for trees decided as recorded;
-  ``decided``: the same for trees decided by the times of the place,
-* ``projection``: machines and assumptions of the projection,
 * ``heads``: what is known of the target's attention heads, see :func:`dynatree.analysis.heads.head_facts`,
 * ``compression``: rows of the summary of cache compression,
 * ``draft_cache``: rows of the table of drafts with compressed caches,
@@ -42,14 +38,11 @@ from dynatree.analysis.heads import head_facts
 from dynatree.analysis.labels import with_labels
 from dynatree.analysis.latex import escape
 from dynatree.analysis.names import AS_THERE
-from dynatree.analysis.replay_metrics import HERE
 from dynatree.analysis.statistics import Comparison, compare
 from dynatree.analysis.tables.booktabs import number
 from dynatree.analysis.tables.bound import bound_frame
 from dynatree.analysis.tables.draft_cache import draft_cache_frame
 from dynatree.analysis.tables.peers import peers_frame
-from dynatree.analysis.tables.projection import projection_frame
-from dynatree.analysis.tables.validation import validation_frame
 from dynatree.config.compression_grid import compression_labels
 from dynatree.config.experiments import labels
 from dynatree.errors import DynatreeError
@@ -63,9 +56,8 @@ def render(config: dict, inputs: dict[str, Path | list[Path]], folders: dict[str
 
     Args:
         config: the configuration of the run.
-        inputs: "summaries", a CSV per experiment; "facts", "tuned", "projection" and "heads", JSON; "claims", CSV;
-            "requests" of the main comparison, of "peers" and of "draft_cache", CSV; "replays" and "bounds" of "peers",
-            CSV;
+        inputs: "summaries", a CSV per experiment; "facts", "tuned" and "heads", JSON; "claims", CSV;
+            "requests" of the main comparison, of "peers" and of "draft_cache", CSV; "bounds" of "peers", CSV;
             "compression" and "passkey", CSV; "published", CSVs with the original's numbers.
         folders: "tables" and "figures", from which LaTeX includes files.
         home: folder in which LaTeX runs.
@@ -97,7 +89,7 @@ def render(config: dict, inputs: dict[str, Path | list[Path]], folders: dict[str
         "logged": {name: _rows(frame) for name, frame in published.items()},
         "peers": _peers(peers_frame(peers)),
         "assisted_cases": set(assisted),
-        **_replayed(inputs, config),
+        "bound": _bound(inputs, config),
         "heads": head_facts(json.loads(inputs["heads"].read_text())),
         "compression": compression,
         "passkey": passkey,
@@ -158,25 +150,12 @@ def _peers(frame: pd.DataFrame) -> dict[int, dict[str, SimpleNamespace]]:
     return found
 
 
-def _replayed(inputs: dict, config: dict) -> dict:
-    """What templates see of replays, bounds and projections."""
-    names = labels(config, "peers")
-    replays, bounds = (with_labels(pd.read_csv(inputs[name]), names) for name in ("replays", "bounds"))
-    projection = json.loads(inputs["projection"].read_text())
-    bound: dict[int, dict[str, SimpleNamespace]] = {}
-    for row in _rows(bound_frame(bounds)):
-        bound.setdefault(row.new_tokens, {})[row.case] = row
-    by_decider: dict[str, dict] = {HERE: {}, "there": {}}
-    for row in _rows(projection_frame(replays, projection)):
-        places = by_decider[row.decided].setdefault(row.new_tokens, {})
-        places.setdefault(row.place, {})[row.case] = row
-    return {
-        "bound": bound,
-        "validation": {row.case: row for row in _rows(validation_frame(replays))},
-        "projected": by_decider[HERE],
-        "decided": by_decider["there"],
-        "projection": projection,
-    }
+def _bound(inputs: dict, config: dict) -> dict[int, dict[str, SimpleNamespace]]:
+    """Return the oracle bound: new tokens -> case -> row."""
+    found: dict[int, dict[str, SimpleNamespace]] = {}
+    for row in _rows(bound_frame(with_labels(pd.read_csv(inputs["bounds"]), labels(config, "peers")))):
+        found.setdefault(row.new_tokens, {})[row.case] = row
+    return found
 
 
 def _published(table: pd.DataFrame) -> dict[str, dict[str, dict[str, float]]]:

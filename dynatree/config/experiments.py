@@ -12,7 +12,6 @@ from dynatree.config.compression_grid import compressed, unlabelled
 BASELINE = "autoregressive"
 MEASURED, TUNING = "prompts", "tuning"
 TRACED = "peers"  # the experiment whose requests are replayed
-DECIDING = "cost_aware"  # its method that decides by what passes take
 
 
 def jobs(config: dict) -> dict[str, dict]:
@@ -58,28 +57,6 @@ def _jobs_of(name: str, experiment: dict, config: dict) -> Iterator[tuple[str, d
 
 def _count_key(split: str) -> str:
     return "tuning" if split == TUNING else "count"
-
-
-def deciding_jobs(config: dict) -> dict[str, dict]:
-    """What is decoded again by the times of other machines: the longest outputs on the first prompts.
-
-    Returns:
-        Data set -> "dataset", "prompts" (how many), "warmup", "group", "new_tokens", "case" (its key) and "settings".
-    """
-    found = {}
-    for job in jobs(config).values():
-        if job["experiment"] == TRACED:
-            group = max(job["groups"], key=lambda name: job["groups"][name]["new_tokens"])
-            found[job["dataset"]] = {
-                "dataset": job["dataset"],
-                "prompts": config["projection"]["prompts"],
-                "warmup": job["warmup"],
-                "group": group,
-                "new_tokens": job["groups"][group]["new_tokens"],
-                "case": DECIDING,
-                "settings": unlabelled(_named([DECIDING], config))[DECIDING],
-            }
-    return found
 
 
 def memory_cases(config: dict) -> dict[str, dict]:

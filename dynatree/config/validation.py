@@ -7,9 +7,7 @@ import jsonschema
 import yaml
 
 from dynatree.config.compression_grid import takes_budget
-from dynatree.config.experiments import BASELINE, TRACED, jobs
-from dynatree.config.machine_specs import FILE as MACHINES
-from dynatree.config.machine_specs import load_machines
+from dynatree.config.experiments import BASELINE, jobs
 from dynatree.errors import DynatreeError
 from dynatree.utils.paths import repository_path
 
@@ -53,7 +51,6 @@ def check(config: dict) -> None:
     for name, experiment in config["experiments"].items():
         _check_references(name, experiment, config)
     _check_draft_caches(config)
-    _check_projection(config)
     _check_grids(config)
 
 
@@ -169,17 +166,6 @@ def _check_draft_caches(config: dict) -> None:
             raise DynatreeError(f"{place}/methods names {name!r}, which has a draft_cache already; remove that")
         if name != BASELINE and not _policy(method).drafts_with_model:
             raise DynatreeError(f"{place}/methods names {name!r}, which drafts without a model")
-
-
-def _check_projection(config: dict) -> None:
-    load_machines(repository_path(MACHINES), config["projection"]["machines"])
-    wanted = config["projection"]["prompts"]
-    for job in jobs(config).values():
-        if job["experiment"] == TRACED and wanted > job["prompts"]:
-            raise DynatreeError(
-                f"config: projection/prompts asks for {wanted} prompts, but experiments/{TRACED} measures "
-                f"{job['prompts']} of {job['dataset']}"
-            )
 
 
 def _check_grids(config: dict) -> None:

@@ -29,7 +29,6 @@ RAW = (
     "results/{run}/prompts/*",
     "results/{run}/tree.json",
     "results/{run}/latency.csv",
-    "results/{run}/projection.json",
     "results/{run}/heads.json",
     "results/{run}/heads.csv",
     "results/{run}/compression/*",
@@ -37,7 +36,6 @@ RAW = (
 ARTEFACTS = (
     "results/{run}/requests/*",
     "results/{run}/summary/*",
-    "results/{run}/replays/*",
     "results/{run}/bounds/*",
     "results/{run}/tuned.json",
     "results/{run}/tables/*",

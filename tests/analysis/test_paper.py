@@ -17,16 +17,15 @@ from dynatree.analysis.compression_summary import compression_requests
 from dynatree.analysis.latex import escape
 from dynatree.analysis.latexmk import compile_latex, complaints
 from dynatree.analysis.memory_summary import summarise_memory
-from dynatree.analysis.oracle_bound import bounds
+from dynatree.analysis.oracle_bound import bounds, latencies
 from dynatree.analysis.paper import render, side
 from dynatree.analysis.published import load_claims
-from dynatree.analysis.replay import latencies, replays
 from dynatree.analysis.summary import per_request, run_facts, summarise
 from dynatree.config.compression_grid import compression_labels
 from dynatree.config.experiments import jobs, labels
 from tests.support.compression_frames import compression_frames, compression_measured
 from tests.support.frames import head_content, head_frame
-from tests.support.synthetic import TUNED, configuration, measurement, projection
+from tests.support.synthetic import TUNED, configuration, measurement
 
 ROOT = Path(__file__).resolve().parents[2]
 HOSTILE = r"100% \of $x_1$ & {a} #b~^ <|>" + '"'
@@ -70,13 +69,10 @@ def latency_frame() -> pd.DataFrame:
     return frame.assign(ms=10 + frame["new"] + frame["context"] / 100)
 
 
-def write_replays(folder: Path, measurements: list) -> None:
+def write_bounds(folder: Path, measurements: list) -> None:
     peers = [one for one in measurements if one.job["experiment"] == "peers"]
-    here = latencies(latency_frame())
-    (folder / "projection.json").write_text(json.dumps(projection()))
-    for kind, frame in (("replays", replays(peers, here, projection())), ("bounds", bounds(peers, here))):
-        (folder / kind).mkdir()
-        frame.to_csv(folder / kind / "peers.csv", index=False)
+    (folder / "bounds").mkdir()
+    bounds(peers, latencies(latency_frame())).to_csv(folder / "bounds/peers.csv", index=False)
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +95,7 @@ def results(tmp_path_factory) -> Path:
     (folder / "tuned.json").write_text(json.dumps(TUNED))
     (folder / "tree.json").write_text(json.dumps(TREE))
     latency_frame().to_csv(folder / "latency.csv", index=False)
-    write_replays(folder, measurements)
+    write_bounds(folder, measurements)
     (folder / "heads.json").write_text(json.dumps(head_content()))
     head_frame().to_csv(folder / "heads.csv", index=False)
     compressed = compression_measured(config)
@@ -126,9 +122,7 @@ def rendered(folder: Path, home: Path, config: dict | None = None) -> str:
         "requests": folder / "requests/main.csv",
         "peers": folder / "requests/peers.csv",
         "draft_cache": folder / "requests/draft_cache.csv",
-        "replays": folder / "replays/peers.csv",
         "bounds": folder / "bounds/peers.csv",
-        "projection": folder / "projection.json",
         "heads": folder / "heads.json",
         "compression": folder / "cache/compression.csv",
         "passkey": folder / "cache/passkey.csv",
@@ -189,7 +183,7 @@ def test_no_measured_number_is_typed_into_the_templates():
         "ablations",
         "scaling",
         "peers",
-        "projection",
+        "headroom",
         "heads",
         "compression",
         "draft_cache",

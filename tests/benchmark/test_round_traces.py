@@ -5,7 +5,7 @@ import json
 import pytest
 
 from dynatree import ModelPair
-from dynatree.analysis.replay import passes_after_prefill
+from dynatree.analysis.oracle_bound import passes_after_prefill
 from dynatree.benchmark.round_traces import generate_traced, path_ranks
 from dynatree.latency.cost_model import CostModel
 from dynatree.policies.cost_aware import CostAware

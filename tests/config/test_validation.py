@@ -43,8 +43,6 @@ def test_a_method_may_compress_its_draft():
             ["chain", "dynatree"],
             "experiments/main/methods: ['chain', 'dynatree'] does not",
         ),
-        ("projection/machines", ["b200"], "config/machines.yaml describes a100, h100, so add it there"),
-        ("projection/prompts", 4, "projection/prompts asks for 4 prompts, but experiments/peers measures 3 of"),
         ("experiments/ablation/prompts", 9, "experiments/ablation/prompts asks for 9 prompts, but prompts/"),
         ("experiments/sensitivity/depths", [[5, 4]], "case depths-5-4: base_depth <= max_depth must hold"),
         ("experiments/sensitivity/thresholds", [[0.2, 0.9]], "low_confidence <= high_confidence must hold"),

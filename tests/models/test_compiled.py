@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from dynatree import DynatreeError, ModelPair, compile_pair, generate, generate_batch, load_pair
-from dynatree.benchmark.simulation import on_machine
 from dynatree.latency.measure import CostModel
 from dynatree.models import runner
 from dynatree.models.compiled import WIDTHS, StaticModel
@@ -290,12 +289,6 @@ def test_a_machine_without_a_compiler(monkeypatch):
     monkeypatch.setattr(torch._inductor.config.cpp, "cxx", "no-such-compiler")
     with pytest.raises(DynatreeError, match=r"no.* was found; install g\+\+"):
         compile_pair(ModelPair(tiny_model("llama", 1)))
-
-
-def test_projection_needs_ordinary_passes():
-    latency = CostModel((1,), (1,), [[1.0]])
-    with pytest.raises(DynatreeError, match="before compile_pair"), on_machine(static_pair("llama", 0, 0.06), latency):
-        pass
 
 
 def test_latency_of_static_passes_is_kept_apart(tmp_path, monkeypatch):

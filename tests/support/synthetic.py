@@ -117,21 +117,3 @@ def trace(new_tokens: int, method: str) -> dict:
         "ranks": [[2, 7][:count] for count in emitted] if chooses else None,
         "calibration_error": 0.0625 if chooses else None,
     }
-
-
-def projection() -> dict:
-    """A machine with passes that cost the same for all widths, and the requests of one prompt decided there."""
-    flat = {"widths": [1, 64], "contexts": [64], "seconds": [[0.004, 0.004]]}
-    cheap = flat | {"seconds": [[0.0004, 0.0004]]}
-    machine = {"label": "A_100 & more", "bandwidth": 2e12, "compute": 3e14, "source": "a data_sheet"}
-    requests = [
-        {"machine": "flat", "case": "cost_aware", "group": "16", "prompt": "p0", "rounds": 5, "seconds": 0.024}
-        | {"dataset": dataset}
-        for dataset in ("encyclopaedic", "narrative")
-    ]
-    return {
-        "assumptions": {"efficiency": 0.6, "launch_seconds": 8e-6, "bytes_per_weight": 2},
-        "operations": 12,
-        "machines": {"flat": machine | {"latencies": {"target": flat, "draft": cheap}}},
-        "requests": requests,
-    }

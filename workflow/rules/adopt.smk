@@ -7,9 +7,7 @@ rule adopt:
     log:
         f"results/{RUN}/logs/adopt/{{file}}.log",
     wildcard_constraints:
-        file=r"(?:records|compression)/[^/]+|tree\.json|latency\.csv|projection\.json|heads\.(?:json|csv)",
+        file=r"(?:records|compression)/[^/]+|tree\.json|latency\.csv|heads\.(?:json|csv)",
     localrule: True
-    conda:
-        "../../envs/conda.yaml"
     shell:
         "cp {input:q} {output:q} 2>{log:q}"

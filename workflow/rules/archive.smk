@@ -14,7 +14,6 @@ rule archive:
             f"results/{RUN}/prompts/{{dataset}}.json", dataset=config["prompts"]
         ),
         tree=f"results/{RUN}/tree.json",
-        projection=f"results/{RUN}/projection.json",
         heads=f"results/{RUN}/heads.json",
         made=lambda wildcards: rules.all.input,
     output:
@@ -22,8 +21,6 @@ rule archive:
     log:
         f"results/{RUN}/logs/archive.log",
     localrule: True
-    conda:
-        "../../envs/conda.yaml"
     params:
         config=literal(config),
         code=code_hash("scripts/archive.py"),

@@ -13,8 +13,6 @@ rule measure:
         f"results/{RUN}/records/{{job}}.json",
     log:
         f"results/{RUN}/logs/measure/{{job}}.log",
-    conda:
-        "../../envs/conda.yaml"
     threads: config["threads"]
     resources:
         slots=SLOTS,
@@ -45,8 +43,6 @@ rule measure_memory:
         f"results/{RUN}/records/memory-{{dataset}}.csv",
     log:
         f"results/{RUN}/logs/measure_memory/{{dataset}}.log",
-    conda:
-        "../../envs/conda.yaml"
     threads: config["threads"]
     resources:
         slots=SLOTS,
@@ -80,8 +76,6 @@ rule measure_latency:
         f"results/{RUN}/latency.csv",
     log:
         f"results/{RUN}/logs/measure_latency.log",
-    conda:
-        "../../envs/conda.yaml"
     threads: config["threads"]
     resources:
         slots=SLOTS,
@@ -100,44 +94,6 @@ rule measure_latency:
         " --output {output:q} --threads {threads} {params.alone:q} >{log:q} 2>&1"
 
 
-# Requests of the policy that decides by times of passes, decoded by those of other machines; no timing of this one.
-rule project:
-    input:
-        **MODELS,
-        prompts=expand(
-            f"results/{RUN}/prompts/{{dataset}}.json",
-            dataset=config["experiments"][TRACED]["datasets"],
-        ),
-        machines=MACHINES,
-        measured=measured_elsewhere(),
-    output:
-        f"results/{RUN}/projection.json",
-    log:
-        f"results/{RUN}/logs/project.log",
-    conda:
-        "../../envs/conda.yaml"
-    threads: config["threads"]
-    resources:
-        slots=SLOTS,
-        gpu=1 if config["device"] != "cpu" else 0,
-        mem_mb=4000,
-    params:
-        jobs=literal(deciding_jobs(config)),
-        names=config["projection"]["machines"],
-        measured=lambda wildcards, input: (
-            ["--measured", *input.measured] if input.measured else []
-        ),
-        where=arguments(config, "device", "dtype", "backend"),
-        target=subpath(input.target, parent=True),
-        draft=subpath(input.draft, parent=True),
-        code=code_hash("scripts/project.py"),
-        libraries=libraries("scripts/project.py"),
-    shell:
-        "python scripts/project.py --jobs {params.jobs:q} --machines {input.machines:q} --names {params.names:q} {params.measured:q}"
-        " {params.where:q} --target {params.target:q} --draft {params.draft:q} --prompts {input.prompts:q}"
-        " --output {output:q} --threads {threads} >{log:q} 2>&1"
-
-
 # Where each attention head of the target looks.
 rule analyse_heads:
     input:
@@ -151,8 +107,6 @@ rule analyse_heads:
         csv=f"results/{RUN}/heads.csv",
     log:
         f"results/{RUN}/logs/analyse_heads.log",
-    conda:
-        "../../envs/conda.yaml"
     threads: config["threads"]
     resources:
         slots=SLOTS,
@@ -184,8 +138,6 @@ rule measure_compression:
         f"results/{RUN}/compression/{{dataset}}.json",
     log:
         f"results/{RUN}/logs/measure_compression/{{dataset}}.log",
-    conda:
-        "../../envs/conda.yaml"
     threads: config["threads"]
     resources:
         slots=SLOTS,
@@ -213,8 +165,6 @@ rule draft_tree:
         f"results/{RUN}/tree.json",
     log:
         f"results/{RUN}/logs/draft_tree.log",
-    conda:
-        "../../envs/conda.yaml"
     threads: config["threads"]
     resources:
         slots=SLOTS,

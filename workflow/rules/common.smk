@@ -6,8 +6,6 @@ from pathlib import Path
 sys.path.insert(0, workflow.basedir)
 
 from dynatree.analysis.published import check_published, load_claims
-from dynatree.config.machine_specs import FILE as MACHINES
-from dynatree.config.machine_specs import load_machines
 from dynatree.config.compression_grid import (
     compression_job,
     compression_labels,
@@ -18,7 +16,6 @@ from dynatree.config.validation import check
 from dynatree.errors import DynatreeError
 from dynatree.config.experiments import (
     TRACED,
-    deciding_jobs,
     jobs,
     labels,
     memory_cases,
@@ -46,7 +43,7 @@ if workflow.is_main_process and not workflow.output_settings.dryrun:
         sys.exit(f"error: {mistake}")
 
 # Jobs import the package from this checkout, whose code the fingerprints describe, not an installed copy of it.
-# Part of the command, because Snakemake takes PYTHONPATH out of the environment of jobs in conda.
+# It is part of the command, so that jobs on a cluster get it too.
 shell.prefix(
     "set -euo pipefail; export PYTHONPATH={workflow.basedir:q}${{PYTHONPATH:+:$PYTHONPATH}}; "
 )
@@ -122,12 +119,6 @@ def prompt_settings(wildcards):
 
 def job_settings(wildcards):
     return json.dumps(without_labels(JOBS[wildcards.job]))
-
-
-def measured_elsewhere():
-    """Files with times of passes that were measured on machines that the run is projected to."""
-    machines, _ = load_machines(Path(MACHINES), config["projection"]["machines"])
-    return [machine["latency"] for machine in machines.values() if "latency" in machine]
 
 
 def labels_of(sources):

@@ -9,8 +9,6 @@ rule sample_text:
         touch(f"results/{RUN}/distillation/samples/complete"),
     log:
         f"results/{RUN}/logs/sample_text.log",
-    conda:
-        "../../envs/conda.yaml"
     threads: config["threads"]
     resources:
         slots=100,
@@ -33,8 +31,6 @@ rule distill_draft:
         f"results/{RUN}/distillation/draft/model.safetensors",
     log:
         f"results/{RUN}/logs/distill_draft.log",
-    conda:
-        "../../envs/conda.yaml"
     threads: config["threads"]
     resources:
         slots=100,

@@ -4,8 +4,6 @@ rule fetch_model:
     log:
         "results/logs/fetch_model/{model}.log",
     retries: 2
-    conda:
-        "../../envs/conda.yaml"
     params:
         source=model_source,
         folder=subpath(output.manifest, parent=True),

@@ -18,9 +18,7 @@ rule render_paper:
         requests=f"results/{RUN}/requests/main.csv",
         peers=f"results/{RUN}/requests/peers.csv",
         draft_cache=f"results/{RUN}/requests/draft_cache.csv",
-        replays=f"results/{RUN}/replays/{TRACED}.csv",
         bounds=f"results/{RUN}/bounds/{TRACED}.csv",
-        projection=f"results/{RUN}/projection.json",
         heads=f"results/{RUN}/heads.json",
         compression=f"results/{RUN}/summary/compression.csv",
         passkey=f"results/{RUN}/summary/passkey.csv",
@@ -30,8 +28,6 @@ rule render_paper:
         f"paper/{RUN}/dynatree.tex",
     log:
         f"results/{RUN}/logs/render_paper.log",
-    conda:
-        "../../envs/conda.yaml"
     params:
         config=literal(
             {
@@ -47,7 +43,6 @@ rule render_paper:
                     "protocol",
                     "compression",
                     "experiments",
-                    "projection",
                     "methods",
                 )
             }
@@ -59,7 +54,7 @@ rule render_paper:
         "python scripts/render_paper.py --config {params.config:q} --summaries {input.summaries:q} --facts {input.facts:q}"
         " --tuned {input.tuned:q} --claims {input.claims:q} --requests {input.requests:q} --peers {input.peers:q}"
         " --draft_cache {input.draft_cache:q}"
-        " --replays {input.replays:q} --bounds {input.bounds:q} --projection {input.projection:q} --heads {input.heads:q}"
+        " --bounds {input.bounds:q} --heads {input.heads:q}"
         " --compression {input.compression:q} --passkey {input.passkey:q} --published {input.published:q}"
         " {params.folders:q} --output {output:q} >{log:q} 2>&1"
 
@@ -78,8 +73,6 @@ rule compile_paper:
         ),
     log:
         f"results/{RUN}/logs/compile_paper.log",
-    conda:
-        "../../envs/conda.yaml"
     params:
         folder=subpath(input.tex, parent=True),
         code=code_hash("scripts/compile_paper.py"),

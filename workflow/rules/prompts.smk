@@ -6,8 +6,6 @@ rule prepare_prompts:
         f"results/{RUN}/prompts/{{dataset}}.json",
     log:
         f"results/{RUN}/logs/prepare_prompts/{{dataset}}.log",
-    conda:
-        "../../envs/conda.yaml"
     params:
         source=prompt_settings,
         limits=lambda wildcards: json.dumps(prompt_limits(config, wildcards.dataset)),

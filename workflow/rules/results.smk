@@ -5,8 +5,6 @@ TABLES = {
     "peers": ["requests/peers.csv"],
     "draft_cache": ["requests/draft_cache.csv"],
     "bound": ["bounds/peers.csv"],
-    "validation": ["replays/peers.csv"],
-    "projection": ["replays/peers.csv", "projection.json"],
     "forwards": ["latency.csv"],
     "heads": ["heads.csv"],
     "compression": ["summary/compression.csv"],
@@ -34,7 +32,6 @@ FIGURES = {
     "prompts": ["requests/main.csv"],
     "peers": ["requests/peers.csv"],
     "draft_cache": ["requests/draft_cache.csv"],
-    "projection": ["replays/peers.csv", "projection.json"],
     "forwards": ["latency.csv"],
     "heads": ["heads.csv"],
     "head_kinds": ["heads.csv"],
@@ -64,8 +61,6 @@ rule summarise:
         f"results/{RUN}/logs/summarise/{{experiment}}.log",
     wildcard_constraints:
         experiment=any_of(MEASURED),
-    conda:
-        "../../envs/conda.yaml"
     params:
         formats=lambda wildcards: (
             ["--mixed-formats"] if wildcards.experiment == "formats" else []
@@ -77,25 +72,21 @@ rule summarise:
         " --summary {output.summary:q} >{log:q} 2>&1"
 
 
-# The requests of `peers` under the times of passes here and elsewhere, and the bound of the best tree sizes.
-rule replay:
+# The oracle bound of tree sizes, from the traces of `peers`.
+rule bound_sizes:
     input:
         records=records_of(TRACED),
         latency=f"results/{RUN}/latency.csv",
-        projection=f"results/{RUN}/projection.json",
     output:
-        replays=f"results/{RUN}/replays/{TRACED}.csv",
-        bounds=f"results/{RUN}/bounds/{TRACED}.csv",
+        f"results/{RUN}/bounds/{TRACED}.csv",
     log:
-        f"results/{RUN}/logs/replay.log",
-    conda:
-        "../../envs/conda.yaml"
+        f"results/{RUN}/logs/bound_sizes.log",
     params:
-        code=code_hash("scripts/replay.py"),
-        libraries=libraries("scripts/replay.py"),
+        code=code_hash("scripts/bound_sizes.py"),
+        libraries=libraries("scripts/bound_sizes.py"),
     shell:
-        "python scripts/replay.py --records {input.records:q} --latency {input.latency:q} --projection {input.projection:q}"
-        " --replays {output.replays:q} --bounds {output.bounds:q} >{log:q} 2>&1"
+        "python scripts/bound_sizes.py --records {input.records:q} --latency {input.latency:q} --bounds {output:q}"
+        " >{log:q} 2>&1"
 
 
 rule summarise_memory:
@@ -108,8 +99,6 @@ rule summarise_memory:
         f"results/{RUN}/summary/memory.csv",
     log:
         f"results/{RUN}/logs/summarise_memory.log",
-    conda:
-        "../../envs/conda.yaml"
     params:
         code=code_hash("scripts/summarise_memory.py"),
         libraries=libraries("scripts/summarise_memory.py"),
@@ -130,8 +119,6 @@ rule summarise_compression:
         passkey=f"results/{RUN}/summary/passkey.csv",
     log:
         f"results/{RUN}/logs/summarise_compression.log",
-    conda:
-        "../../envs/conda.yaml"
     params:
         code=code_hash("scripts/summarise_compression.py"),
         libraries=libraries("scripts/summarise_compression.py"),
@@ -153,8 +140,6 @@ rule collect_facts:
         ),
     log:
         f"results/{RUN}/logs/collect_facts.log",
-    conda:
-        "../../envs/conda.yaml"
     params:
         code=code_hash("scripts/collect_facts.py"),
         libraries=libraries("scripts/collect_facts.py"),
@@ -176,8 +161,6 @@ rule choose_settings:
         ),
     log:
         f"results/{RUN}/logs/choose_settings.log",
-    conda:
-        "../../envs/conda.yaml"
     params:
         code=code_hash("scripts/choose_settings.py"),
         libraries=libraries("scripts/choose_settings.py"),
@@ -201,8 +184,6 @@ rule table:
         f"results/{RUN}/logs/table/{{name}}.log",
     wildcard_constraints:
         name=any_of(TABLES),
-    conda:
-        "../../envs/conda.yaml"
     params:
         labels=lambda wildcards: labels_of(TABLES[wildcards.name]),
         code=lambda wildcards: code_hash(f"scripts/tables/{wildcards.name}.py"),
@@ -228,8 +209,6 @@ rule figure:
         f"results/{RUN}/logs/figure/{{name}}.log",
     wildcard_constraints:
         name=any_of(FIGURES),
-    conda:
-        "../../envs/conda.yaml"
     params:
         labels=lambda wildcards: labels_of(FIGURES[wildcards.name]),
         code=lambda wildcards: code_hash(f"scripts/figures/{wildcards.name}.py"),
@@ -265,8 +244,6 @@ rule judge_claims:
         tex=f"results/{RUN}/tables/claims.tex",
     log:
         f"results/{RUN}/logs/judge_claims.log",
-    conda:
-        "../../envs/conda.yaml"
     params:
         run=literal({key: config[key] for key in ("device", "dtype", "models")}),
         code=code_hash("scripts/judge_claims.py"),

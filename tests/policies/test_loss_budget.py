@@ -1,18 +1,15 @@
-"""Decoding by another machine's clock."""
+"""Speculation by a simulated clock: what it costs and brings."""
 
-import itertools
-import json
 import time
 
 import pytest
 
 from dynatree import ModelPair, generate
-from dynatree.benchmark.simulation import describe, on_machine, project, roofline
-from dynatree.config.machine_specs import MachineSpec
 from dynatree.latency.cost_model import predict
 from dynatree.latency.measure import CostModel
 from dynatree.policies.cost_aware import CREDIT
 from tests.support.models import disturbed, reference, tiny_model
+from tests.support.simulated_clock import simulated_clock
 
 PROMPT = [4, 8, 15, 16]
 CPU = ((1.0, 1.1, 1.2, 1.5, 2.2, 4.0, 8.0), (0.1, 0.11, 0.12, 0.15, 0.22, 0.4, 0.8))  # like the embedded pair's
@@ -27,7 +24,7 @@ def latencies(machine) -> list[CostModel]:
 
 def seconds(pair, machine, method, new, rounds=1, **options) -> float:
     """Seconds after prefill on a machine, of several requests in a row."""
-    with on_machine(pair, *latencies(machine)):
+    with simulated_clock(pair, *latencies(machine)):
         outs = [generate(pair, PROMPT, method, new, None, **options) for _ in range(rounds)]
     return sum(out.stats.seconds["total"] - out.stats.seconds["ttft"] for out in outs)
 
@@ -36,7 +33,7 @@ def seconds(pair, machine, method, new, rounds=1, **options) -> float:
 def test_time_is_the_sum_of_the_passes(method):
     target = tiny_model("llama", 2)
     pair = ModelPair(target, disturbed(target, 0.02))
-    with on_machine(pair, *latencies(CPU)):
+    with simulated_clock(pair, *latencies(CPU)):
         out = generate(pair, PROMPT, method, 30, None)
     assert out.tokens == reference(target, PROMPT, 30, None)
     expected = 0.0
@@ -49,7 +46,7 @@ def test_the_clock_and_what_is_learnt_of_it_do_not_drift():
     target = tiny_model("llama", 2)
     pair = ModelPair(target, disturbed(target, 0.05))
     times = [CostModel((1, 8, 64), (1, 100), [[a, a, 2 * a], [3 * a, 3 * a, 6 * a]]) for a in (1.0, 0.1)]
-    with on_machine(pair, *times):
+    with simulated_clock(pair, *times):
         for _ in range(5):
             out = generate(pair, PROMPT, "cost_aware", 80, None)
             expected = sum(predict(out.stats.passes[r], t) for r, t in zip(("target", "draft"), times, strict=True))
@@ -61,7 +58,7 @@ def test_the_clock_and_what_is_learnt_of_it_do_not_drift():
 def test_afterwards_everything_is_as_before():
     pair = ModelPair(tiny_model("llama", 2))
     learnt = pair.learnt
-    with on_machine(pair, latencies(CPU)[0]):
+    with simulated_clock(pair, latencies(CPU)[0]):
         generate(pair, PROMPT, "cost_aware", 20, None)
         assert pair.learnt is not learnt
     assert pair.learnt is learnt and learnt == {}
@@ -94,49 +91,3 @@ def test_a_good_draft_pays(machine):
     pair = ModelPair(target, disturbed(target, 0.02))
     plain = seconds(pair, MACHINES[machine], "autoregressive", 60, rounds=3)
     assert seconds(pair, MACHINES[machine], "cost_aware", 60, rounds=3) < 0.8 * plain
-
-
-def test_a_roofline_is_flat_until_computing_takes_longer_than_reading():
-    model = tiny_model("llama", 1)
-    latency = roofline(model, MachineSpec(bandwidth=1e12, compute=32e12, efficiency=0.5, launch_seconds=0.0))
-    flat, wide = latency(1, 64), latency(64, 64)
-    assert latency(8, 64) == pytest.approx(flat, rel=0.05)
-    assert wide > 1.5 * flat
-    slow = roofline(model, MachineSpec(bandwidth=1e12, compute=32e12, efficiency=0.5, launch_seconds=1e-3))
-    assert slow(1, 64) == pytest.approx(flat + 24e-3)
-
-
-ASSUMPTIONS = {"efficiency": 0.5, "launch_seconds": 1e-6, "bytes_per_weight": 2}
-KNOWN = {"label": "a machine", "bandwidth": 1e12, "compute": 1e14, "source": "made up"}
-
-
-def test_machines_are_estimated_or_measured(tmp_path):
-    pair = ModelPair(tiny_model("llama", 1), tiny_model("llama", 2))
-    path = tmp_path / "latency.csv"
-    path.write_text("model,backend,context,new,ms\ntarget,stock,64,1,9\ntarget,packed,64,1,5\ndraft,packed,64,1,1\n")
-    found = describe(pair, {"known": KNOWN, "there": {"label": "mine", "latency": str(path)}}, ASSUMPTIONS)
-    assert found["known"]["label"] == "a machine"
-    expected = roofline(pair.target, MachineSpec(1e12, 1e14, 0.5, 1e-6))
-    assert found["known"]["latencies"]["target"]["seconds"] == expected.seconds
-    assert found["there"]["latencies"]["target"] == {"widths": (1,), "contexts": (64,), "seconds": [[0.005]]}
-    json.dumps(found)
-
-
-def test_requests_are_decided_by_the_times_of_a_machine():
-    """Where wide passes cost nothing, trees are larger and rounds fewer than where they cost much."""
-    target = tiny_model("llama", 2)
-    pair = ModelPair(target, disturbed(target, 0.02))
-    machines = {}
-    for name in ("gpu", "steep"):
-        rows = [
-            {"widths": (1, 2, 4, 8, 16, 32, 64), "contexts": (1,), "seconds": [list(one)]} for one in MACHINES[name]
-        ]
-        machines[name] = {"latencies": dict(zip(("target", "draft"), rows, strict=True))}
-    settings = {"engine": "dynatree", "method": "cost_aware", "options": {}}
-    job = {"dataset": "d", "warmup": 1, "group": "40", "new_tokens": 40, "case": "cost_aware", "settings": settings}
-    found = project(pair, machines, [(job, [{"id": "a", "tokens": PROMPT}, {"id": "b", "tokens": PROMPT[::-1]}])])
-    assert [(one["machine"], one["prompt"]) for one in found] == list(itertools.product(machines, "ab"))
-    gpu, steep = (sum(one["rounds"] for one in found if one["machine"] == name) for name in machines)
-    assert gpu < steep
-    assert all(one["seconds"] > 0 and one["dataset"] == "d" for one in found)
-    assert pair.learnt == {}

@@ -1,0 +1,49 @@
+"""A clock that only forward passes advance, so that tests measure nothing."""
+
+from contextlib import contextmanager
+from copy import deepcopy
+
+from transformers import PreTrainedModel
+
+from dynatree import ModelPair
+from dynatree.latency.cost_model import CostModel
+
+
+class _Clock:
+    def __init__(self):
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def follow(self, model: PreTrainedModel, latency: CostModel):
+        """Advance by `latency` at each forward pass of `model`; return the handle that ends it."""
+
+        def advance(module, arguments, options):
+            self.now += latency(options["input_ids"].shape[1], options["past_key_values"].get_seq_length())
+
+        return model.base_model.register_forward_pre_hook(advance, with_kwargs=True)
+
+
+@contextmanager
+def simulated_clock(pair: ModelPair, target: CostModel, draft: CostModel | None = None):
+    """Run requests to `pair` by a simulated clock, with a learned state of their own.
+
+    Args:
+        pair: target and draft, with ordinary forward passes.
+        target: seconds of a forward pass of the target.
+        draft: the same of the draft; None for a pair without one.
+    """
+    clock, learnt, before = _Clock(), pair.learnt, pair.clock
+    handles = [clock.follow(pair.target, target)]
+    pair.learnt = {"latency of the target": deepcopy(target)}  # decoding updates it, which must not move the clock
+    if pair.draft is not None:
+        handles.append(clock.follow(pair.draft, draft))
+        pair.learnt["latency of the draft"] = deepcopy(draft)
+    pair.clock = clock
+    try:
+        yield
+    finally:
+        pair.clock, pair.learnt = before, learnt
+        for handle in handles:
+            handle.remove()
