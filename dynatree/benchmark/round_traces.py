@@ -1,4 +1,4 @@
-"""What a record keeps of a request so that it can be replayed under other times of passes."""
+"""What a record keeps of a request so that it can be replayed with measured latencies."""
 
 from math import exp
 
