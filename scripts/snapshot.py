@@ -1,21 +1,33 @@
-"""Copy tables, figures and facts of a finished run to results/snapshots/ and put the table into the README."""
+"""Copy tables and figures of a finished run to results/snapshots/ and fill the README and docs/results.md."""
 
 import argparse
 import shutil
 from pathlib import Path
 
-from dynatree.analysis.readme_tables import markdown
+import pandas as pd
+
+from dynatree.analysis.figures.style import save
+from dynatree.analysis.readme_figure import speedup_figure
+from dynatree.analysis.readme_tables import readme_table, results_tables
 from dynatree.workflow.generated_docs import fill
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("--run", default="demo", help="name of the run (default: %(default)s)")
 options = parser.parse_args()
 
-NAMES = {"requests/main.csv": "requests.csv"}
+TABLES = {
+    "tables/main.csv": "main.csv",
+    "tables/peers.csv": "peers.csv",
+    "requests/main.csv": "requests.csv",
+    "summary/facts.json": "facts.json",
+    "claims.csv": "claims.csv",
+}
 folder = Path("results/snapshots") / options.run
 folder.mkdir(parents=True, exist_ok=True)
-for name in ("tables/main.csv", "tables/peers.csv", "requests/main.csv", "summary/facts.json", "claims.csv"):
-    shutil.copyfile(f"results/{options.run}/{name}", folder / NAMES.get(name, Path(name).name))
-for name in ("main.png", "peers.png", "tree.png"):
+for source, name in TABLES.items():
+    shutil.copyfile(f"results/{options.run}/{source}", folder / name)
+for name in ("main.png", "tree.png"):
     shutil.copyfile(f"figures/{options.run}/{name}", folder / name)
-fill(Path("README.md"), "snapshot", markdown(folder))
+save(speedup_figure(pd.read_csv(folder / "peers.csv")), folder / "speedup.png")
+fill(Path("README.md"), "snapshot", readme_table(folder))
+fill(Path("docs/results.md"), "snapshot", results_tables(folder))

@@ -1,66 +1,88 @@
-"""The README's tables of a real run."""
+"""Markdown tables of a snapshot: a short one for the README and long ones for ``docs/results.md``."""
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
 
+from dynatree.analysis.statistics import BASELINE
 from dynatree.analysis.tables.booktabs import number
 
-HEADER = ("Method", "Tokens/s", "Speed-up", "Tokens/round", "Acceptance", "TTFT (ms)", "TPOT (ms)")
-DECIMALS = {"throughput": 1, "speedup": 2, "tokens_per_round": 2, "acceptance_rate": 2, "ttft_ms": 0, "tpot_ms": 1}
-PEERS = ("Method", "Speed-up", "Throughput over it", "Tokens/round")
-PEERS_DECIMALS = {"speedup": 2, "over": 2, "tokens_per_round": 2}
+DECIMALS = {"speedup": 2, "over": 2, "tokens_per_round": 2}
+MAIN_HEADER = ("Method", "Tokens/s", "Speed-up", "Tokens per round", "Acceptance rate", "TTFT (ms)", "TPOT (ms)")
+MAIN_DECIMALS = {
+    "throughput": 1,
+    "speedup": 2,
+    "tokens_per_round": 2,
+    "acceptance_rate": 2,
+    "ttft_ms": 0,
+    "tpot_ms": 1,
+}
+SHOWN = (BASELINE, "hf_prompt_lookup", "chain", "dynatree")
+ASSISTED = ("hf_assisted", "assisted-")
+VERDICTS = ("confirmed", "refuted", "inconclusive")
 
 
-def markdown(folder: Path) -> str:
-    """A snapshot as Markdown: where it was measured, peers, a table per data set, and the claims that it decides."""
-    tables = [
-        _machine(json.loads((folder / "facts.json").read_text())["environment"]),
-        _peers(pd.read_csv(folder / "peers.csv")),
+def readme_table(folder: Path) -> str:
+    """Return the README's table of a snapshot: six lossless methods on all prompts, in order of speed-up."""
+    rows = longest_requests(pd.read_csv(folder / "peers.csv"))
+    assisted = rows[rows["case"].str.startswith(ASSISTED)].nlargest(1, "speedup")
+    others = rows[rows["case"].isin(SHOWN) | recommended(rows)]
+    shown = pd.concat([others, assisted]).sort_values("speedup", na_position="first")
+    environment = json.loads((folder / "facts.json").read_text())["environment"]
+    return f"{_size(shown)}, measured on {_machine(environment)}.\n\n{_comparison(shown)}\n"
+
+
+def results_tables(folder: Path) -> str:
+    """Return the long tables of a snapshot: all lossless methods, each data set, and the decided claims."""
+    facts = json.loads((folder / "facts.json").read_text())
+    rows = longest_requests(pd.read_csv(folder / "peers.csv"))
+    parts = [
+        f"Measured on {_machine(facts['environment'])}.",
+        "## All lossless methods",
+        f"{_size(rows)}.",
+        _comparison(rows),
     ]
-    for label, rows in pd.read_csv(folder / "main.csv").groupby("dataset_label", sort=False):
-        prompts, new_tokens = rows[["prompts", "new_tokens"]].iloc[0]
-        lines = [
-            f"{label}: {prompts} prompts, {new_tokens} new tokens each",
-            "",
-            f"| {' | '.join(HEADER)} |",
-            f"|---|{'---:|' * (len(HEADER) - 1)}",
-            *(_row(row, DECIMALS) for _, row in rows.iterrows()),
+    for label, part in pd.read_csv(folder / "main.csv").groupby("dataset_label", sort=False):
+        prompts, new_tokens = part[["prompts", "new_tokens"]].iloc[0]
+        parts += [
+            f"## {label} prompts",
+            f"{prompts} prompts, {new_tokens} new tokens each.",
+            _table(MAIN_HEADER, (_cells(row, MAIN_DECIMALS) for _, row in part.iterrows())),
         ]
-        tables.append("\n".join(lines))
-    return "\n\n".join([*tables, _claims(pd.read_csv(folder / "claims.csv"))]) + "\n"
+    return "\n\n".join([*parts, "## Claims of the original paper", _claims(pd.read_csv(folder / "claims.csv"))]) + "\n"
 
 
-def _peers(peers: pd.DataFrame) -> str:
-    """Every lossless method on all data sets together, at the largest number of new tokens."""
+def longest_requests(peers: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows on all data sets together at the largest number of new tokens, one per method."""
     longest = peers[peers["new_tokens"] == peers["new_tokens"].max()]
-    rows = longest[longest["dataset_label"] == longest["dataset_label"].iloc[-1]]
-    lines = [
-        f"All prompts, {rows['pairs'].iloc[0]} of them, {longest['new_tokens'].iloc[0]} new tokens each",
-        "",
-        f"| {' | '.join(PEERS)} |",
-        "|---|---:|---:|---:|",
-        *(_row(row, PEERS_DECIMALS) for _, row in rows.iterrows()),
-    ]
-    return "\n".join(lines)
+    return longest[longest["dataset_label"] == longest["dataset_label"].iloc[-1]]
+
+
+def recommended(rows: pd.DataFrame) -> pd.Series:
+    """Return True for the method that the others are compared with, which has no ratio over itself."""
+    return rows["over"].isna()
+
+
+def _size(rows: pd.DataFrame) -> str:
+    return f"All {rows['pairs'].iloc[0]} prompts, {rows['new_tokens'].iloc[0]} new tokens each"
+
+
+def _comparison(rows: pd.DataFrame) -> str:
+    over = rows.loc[recommended(rows), "label"].iloc[0]
+    header = ("Method", "Speed-up", f"Speed-up of {over} over this method", "Tokens per round")
+    return _table(header, (_cells(row, DECIMALS) for _, row in rows.iterrows()))
 
 
 def _claims(ledger: pd.DataFrame) -> str:
-    """How many claims of the original hold in this run, and those that are decided."""
-    counts = [
-        f"{(ledger['verdict'] == verdict).sum()} {verdict}" for verdict in ("confirmed", "refuted", "inconclusive")
-    ]
+    """Return the number of claims per verdict and a table of the decided ones."""
+    counts = ", ".join(f"{(ledger['verdict'] == verdict).sum()} {verdict}" for verdict in VERDICTS)
     decided = ledger[ledger["verdict"] != "inconclusive"].sort_values("verdict", kind="stable")
-    rows = [f"| {row['text']} | {_value(row)} | {row['verdict']} |" for _, row in decided.iterrows()]
-    return "\n".join(
-        [
-            f"The {len(ledger)} claims of the original in this run: {', '.join(counts)}. Those that it decides:",
-            "",
-            "| Claim | Here | Verdict |",
-            "|---|---:|---|",
-            *rows,
-        ]
+    rows = ((row["text"], _value(row), row["verdict"]) for _, row in decided.iterrows())
+    return (
+        f"Verdicts on the {len(ledger)} claims: {counts}.\nThe table lists the decided claims.\n\n"
+        f"{_table(('Claim', 'Measured', 'Verdict'), rows)}"
     )
 
 
@@ -76,17 +98,24 @@ def _machine(environment: dict) -> str:
     cores, processor, threads = (environment[key] for key in ("cores", "processor", "threads"))
     versions = " and ".join(f"{name} {environment['versions'][name]}" for name in ("torch", "transformers"))
     return (
-        f"Measured on {environment['device']} with {threads} threads ({processor}, {cores} cores), {versions}, "
-        f"commit {environment['commit'][:7]}."
+        f"{environment['device']} with {threads} threads ({processor}, {cores} cores), {versions}, "
+        f"commit {environment['commit'][:7]}"
     )
 
 
-def _row(row: pd.Series, decimals: dict[str, int]) -> str:
-    """A line of a table, with intervals where they are known."""
-    cells = [row["label"]]
+def _table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """Return a Markdown table whose columns after the first are aligned to the right."""
+    header = list(header)
+    lines = [header, ["---", *["---:"] * (len(header) - 1)], *map(list, rows)]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def _cells(row: pd.Series, decimals: dict[str, int]) -> list[str]:
+    """Return the cells of one method, with intervals where they are known."""
+    cells = [str(row["label"])]
     for name, places in decimals.items():
         cell = number(row[name], places)
         if f"{name}_low" in row and not pd.isna(row[name]):
             cell += f" [{number(row[f'{name}_low'], places)}, {number(row[f'{name}_high'], places)}]"
         cells.append(cell.replace("--", "-"))
-    return f"| {' | '.join(cells)} |"
+    return cells
