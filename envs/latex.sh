@@ -1,5 +1,5 @@
 #!/bin/sh
-# Install latexmk and a small TeX Live where they are missing and we may.
+# Install latexmk and a small TeX Live if they are missing and apt-get can be used.
 set -eu
 PACKAGES="latexmk texlive-latex-base texlive-latex-recommended texlive-latex-extra texlive-fonts-recommended texlive-science lmodern"
 
@@ -18,4 +18,4 @@ if command -v apt-get >/dev/null && { [ "$(id -u)" = 0 ] || sudo -n true 2>/dev/
     DEBIAN_FRONTEND=noninteractive $run apt-get install -y -qq --no-install-recommends $PACKAGES >/dev/null
     complete && exit 0
 fi
-echo "LaTeX is not complete: install $PACKAGES (or their like); until then the paper cannot be built and its tests are skipped" >&2
+echo "LaTeX is incomplete: install $PACKAGES or their equivalents. Without them the paper cannot be built and its tests are skipped" >&2

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Write envs/requirements.lock: every dependency of pyproject.toml, pinned, for CPU and CUDA builds alike.
+# Write envs/requirements.lock: every dependency of pyproject.toml, pinned, for CPU and CUDA builds of torch alike.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -7,7 +7,7 @@ folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 "${PYTHON:-python3}" -m venv "$folder/venv"
 "$folder/venv/bin/python" -m pip install --quiet setuptools wheel
-"$folder/venv/bin/python" -m pip install --quiet '.[pipeline,develop]'
+"$folder/venv/bin/python" -m pip install --quiet '.[pipeline,develop,docs]'
 {
     echo "# Written by 'make lock'. The torch pin gives the build that your package index offers (CUDA on the usual one)."
     "$folder/venv/bin/python" -m pip freeze --all --exclude dynatree --exclude pip | grep -v '^nvidia-\|^triton==' | sed -E 's/^(torch==[0-9.]+)\+.*/\1/; s/ @ .*//'

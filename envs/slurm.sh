@@ -1,5 +1,5 @@
 #!/bin/sh
-# Install Slurm and munge where they are missing and we may; only `make test-slurm` needs them.
+# Install Slurm and munge if they are missing and apt-get can be used. Only `make test-slurm` needs them.
 set -eu
 PACKAGES="slurm-wlm munge"
 PATH=$PATH:/usr/sbin
@@ -17,4 +17,4 @@ if command -v apt-get >/dev/null && { [ "$(id -u)" = 0 ] || sudo -n true 2>/dev/
         complete && exit 0
     fi
 fi
-echo "Slurm is not complete: install $PACKAGES (or their like); until then the tests on Slurm are skipped" >&2
+echo "Slurm is incomplete: install $PACKAGES or their equivalents. Without them the tests on Slurm are skipped" >&2

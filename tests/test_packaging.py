@@ -1,4 +1,4 @@
-"""What `pip install .` gives: the package and the command, and nothing of the pipeline."""
+"""`pip install .` installs the package and the command, and nothing of the pipeline."""
 
 import os
 import shutil
@@ -22,7 +22,7 @@ PIP = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory) -> Path:
-    """Built from a copy, so that neither the checkout nor what an earlier build left in it matters."""
+    """Return the wheel, built from a copy so that files of an earlier build have no effect."""
     source = tmp_path_factory.mktemp("source")
     for name in SOURCES:
         if (ROOT / name).is_dir():
@@ -49,7 +49,7 @@ def run(installed: Path, *command: str) -> subprocess.CompletedProcess:
 def test_the_wheel_holds_the_package_and_nothing_else(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
     modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "dynatree").rglob("*.py")}
-    assert {name for name in names if ".dist-info/" not in name} == modules
+    assert {name for name in names if ".dist-info/" not in name} == modules | {"dynatree/py.typed"}
     assert any(name.endswith("/licenses/LICENSE") for name in names)
 
 
