@@ -5,7 +5,7 @@ CONFIG ?= config/demo.yaml
 RUN := .venv/bin/
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: help setup latex demo test test-slurm lint format distill snapshot plan staleness report archive verify dag lock clean
+.PHONY: help setup model latex demo test test-slurm lint format docs distill snapshot plan staleness report archive verify dag lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -14,6 +14,9 @@ setup: .venv/installed  ## the virtual environment with the pinned dependencies
 
 .venv/installed: envs/requirements.lock pyproject.toml envs/python.sh
 	@PYTHON=$(PYTHON) envs/python.sh
+
+model: setup  ## fetch the target of the embedded pair into resources/models
+	$(RUN)snakemake --cores 1 --quiet rules -- resources/models/smollm2-135m-instruct/MANIFEST.sha256
 
 latex:  ## the LaTeX programs that the paper needs
 	@envs/latex.sh
@@ -33,6 +36,7 @@ test-slurm: setup latex  ## the pipeline on a real Slurm of one node
 lint: setup  ## style and workflow checks
 	$(RUN)ruff check .
 	$(RUN)ruff format --check .
+	$(RUN)codespell
 	$(RUN)snakefmt --check Snakefile workflow
 	$(RUN)snakemake --lint
 
@@ -41,10 +45,13 @@ format: setup  ## rewrite the sources in the project's style
 	$(RUN)ruff format .
 	$(RUN)snakefmt Snakefile workflow
 
+docs: setup  ## the documentation site in site/
+	NO_MKDOCS_2_WARNING=1 $(RUN)mkdocs build --strict
+
 distill: setup  ## make the embedded draft again (hours)
 	$(RUN)snakemake distill --cores $(CORES) --configfile config/demo.yaml
 
-snapshot: setup  ## show the last demo in the README
+snapshot: setup  ## show the last demo in the README and in docs/results.md
 	$(RUN)python scripts/snapshot.py
 
 plan: setup  ## write what each configuration measures into docs/experiments.md
