@@ -31,7 +31,7 @@ CASES = {  # where cases are made from a grid, only those with a fixed key
     "peers": METHODS,
     "prompt_length": METHODS,
     "draft_cache": METHODS,
-    "formats": METHODS,
+    "dtypes": METHODS,
     "memory": METHODS,
     "compression": (FULL_CACHE, "head_aware", "streaming_matched"),
 }
@@ -55,7 +55,7 @@ FACTORS = {
     "peers": (),
     "prompt_length": ("limit",),
     "draft_cache": ("limit", "policy", "cache", "budget"),
-    "formats": (),
+    "dtypes": (),
     "memory": (),
     "compression": ("budget",),
 }

@@ -7,7 +7,7 @@ that starts with ``%%`` is a statement too. They see
 * ``facts``: environment, models, datasets, requests, code, started, finished,
 * ``results``: experiment -> rows of its summary, with the columns as attributes,
 * ``datasets``: data set -> case -> row of the main comparison,
-* ``tuned``: "chain" and "tree" -> the options chosen by the sweep,
+* ``tuned``: "chain" and "fixed_tree" -> the options chosen by the sweep,
 * ``claims``: rows of the ledger of claims,
 * ``published``: data set -> method -> metric -> value of the original paper's main tables,
 * ``published_heads``: metric -> value of the original's classification of heads,

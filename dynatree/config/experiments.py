@@ -10,6 +10,7 @@ from dynatree.config.compression_grid import BASELINE as FULL_CACHE
 from dynatree.config.compression_grid import compressed, unlabelled
 
 BASELINE = "autoregressive"
+TUNED_METHODS = ("chain", "fixed_tree")  # the sweep chooses their options
 MEASURED, TUNING = "prompts", "tuning"
 TRACED = "peers"  # the experiment whose requests are replayed
 
@@ -45,7 +46,7 @@ def _jobs_of(name: str, experiment: dict, config: dict) -> Iterator[tuple[str, d
                     "prompts": experiment.get("prompts", config["prompts"][dataset][_count_key(split)]),
                     "device": config["device"],
                     "dtype": dtype,
-                    # formats are compared on the layers of torch, which exist for all of them
+                    # number formats are compared on stock layers, which support every format
                     "backend": "stock" if "dtypes" in experiment else config["backend"],
                     "repetitions": config["protocol"]["repetitions"],
                     "warmup": config["protocol"]["warmup"],
@@ -260,5 +261,5 @@ GROUPS: dict[str, Callable[[dict, dict], dict]] = {
     "peers": _peers,
     "prompt_length": _prompt_length,
     "draft_cache": _draft_cache,
-    "formats": _main,
+    "dtypes": _main,
 }

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 SCHEMA = "config/schema.yaml"
 SINKS = 4  # of head_aware, where its options do not say
-TUNED = {"chain": "chain", "tree": "fixed_tree"}
 HUGGINGFACE_OPTIONS = {"generate": set(), "assisted": {"num_assistant_tokens"}, "prompt_lookup": {"num_tokens"}}
 
 
@@ -178,8 +177,10 @@ def _check_grids(config: dict) -> None:
 
 def _check_case(place: str, case: dict) -> None:
     if "tuned" in case:
-        if case["method"] != TUNED[case["tuned"]]:
-            raise DynatreeError(f"config: {place}: tuned: {case['tuned']} belongs to method {TUNED[case['tuned']]}")
+        if case["method"] != case["tuned"]:
+            raise DynatreeError(
+                f"config: {place}: tuned: {case['tuned']} needs method {case['tuned']}, not {case['method']}"
+            )
         return
     try:
         if case["engine"] == "huggingface":

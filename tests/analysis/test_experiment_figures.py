@@ -135,7 +135,7 @@ def test_labels_are_shown_literally(name):
 
 def test_the_marked_tree_is_the_one_that_tuning_chooses():
     data = experiment_frame("sweep", "paper")
-    chosen = choose(data)["tree"]
+    chosen = choose(data)["fixed_tree"]
     figure = sweep_figure(data)
     frames = [patch for patch in figure.axes[0].patches if isinstance(patch, Rectangle)]
     trees = pooled(data).query("method == 'fixed_tree'")

@@ -6,8 +6,8 @@ from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
+from dynatree.analysis.figures.dtypes import dtypes_figure
 from dynatree.analysis.figures.efficiency import efficiency_figure
-from dynatree.analysis.figures.formats import formats_figure
 from dynatree.analysis.figures.latency import latency_figure
 from dynatree.analysis.figures.main import main_figure
 from dynatree.analysis.figures.memory import memory_figure
@@ -19,7 +19,7 @@ from tests.support.frames import (
     LABELS,
     PROMPTS,
     TUNED,
-    format_frame,
+    dtype_frame,
     length_frame,
     main_frame,
     memory_frame,
@@ -36,7 +36,7 @@ PER_CASE = {
 TUNED_CASES = {
     "length": (length_figure, length_frame),
     "prompt_length": (prompt_length_figure, length_frame),
-    "formats": (formats_figure, format_frame),
+    "dtypes": (dtypes_figure, dtype_frame),
 }
 UNSHOWN = {"prompts": {"autoregressive"}, "efficiency": {"autoregressive", "hf_generate"}}
 
@@ -81,10 +81,10 @@ def test_every_case_and_data_set_is_named(name, datasets, cases):
 @pytest.mark.parametrize("name", TUNED_CASES)
 @pytest.mark.parametrize("datasets", [tuple(DATASETS), ("narrative",)])
 @pytest.mark.parametrize("points", [1, 2, 4])
-def test_scaling_and_formats_take_any_number_of_points(name, datasets, points):
+def test_scaling_and_dtypes_take_any_number_of_points(name, datasets, points):
     draw, build = TUNED_CASES[name]
     data = build(datasets=datasets)
-    factor = "dtype" if name == "formats" else "limit"
+    factor = "dtype" if name == "dtypes" else "limit"
     kept = list(dict.fromkeys(data[factor]))[:points]
     shown = texts(draw(data[data[factor].isin(kept)]))
     assert {LABELS[case] for case in TUNED} <= shown
@@ -120,8 +120,8 @@ def test_every_prompt_is_a_dot():
     assert highest in np.concatenate([found.get_offsets()[:, 0] for found in rings])
 
 
-def test_formats_show_the_identical_outputs():
-    shown = texts(formats_figure(format_frame()))
+def test_dtypes_show_the_identical_outputs():
+    shown = texts(dtypes_figure(dtype_frame()))
     assert {f"{PROMPTS}/{PROMPTS}", f"{PROMPTS - 2}/{PROMPTS}"} <= shown
 
 

@@ -95,7 +95,7 @@ def test_what_does_not_belong_together_is_refused(files, change, message):
 
 
 def test_number_formats_may_be_mixed_where_they_are_compared(files):
-    write_records(files[1], measurement("formats-encyclopaedic-bfloat16"))
+    write_records(files[1], measurement("dtypes-encyclopaedic-bfloat16"))
     assert len(read_all(files, mixed_formats=True)) == 2
 
 
@@ -109,7 +109,7 @@ def test_a_failed_comparison_is_refused(files):
 
 def test_in_half_precision_a_difference_is_accepted_and_a_wrong_token_is_not(tmp_path):
     path = tmp_path / "r.json"
-    found = measurement("formats-encyclopaedic-bfloat16")
+    found = measurement("dtypes-encyclopaedic-bfloat16")
     found.records[3].divergence = 7
     write_records(path, found)
     rows = summary_from(*read_all([path]))
@@ -160,12 +160,12 @@ def test_the_fastest_of_each_kind_is_chosen():
     sweep = pd.concat([summary_of(f"sweep-{name}") for name in ("encyclopaedic", "narrative")], ignore_index=True)
     first = choose(sweep)
     assert first["chain"] == {"length": 1}, "of equally fast ones the smallest"
-    assert first["tree"]["depth"] == first["tree"]["branch"] == 2
+    assert first["fixed_tree"]["depth"] == first["fixed_tree"]["branch"] == 2
     fast = (sweep["case"] == "tree-3-2-0.2") & (sweep["dataset"] == "narrative")
     slow = (sweep["case"] == "tree-2-3-0.2") & (sweep["dataset"] == "narrative")
     sweep.loc[fast, "speedup"] *= 1.2
     sweep.loc[slow, "speedup"] *= 0.5
-    assert choose(sweep)["tree"] == {"depth": 3, "branch": 2, "prune_probability": 0.2, "node_budget": 12}
+    assert choose(sweep)["fixed_tree"] == {"depth": 3, "branch": 2, "prune_probability": 0.2, "node_budget": 12}
 
 
 def test_facts_cover_the_whole_run(files):

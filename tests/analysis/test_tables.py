@@ -9,8 +9,8 @@ from dynatree import DynatreeError
 from dynatree.analysis.statistics import compare
 from dynatree.analysis.tables.booktabs import booktabs, cell, number, p_value
 from dynatree.analysis.tables.comparisons import comparisons_table
+from dynatree.analysis.tables.dtypes import dtypes_table
 from dynatree.analysis.tables.efficiency import efficiency_table
-from dynatree.analysis.tables.formats import formats_table
 from dynatree.analysis.tables.latency import latency_table, split_tpot
 from dynatree.analysis.tables.length import length_table
 from dynatree.analysis.tables.main import main_table
@@ -21,7 +21,7 @@ from tests.support.frames import (
     LABELS,
     PROMPTS,
     TUNED,
-    format_frame,
+    dtype_frame,
     length_frame,
     main_frame,
     memory_frame,
@@ -38,7 +38,7 @@ ALL = PER_CASE | {
     "comparisons": (comparisons_table, request_frame),
     "length": (length_table, length_frame),
     "prompt_length": (prompt_length_table, length_frame),
-    "formats": (formats_table, format_frame),
+    "dtypes": (dtypes_table, dtype_frame),
 }
 
 
@@ -159,8 +159,8 @@ def test_new_tokens_are_those_asked_for():
     assert [row[0] for row in body(length_table(data)[1])] == ["64", "128"] * 2
 
 
-def test_formats_show_identical_outputs_and_margins():
-    frame, latex = formats_table(format_frame())
+def test_dtypes_show_identical_outputs_and_margins():
+    frame, latex = dtypes_table(dtype_frame())
     rows = body(latex)
     assert len(frame) == len(rows) == 2 * 4 * len(TUNED)
     assert [row[0] for row in rows if row[0]] == ["float32", "float16", "bfloat16", "int8"] * 2

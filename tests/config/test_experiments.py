@@ -24,7 +24,7 @@ def load(name: str) -> dict:
 @pytest.mark.parametrize("name", CONFIGS)
 def test_every_case_is_a_policy_and_every_group_has_its_baseline(name):
     config = load(name)
-    tuned = {"chain": {"length": 2}, "tree": {"depth": 3}}
+    tuned = {"chain": {"length": 2}, "fixed_tree": {"depth": 3}}
     for job in jobs(config).values():
         for group in resolve(job, tuned)["groups"].values():
             assert group["cases"][BASELINE]["method"] == "autoregressive"
@@ -47,7 +47,7 @@ def test_a_job_with_an_impossible_draft_cache_does_not_begin(cache, message):
     config = load("demo")
     config["methods"]["dynatree"]["options"]["draft_cache"] = cache
     with pytest.raises(DynatreeError, match=rf"^config: case 'dynatree': draft_cache: .*{message}"):
-        resolve(jobs(config)["main-narrative"], {"chain": {}, "tree": {}})
+        resolve(jobs(config)["main-narrative"], {"chain": {}, "fixed_tree": {}})
 
 
 @pytest.mark.parametrize("name", CONFIGS)
@@ -122,10 +122,10 @@ def test_drafts_are_compared_with_whole_and_compressed_caches(demo_config):
     assert prompt_limits(config, "chapters")["least"] == 600
 
 
-def test_formats_are_compared_on_the_layers_that_all_have(demo_config):
+def test_dtypes_are_compared_on_the_layers_that_all_have(demo_config):
     backends = {name: job["backend"] for name, job in jobs(demo_config).items()}
     assert backends["main-narrative"] == "packed"
-    assert {backend for name, backend in backends.items() if name.startswith("formats")} == {"stock"}
+    assert {backend for name, backend in backends.items() if name.startswith("dtypes")} == {"stock"}
 
 
 def test_prompts_must_serve_every_experiment_that_uses_them(demo_config):
@@ -143,12 +143,12 @@ def test_prompts_must_serve_every_experiment_that_uses_them(demo_config):
 
 def test_tuned_settings_replace_their_name(demo_config):
     job = jobs(demo_config)["main-narrative"]
-    resolved = resolve(job, {"chain": {"length": 7}, "tree": {"depth": 2}})["groups"]["all"]["cases"]
+    resolved = resolve(job, {"chain": {"length": 7}, "fixed_tree": {"depth": 2}})["groups"]["all"]["cases"]
     assert resolved["chain"]["options"] == {"length": 7}
     assert resolved["fixed_tree"]["options"] == {"depth": 2}
     assert "tuned" not in resolved["chain"]
     assert "tuned" in job["groups"]["all"]["cases"]["chain"]
-    with pytest.raises(DynatreeError, match="case 'fixed_tree' needs the tuned setting 'tree'"):
+    with pytest.raises(DynatreeError, match="case 'fixed_tree' needs the tuned setting 'fixed_tree'"):
         resolve(job, {"chain": {"length": 7}})
     assert set(memory_cases(demo_config)) == set(demo_config["experiments"]["memory"]["methods"])
 
@@ -161,7 +161,7 @@ def test_the_plan_counts_every_token(demo_config):
     rows = {row["experiment"]: row for row in plan(demo_config)}
     main = demo_config["experiments"]["main"]
     assert rows["main"]["tokens"] == 2 * 6 * len(main["methods"]) * main["new_tokens"]
-    assert rows["formats"]["tokens"] == 4 * 2 * 4 * demo_config["experiments"]["formats"]["new_tokens"]
+    assert rows["dtypes"]["tokens"] == 4 * 2 * 4 * demo_config["experiments"]["dtypes"]["new_tokens"]
     assert rows["main"]["hours"]["two CPU cores"] > rows["main"]["hours"]["A100"]
 
 

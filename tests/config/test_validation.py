@@ -48,7 +48,7 @@ def test_a_method_may_compress_its_draft():
         ("experiments/sensitivity/thresholds", [[0.2, 0.9]], "low_confidence <= high_confidence must hold"),
         ("experiments/sensitivity/cross/aggressive", {"speed": 2}, "case cross-aggressive: method 'dynatree' does not"),
         ("experiments/sweep/thresholds", [1.5], "experiments/sweep/thresholds/0: 1.5 is greater than the maximum of 1"),
-        ("experiments/formats/dtypes", ["int4"], "experiments/formats/dtypes/0: 'int4' is not one of"),
+        ("experiments/dtypes/dtypes", ["int4"], "experiments/dtypes/dtypes/0: 'int4' is not one of"),
         ("experiments/memory", {}, "experiments/memory: 'datasets' is a required property"),
         (
             "prompts/narrative/tuning",
@@ -110,7 +110,7 @@ def test_a_method_may_compress_its_draft():
         ("heads/tokens", 20, "heads/tokens must exceed heads/sinks and heads/local together"),
         ("heads/sink", 4, "heads has the unknown key 'sink'; known are "),
         ("methods/dynatree/options", {"target_cache": "full"}, "method 'dynatree' does not take target_cache"),
-        ("methods/chain/tuned", "tree", "methods/chain: tuned: tree belongs to method fixed_tree"),
+        ("methods/chain/tuned", "fixed_tree", "methods/chain: tuned: fixed_tree needs method fixed_tree, not chain"),
         ("methods/chain/options", {}, "methods/chain needs either options or tuned, and not both"),
         ("prompt_tokens/most", 3, "prompt_tokens/least exceeds prompt_tokens/most"),
         ("methods/dynatree/options", {"depth": 3}, "methods/dynatree: method 'dynatree' does not take depth"),

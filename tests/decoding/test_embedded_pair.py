@@ -14,7 +14,7 @@ from tests.support.models import reference
 ROOT = Path(__file__).resolve().parents[2]
 TUNED = {
     "chain": {"length": 3},
-    "tree": {"depth": 4, "branch": 2, "prune_probability": 0.05, "node_budget": 8},
+    "fixed_tree": {"depth": 4, "branch": 2, "prune_probability": 0.05, "node_budget": 8},
 }
 
 

@@ -112,13 +112,13 @@ def length_frame(sizes=(100, 200, 300, 500, 750, 1000, 1500), datasets=tuple(DAT
     )
 
 
-def format_frame(formats=("float32", "float16", "bfloat16", "int8"), datasets=tuple(DATASETS)) -> pd.DataFrame:
+def dtype_frame(dtypes=("float32", "float16", "bfloat16", "int8"), datasets=tuple(DATASETS)) -> pd.DataFrame:
     """Summary of number formats."""
     return pd.DataFrame(
         [
-            summary_row(_names("formats", dataset, case, dtype=dtype))
+            summary_row(_names("dtypes", dataset, case, dtype=dtype))
             for dataset in datasets
-            for dtype in formats
+            for dtype in dtypes
             for case in TUNED
         ]
     )

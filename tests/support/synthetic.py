@@ -12,7 +12,7 @@ from dynatree.config.experiments import jobs, without_labels
 ROOT = Path(__file__).resolve().parents[2]
 TUNED = {
     "chain": {"length": 2},
-    "tree": {"depth": 2, "branch": 2, "prune_probability": 0.02, "node_budget": 12},
+    "fixed_tree": {"depth": 2, "branch": 2, "prune_probability": 0.02, "node_budget": 12},
 }
 # tokens per second on an average prompt
 RATES = {

@@ -33,11 +33,11 @@ def test_it_goes_through_to_the_pdf(finished):
 @NEEDS_LATEX
 def test_the_sweep_feeds_the_tuned_baselines(finished):
     tuned = json.loads((finished / "results/ci/tuned.json").read_text())
-    for experiment in ("main", "length", "formats", "prompt_length"):
+    for experiment in ("main", "length", "dtypes", "prompt_length"):
         summary = pd.read_csv(finished / f"results/ci/summary/{experiment}.csv")
-        for case, kind in (("chain", "chain"), ("fixed_tree", "tree")):
+        for case in ("chain", "fixed_tree"):
             options = summary.loc[summary["case"] == case, "options"]
-            assert {json.dumps(json.loads(text)) for text in options} == {json.dumps(tuned[kind])}
+            assert {json.dumps(json.loads(text)) for text in options} == {json.dumps(tuned[case])}
     prompts = json.loads((finished / "results/ci/prompts/narrative.json").read_text())
     sweep = pd.read_csv(finished / "results/ci/requests/sweep.csv")
     main = pd.read_csv(finished / "results/ci/requests/main.csv")
@@ -176,4 +176,4 @@ def test_local_models_and_real_texts(tmp_path):
         prompts = json.loads((folder / f"results/local/prompts/{name}.json").read_text())
         assert len(prompts["prompts"]) == config["prompts"][name]["count"]
         assert {len(prompt["tokens"]) for prompt in prompts["prompts"] + prompts["tuning"]} == {96}
-    assert json.loads((folder / "results/local/tuned.json").read_text())["tree"]["depth"] == 2
+    assert json.loads((folder / "results/local/tuned.json").read_text())["fixed_tree"]["depth"] == 2

@@ -56,7 +56,7 @@ TUNED = f"results/{RUN}/tuned.json"
 SUBJECTS = {
     **dict.fromkeys(("paradigms", "round", "policy", "tree"), "Method"),
     **dict.fromkeys(("sweep", "ablation", "pruning", "sensitivity"), "Settings"),
-    **dict.fromkeys(("length", "prompt_length", "formats"), "Scaling"),
+    **dict.fromkeys(("length", "prompt_length", "dtypes"), "Scaling"),
     **dict.fromkeys(("heads", "head_kinds"), "Attention heads"),
     **dict.fromkeys(
         (

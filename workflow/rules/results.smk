@@ -20,7 +20,7 @@ TABLES = {
     "sensitivity": ["summary/sensitivity.csv"],
     "length": ["summary/length.csv"],
     "prompt_length": ["summary/prompt_length.csv"],
-    "formats": ["summary/formats.csv"],
+    "dtypes": ["summary/dtypes.csv"],
     "reproduction": ["summary/main.csv", "published/main.csv"],
 }
 FIGURES = {
@@ -47,7 +47,7 @@ FIGURES = {
     "sensitivity": ["summary/sensitivity.csv"],
     "length": ["summary/length.csv"],
     "prompt_length": ["summary/prompt_length.csv"],
-    "formats": ["summary/formats.csv"],
+    "dtypes": ["summary/dtypes.csv"],
 }
 
 
@@ -63,7 +63,7 @@ rule summarise:
         experiment=any_of(MEASURED),
     params:
         formats=lambda wildcards: (
-            ["--mixed-formats"] if wildcards.experiment == "formats" else []
+            ["--mixed-formats"] if wildcards.experiment == "dtypes" else []
         ),
         code=code_hash("scripts/summarise.py"),
         libraries=libraries("scripts/summarise.py"),

@@ -14,7 +14,7 @@ COLUMNS = (
 MARGIN = Column("margin", "Margin", 3, "logits")
 
 
-def formats_table(summary: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+def dtypes_table(summary: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     """Throughput and speed-up by number format, outputs equal to the baseline's, and the largest logit gap."""
     header = ["Format", "Method", *(column.title for column in COLUMNS), "Identical", MARGIN.title]
     units = ["", "", *(column.unit for column in COLUMNS), "outputs", MARGIN.unit]

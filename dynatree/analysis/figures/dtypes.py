@@ -11,16 +11,16 @@ from dynatree.analysis.figures.style import plain
 QUANTITIES = {"throughput": "tokens/s", "speedup": "speed-up"}
 
 
-def formats_figure(summary: pd.DataFrame) -> Figure:
+def dtypes_figure(summary: pd.DataFrame) -> Figure:
     """Throughput and speed-up by number format; above the speed-ups, outputs equal to the baseline's of all."""
-    formats = list(dict.fromkeys(summary["dtype"]))
+    dtypes = list(dict.fromkeys(summary["dtype"]))
     figure, panels = dataset_panels(summary, 2, 2.1, sharex=True, sharey="col")
     for dataset, row in panels.items():
         rows = summary[summary["dataset"] == dataset]
         for axes, (quantity, label) in zip(row, QUANTITIES.items(), strict=True):
-            _bars(axes, rows, summary, formats, quantity)
+            _bars(axes, rows, summary, dtypes, quantity)
             axes.set_ylabel(label)
-            axes.set_xticks(range(len(formats)), [plain(name) for name in formats])
+            axes.set_xticks(range(len(dtypes)), [plain(name) for name in dtypes])
             axes.tick_params(axis="x", length=0, labelbottom=True)
         row[1].axhline(1, color="black", linewidth=0.8)
     row[1].set_xlabel("on the bars: outputs identical to the baseline's", fontsize=8)
@@ -28,14 +28,14 @@ def formats_figure(summary: pd.DataFrame) -> Figure:
     return figure
 
 
-def _bars(axes: Axes, rows: pd.DataFrame, summary: pd.DataFrame, formats: list[str], quantity: str) -> None:
+def _bars(axes: Axes, rows: pd.DataFrame, summary: pd.DataFrame, dtypes: list[str], quantity: str) -> None:
     """A group of bars per format, one bar per case, with intervals."""
     names = list(cases(summary))
     width = 0.84 / len(names)
     highest = summary[f"{quantity}_high"].max()
     for index, case in enumerate(names):
-        part = rows[rows["case"] == case].set_index("dtype").reindex(formats)
-        x = np.arange(len(formats)) + (index - (len(names) - 1) / 2) * width
+        part = rows[rows["case"] == case].set_index("dtype").reindex(dtypes)
+        x = np.arange(len(dtypes)) + (index - (len(names) - 1) / 2) * width
         values, low, high = (part[quantity + end].to_numpy() for end in ("", "_low", "_high"))
         error = np.clip([values - low, high - values], 0, None)
         axes.bar(x, values, width * 0.92, yerr=error, color=color(case), error_kw={"elinewidth": 0.8, "capsize": 1.5})
