@@ -85,7 +85,7 @@ def _rows(measurement: Measurement, times: Latencies) -> Iterator[dict]:
             attained, rounds = choices(record.trace, times)
             oracle = best_sizes(rounds)
             yield {
-                "dataset": measurement.job["dataset"],
+                "dataset": measurement.job.dataset,
                 "group": record.group,
                 "case": record.case,
                 "prompt": record.prompt,

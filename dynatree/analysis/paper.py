@@ -44,7 +44,7 @@ from dynatree.analysis.tables.bound import bound_frame
 from dynatree.analysis.tables.draft_cache import draft_cache_frame
 from dynatree.analysis.tables.peers import peers_frame
 from dynatree.config.compression_grid import compression_labels
-from dynatree.config.experiments import labels
+from dynatree.config.plan import Plan
 from dynatree.errors import DynatreeError
 from dynatree.utils.paths import repository_path
 
@@ -65,11 +65,10 @@ def render(config: dict, inputs: dict[str, Path | list[Path]], folders: dict[str
     Raises:
         DynatreeError: a template uses a name that does not exist.
     """
-    results = {
-        path.stem: _rows(with_labels(pd.read_csv(path), labels(config, path.stem))) for path in inputs["summaries"]
-    }
+    plan = Plan.from_config(config)
+    results = {path.stem: _rows(with_labels(pd.read_csv(path), plan.labels(path.stem))) for path in inputs["summaries"]}
     requests = pd.read_csv(inputs["requests"])
-    peers = with_labels(pd.read_csv(inputs["peers"]), labels(config, "peers"))
+    peers = with_labels(pd.read_csv(inputs["peers"]), plan.labels("peers"))
     assisted = peers.loc[(peers["engine"] == "huggingface") & (peers["method"] == "assisted"), "case"]
     drafts = pd.read_csv(inputs["draft_cache"])
     compression, passkey = (
@@ -89,11 +88,11 @@ def render(config: dict, inputs: dict[str, Path | list[Path]], folders: dict[str
         "logged": {name: _rows(frame) for name, frame in published.items()},
         "peers": _peers(peers_frame(peers)),
         "assisted_cases": set(assisted),
-        "bound": _bound(inputs, config),
+        "bound": _bound(inputs, plan),
         "heads": head_facts(json.loads(inputs["heads"].read_text())),
         "compression": compression,
         "passkey": passkey,
-        "draft_cache": _rows(draft_cache_frame(with_labels(drafts, labels(config, "draft_cache")))),
+        "draft_cache": _rows(draft_cache_frame(with_labels(drafts, plan.labels("draft_cache")))),
         "compare": lambda dataset, *what: compare(requests[requests["dataset"] == dataset], *what),
         "table": lambda name: f"{relative['tables']}/{name}.tex",
         "figure": lambda name: f"{relative['figures']}/{name}.pdf",
@@ -150,10 +149,10 @@ def _peers(frame: pd.DataFrame) -> dict[int, dict[str, SimpleNamespace]]:
     return found
 
 
-def _bound(inputs: dict, config: dict) -> dict[int, dict[str, SimpleNamespace]]:
+def _bound(inputs: dict, plan: Plan) -> dict[int, dict[str, SimpleNamespace]]:
     """Return the oracle bound: new tokens -> case -> row."""
     found: dict[int, dict[str, SimpleNamespace]] = {}
-    for row in _rows(bound_frame(with_labels(pd.read_csv(inputs["bounds"]), labels(config, "peers")))):
+    for row in _rows(bound_frame(with_labels(pd.read_csv(inputs["bounds"]), plan.labels("peers")))):
         found.setdefault(row.new_tokens, {})[row.case] = row
     return found
 

@@ -8,10 +8,11 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from dynatree.config.jobs import BASELINE, Case
+
 RESAMPLES = 10_000
 CONFIDENCE = 0.95
 SEED = 20_250_101
-BASELINE = "autoregressive"
 EQUAL = 1e-12  # log ratios closer than this differ by rounding only
 
 
@@ -134,18 +135,18 @@ def time_per_token(total: float, ttft: float, tokens: int) -> float:
     return (total - ttft) / (tokens - 1) if tokens > 1 else float("nan")
 
 
-def published_acceptance(method: dict, tokens: int, rounds: int) -> float:
+def published_acceptance(case: Case, tokens: int, rounds: int) -> float:
     """The acceptance rate as the original code computes it, which can exceed 1; NaN for other methods.
 
     For a chain, tokens / (K * rounds). For trees, tokens / (rounds * (D0 + 2)), where the published depth D0 of a
     fixed tree is one less than ours, because its root is a drafted token.
     """
-    options = method["options"]
-    if method["method"] == "chain":
+    options = case.options
+    if case.method == "chain":
         most = options["length"]
-    elif method["method"] == "fixed_tree":
+    elif case.method == "fixed_tree":
         most = options["depth"] + 1
-    elif method["method"] == "dynatree":
+    elif case.method == "dynatree":
         most = options["base_depth"] + 2
     else:
         return float("nan")

@@ -18,9 +18,9 @@ from dynatree.analysis.statistics import (
     time_per_token,
 )
 from dynatree.benchmark.records import Measurement, Record, read_records
+from dynatree.config.jobs import BASELINE, Case, Job
 from dynatree.errors import DynatreeError
 
-BASELINE = "autoregressive"
 REMEDY = "delete the older files and run the pipeline again"
 LARGEST_MARGIN = 1.0  # logits
 
@@ -56,7 +56,7 @@ def read_all(paths: list[Path], mixed_formats: bool = False) -> list[Measurement
 
 
 def _check_outputs(path: Path, measurement: Measurement) -> None:
-    exact = measurement.job["dtype"] == "float32"
+    exact = measurement.job.exact
     for record in measurement.records:
         if exact and record.divergence is not None:
             raise DynatreeError(
@@ -73,22 +73,22 @@ def per_request(name: str, measurement: Measurement) -> pd.DataFrame:
     """One row per record of the job ``name`` with the derived quantities of a single request."""
     rows = []
     for record in measurement.records:
-        case = measurement.job["groups"][record.group]["cases"][record.case]
-        rows.append(_names(name, measurement, record, case) | _quantities(record, case) | case.get("factors", {}))
+        case = measurement.job.groups[record.group].cases[record.case]
+        rows.append(_names(name, measurement, record, case) | _quantities(record, case) | case.factors)
     return pd.DataFrame(rows)
 
 
-def _names(name: str, measurement: Measurement, record: Record, case: dict) -> dict:
+def _names(name: str, measurement: Measurement, record: Record, case: Case) -> dict:
     return {
-        "experiment": measurement.job["experiment"],
+        "experiment": measurement.job.experiment,
         "job": name,
-        "dataset": measurement.job["dataset"],
+        "dataset": measurement.job.dataset,
         "stands_for": measurement.sessions[record.session]["dataset"]["stands_for"],
         "group": record.group,
         "case": record.case,
-        "method": case["method"],
-        "engine": case["engine"],
-        "dtype": measurement.job["dtype"],
+        "method": case.method,
+        "engine": case.engine,
+        "dtype": measurement.job.dtype,
         "session": record.session,
         "baseline": record.baseline,
         "prompt": record.prompt,
@@ -98,7 +98,7 @@ def _names(name: str, measurement: Measurement, record: Record, case: dict) -> d
     }
 
 
-def _quantities(record: Record, case: dict) -> dict:
+def _quantities(record: Record, case: Case) -> dict:
     new, seconds = len(record.tokens), record.seconds
     return {
         "new_tokens": new,
@@ -163,23 +163,23 @@ AVERAGED = (
 WITH_INTERVAL = ("throughput", "ttft_ms", "tpot_ms", "tokens_per_round", "acceptance_rate")
 
 
-def summarise(job: dict, requests: pd.DataFrame) -> pd.DataFrame:
+def summarise(job: Job, requests: pd.DataFrame) -> pd.DataFrame:
     """One row per group and case of a job: means over prompts, the paired speed-up, its test, 95 % intervals.
 
     Repetitions of a prompt count once, by their median. The speed-up is the geometric mean over prompts of the
     throughput divided by that of the baseline it is paired with; p-values are Holm-corrected over the cases of a group.
     """
     return pd.concat(
-        [_group_rows(job, requests[requests["group"] == group], group) for group in job["groups"]],
+        [_group_rows(job, requests[requests["group"] == group], group) for group in job.groups],
         ignore_index=True,
     )
 
 
-def _group_rows(job: dict, requests: pd.DataFrame, group: str) -> pd.DataFrame:
+def _group_rows(job: Job, requests: pd.DataFrame, group: str) -> pd.DataFrame:
     per_prompt = requests.groupby(["case", "prompt"], sort=False).median(numeric_only=True)
     identical = requests.groupby(["case", "prompt"], sort=False)["identical"].all()
     rows = []
-    for case, settings in job["groups"][group]["cases"].items():
+    for case, settings in job.groups[group].cases.items():
         values = per_prompt.loc[case]
         ratios = (
             values["throughput"] ** 0 if case == BASELINE else paired_ratios(requests, case, BASELINE, "throughput")
@@ -188,9 +188,9 @@ def _group_rows(job: dict, requests: pd.DataFrame, group: str) -> pd.DataFrame:
         first = requests[requests["case"] == case].iloc[0]
         row = {name: first[name] for name in NAMES}
         row |= {
-            "options": json.dumps(settings["options"]),
+            "options": json.dumps(settings.options),
             "prompts": len(values),
-            "repetitions": job["repetitions"],
+            "repetitions": job.repetitions,
             "new_tokens": int(values["new_tokens"].max()),
             "identical": int(identical.loc[case].sum()),
             "margin": values["margin"].max() if "margin" in values else np.nan,
@@ -199,7 +199,7 @@ def _group_rows(job: dict, requests: pd.DataFrame, group: str) -> pd.DataFrame:
         for name in WITH_INTERVAL:
             row |= _with_bounds(name, values[name].dropna() if name in values else pd.Series(dtype=float))
         row |= _with_bounds("speedup", ratios, geometric_mean) | {"speedup_p": p, "speedup_effect": effect}
-        rows.append(row | settings.get("factors", {}))
+        rows.append(row | settings.factors)
     frame = pd.DataFrame(rows)
     tested = frame["case"] != BASELINE
     frame.loc[tested, "speedup_p"] = holm(frame.loc[tested, "speedup_p"].to_list())
@@ -234,7 +234,7 @@ def run_facts(measurements: list[Measurement]) -> dict:
         "environment": last["environment"],
         "models": last["models"],
         "code": last["code"],
-        "datasets": {measurement.job["dataset"]: measurement.latest["dataset"] for measurement in measurements},
+        "datasets": {measurement.job.dataset: measurement.latest["dataset"] for measurement in measurements},
         "requests": len(times),
         "started": min(times),
         "finished": max(times),

@@ -5,7 +5,7 @@ import json
 import pandas as pd
 
 from dynatree.analysis.statistics import geometric_mean
-from dynatree.config.experiments import TUNED_METHODS
+from dynatree.config.jobs import TUNED_METHODS
 
 
 def choose(sweep: pd.DataFrame) -> dict[str, dict]:

@@ -4,6 +4,7 @@ from contextlib import contextmanager
 
 from dynatree.benchmark.live_tensors import LiveTensors, allocator_peak, storage_key
 from dynatree.benchmark.session import run_case
+from dynatree.config.jobs import Case, Job
 from dynatree.models.forward import head_rows
 from dynatree.models.linear.replace import unlisted_bytes
 from dynatree.models.pair import ModelPair
@@ -11,17 +12,41 @@ from dynatree.models.pair import ModelPair
 MIB = 2**20
 
 
-def measure_memory(pair: ModelPair, prompt: list[int], case: dict, new_tokens: int) -> dict[str, float]:
-    """Peak memory in MiB that a request of ``case`` needs, weights of the models it uses included.
+def measure_job(pair: ModelPair, job: Job, prompts: dict) -> list[dict]:
+    """Return one row with the peak memory of each case and prompt of a job.
 
-    Caches, logits and the rest are those alive at the moment of the peak, so they add up to it. Weights that both
-    models share count for the target; the draft's count only for a case that runs the draft. On CUDA the total is the
-    allocator's peak, and ``other_mib`` holds what that takes beyond the tensors seen; elsewhere the total is that of
-    all live tensors.
+    Args:
+        pair: target and draft.
+        job: see :func:`dynatree.config.experiments.memory_jobs`, with the options of all cases.
+        prompts: the prepared prompts of the data set, see :func:`dynatree.data.prompts.prepare`.
+    """
+    how = "CUDA allocator" if pair.device.type == "cuda" else "live tensors"
+    return [
+        {
+            "dataset": job.dataset,
+            "stands_for": prompts["stands_for"],
+            "case": key,
+            "prompt": prompt["id"],
+            "new_tokens": job.groups[group].new_tokens,
+            **measure_memory(pair, prompt["tokens"], case, job.groups[group].new_tokens),
+            "how": how,
+        }
+        for group, key, case in job.cases()
+        for prompt in prompts["prompts"][: job.prompts]
+    ]
+
+
+def measure_memory(pair: ModelPair, prompt: list[int], case: Case, new_tokens: int) -> dict[str, float]:
+    """Return the peak memory in MiB of a request of ``case``, with the weights of the models that it uses.
+
+    Caches, logits and other tensors are those alive at the peak, so they add up to it. Weights that both models share
+    count for the target. The draft's weights count only for a case that runs the draft. On CUDA the total is the
+    allocator's peak, and ``other_mib`` includes allocations that are not in tensors. Elsewhere the total is that of all
+    live tensors.
 
     Returns:
         weights_target_mib, weights_draft_mib, cache_target_mib, cache_draft_mib, logits_mib, other_mib, their sum
-        peak_mib, and largest_logits_mib, which need not coincide with the peak.
+        peak_mib, and largest_logits_mib, which may occur at another time than the peak.
     """
     weights = _weights(pair)
     live = LiveTensors(_vocabularies(pair))
@@ -42,7 +67,7 @@ def measure_memory(pair: ModelPair, prompt: list[int], case: dict, new_tokens: i
 
 
 def _weights(pair: ModelPair) -> dict[str, int]:
-    """Bytes of the weights of each model; storages that both hold count for the target."""
+    """Return the bytes of each model's weights; shared storages count for the target."""
     seen, sizes = set(), {}
     for role, model in (("target", pair.target), ("draft", pair.draft)):
         storages = {storage_key(tensor): tensor.untyped_storage().nbytes() for tensor in model.state_dict().values()}
@@ -52,13 +77,13 @@ def _weights(pair: ModelPair) -> dict[str, int]:
 
 
 def _vocabularies(pair: ModelPair) -> set[int]:
-    """Sizes of the output heads."""
+    """Return the sizes of the output heads."""
     return {head_rows(model) for model in (pair.target, pair.draft)}
 
 
 @contextmanager
 def _watched_caches(pair: ModelPair, live: LiveTensors):
-    """Mark each model's keys and values as its cache, after every layer of every pass."""
+    """Mark each model's keys and values as its cache, after every layer of every forward pass."""
     handles = []
     for role, model in (("target", pair.target), ("draft", pair.draft)):
         used = {}

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
+from dynatree.config.jobs import Job
 from dynatree.errors import DynatreeError
 from dynatree.utils.files import read_json, write_json
 
@@ -74,15 +75,15 @@ class Record:
 
 @dataclass
 class Measurement:
-    """What counts for a run.
+    """The records of a job that count for a run.
 
     Attributes:
-        job: what was measured, see :func:`dynatree.config.experiments.jobs`.
-        sessions: id -> what is known about the session, for every session that a record names.
+        job: the job, with the options of all cases.
+        sessions: id -> description of the session, for every session that a record names.
         records: one per request; of the baseline one per session that others are paired with.
     """
 
-    job: dict
+    job: Job
     sessions: dict[str, dict]
     records: list[Record]
 
@@ -152,7 +153,7 @@ class Journal:
 
 def write_records(path: Path, measurement: Measurement) -> None:
     """Write a finished measurement."""
-    content = {"job": measurement.job, "sessions": measurement.sessions}
+    content = {"job": measurement.job.to_json(), "sessions": measurement.sessions}
     write_json(path, content | {"records": [asdict(record) for record in measurement.records]})
 
 
@@ -166,7 +167,7 @@ def read_records(path: Path) -> Measurement:
     try:
         content = read_json(path, "run the pipeline again, which makes it from its journal")
         records = [Record(**record) for record in content["records"]]
-        return Measurement(content["job"], content["sessions"], records)
+        return Measurement(Job.from_json(content["job"]), content["sessions"], records)
     except DynatreeError:
         _set_aside(path)
         raise

@@ -1,72 +1,126 @@
-"""The protocol: warm up, interleave all cases prompt by prompt, compare every output, keep raw records."""
+"""A measuring session: warm up, interleave all cases prompt by prompt, compare every output, keep raw records."""
 
 import sys
+from collections.abc import Callable
+from pathlib import Path
 
+import torch
 from tqdm import tqdm
 
-from dynatree.benchmark.environment import clock
+from dynatree.benchmark.environment import clock, environment
 from dynatree.benchmark.hf_baselines import reference
 from dynatree.benchmark.logit_gap import largest_gap
 from dynatree.benchmark.quiet import quiet
-from dynatree.benchmark.records import Journal, Record
+from dynatree.benchmark.records import Journal, Measurement, Record
 from dynatree.benchmark.round_traces import generate_traced
-from dynatree.benchmark.schedule import BASELINE, ScheduledRequest, prompt_hash
+from dynatree.benchmark.schedule import ScheduledRequest, assemble, missing, prompt_hash, valid
+from dynatree.config.jobs import BASELINE, Case, Job
 from dynatree.decoding.engine import generate
 from dynatree.decoding.results import Generation
 from dynatree.errors import DynatreeError
+from dynatree.models.loading import parameter_count
 from dynatree.models.pair import ModelPair
 from dynatree.policies.registry import make_policy
+from dynatree.utils.files import MANIFEST, read_json, sha256
 from dynatree.utils.host import load, now
+from dynatree.utils.locks import file_lock
 
 WARM_UP_TOKENS = 16
 
 
-def measure(pair: ModelPair, requests: list[ScheduledRequest], about: dict, journal: Journal) -> None:
-    """Run requests in one session and compare what they emit with the baseline.
+def run_job(
+    job: Job, prompts: Path, path: Path, models: dict[str, Path], code: str, load_pair: Callable[[], ModelPair]
+) -> Measurement:
+    """Measure the requests of a job that its journal lacks, and return the records that count.
+
+    Args:
+        job: the job, with the options of all cases.
+        prompts: file of the prepared prompts.
+        path: the journal of the job.
+        models: folders of the "target" and the "draft".
+        code: fingerprint of the code that runs.
+        load_pair: loads these models; called only if a request is missing.
+
+    Raises:
+        DynatreeError: an input is damaged, another process measures this job, or a case is not lossless.
+    """
+    data = read_json(prompts, "delete it and run the pipeline again")
+    chosen = data[job.split][: job.prompts]
+    about = {
+        "started": now(),
+        "job": job.to_json(),
+        "code": code,
+        "dataset": {name: data[name] for name in ("stands_for", "source")},
+        "prompts_sha256": sha256(prompts),
+        "models": {role: _describe(folder) for role, folder in models.items()},
+        "environment": environment(torch.device(job.device)),
+    }
+    with file_lock(path.with_suffix(".lock"), exclusive=True, holder="another measurement of this job"):
+        journal = Journal(path)
+        finished = valid(journal, chosen, job, about)
+        todo = missing(finished, chosen, job)
+        print(f"{len(finished)} requests are in {path}, {len(todo)} are to be measured", file=sys.stderr)
+        if todo:
+            pair = load_pair()
+            for role, model in (("target", pair.target), ("draft", pair.draft)):
+                about["models"][role]["parameters"] = parameter_count(model)
+            measure(pair, todo, job, about, journal)
+        measurement = assemble(journal, chosen, job, about)
+    compare(measurement.records, job.exact)
+    return measurement
+
+
+def _describe(folder: Path) -> dict:
+    manifest = folder / MANIFEST
+    weights = manifest if manifest.exists() else folder / "model.safetensors"
+    return {"folder": str(folder), "sha256": sha256(weights)}
+
+
+def measure(pair: ModelPair, requests: list[ScheduledRequest], job: Job, about: dict, journal: Journal) -> None:
+    """Run requests in one session and compare their outputs with the baseline's.
 
     Args:
         pair: target and draft.
         requests: see :func:`dynatree.benchmark.schedule.missing`; at least one.
-        about: what is known about the session: its "job", with the options of all cases, and all else to be recorded.
-        journal: takes each finished record. In float32 its outputs equal the baseline's. In other formats, where
-            passes over one token and over many round differently, a record holds the largest gap between a
-            teacher-forced argmax and an emitted token.
+        job: the job, with the options of all cases.
+        about: description of the session.
+        journal: receives each finished record. In other formats than float32, where forward passes of different
+            widths round differently, a record holds the largest gap between a teacher-forced argmax and an emitted
+            token.
 
     Raises:
-        DynatreeError: in float32, a case emits other tokens than the baseline; the message says where.
+        DynatreeError: in float32, a case emits other tokens than the baseline; the message names the position.
     """
-    job = about["job"]
-    exact = job["dtype"] == "float32"
-    run = run_traced if job["traces"] else run_case
+    run = run_traced if job.traces else run_case
     session = journal.begin(about)
     _warm_up(pair, requests, job)
-    for order, repetition, prompt, group, case in tqdm(requests, desc="measuring", unit="request", file=sys.stderr):
-        settings = job["groups"][group]
-        tokens = prompt["tokens"][: settings["prompt_tokens"]]
+    for request in tqdm(requests, desc="measuring", unit="request", file=sys.stderr):
+        group = job.groups[request.group]
+        tokens = request.prompt["tokens"][: group.prompt_tokens]
         conditions = {"time": now(), "load": load(), "clock": clock(pair.device)}
         with quiet(pair.device):
-            measured = run(pair, tokens, settings["cases"][case], settings["new_tokens"])
+            measured = run(pair, tokens, group.cases[request.case], group.new_tokens)
         record = Record(
             session=session,
             baseline=session,
-            prompt=prompt["id"],
+            prompt=request.prompt["id"],
             prompt_tokens=len(tokens),
             prompt_sha256=prompt_hash(tokens),
-            group=group,
-            case=case,
-            repetition=repetition,
-            order=order,
+            group=request.group,
+            case=request.case,
+            repetition=request.repetition,
+            order=request.order,
             divergence=None,
-            margin=None if exact else largest_gap(pair, tokens, measured["tokens"]),
+            margin=None if job.exact else largest_gap(pair, tokens, measured["tokens"]),
             **conditions,
             **measured,
         )
         journal.add(record)
-        compare([one for one in journal.records if one.session == session], exact)
+        compare([one for one in journal.records if one.session == session], job.exact)
 
 
 def compare(records: list[Record], exact: bool) -> None:
-    """Note where each record differs from its baseline, if that is among the records; raise if it must not."""
+    """Note the first difference of each record from its baseline, if present; raise if ``exact`` forbids one."""
     baselines = {(one.prompt, one.group, one.session): one.tokens for one in records if one.case == BASELINE}
     for record in records:
         expected = baselines.get((record.prompt, record.group, record.baseline))
@@ -77,45 +131,47 @@ def compare(records: list[Record], exact: bool) -> None:
 
 
 def first_difference(tokens: list[int], expected: list[int]) -> int | None:
-    """Index of the first difference, the end of the shorter list included; None if the lists are equal."""
+    """Return the index of the first difference, or None; a shorter list differs where it ends."""
     if tokens == expected:
         return None
     pairs = enumerate(zip(tokens, expected, strict=False))
     return next((index for index, (ours, theirs) in pairs if ours != theirs), min(len(tokens), len(expected)))
 
 
-def _warm_up(pair: ModelPair, requests: list[ScheduledRequest], job: dict) -> None:
-    """Unrecorded requests of each kind of method that is to be measured."""
-    cases = [job["groups"][group]["cases"][case] for *_, group, case in requests]
-    prompts = [prompt for _, _, prompt, _, _ in requests]
+def _warm_up(pair: ModelPair, requests: list[ScheduledRequest], job: Job) -> None:
+    """Run unrecorded requests of each kind of method that will be measured."""
+    cases = [job.groups[request.group].cases[request.case] for request in requests]
     kinds = {_kind(case): case for case in reversed(cases)}
-    new_tokens = min(WARM_UP_TOKENS, *(group["new_tokens"] for group in job["groups"].values()))
-    for index in range(job["warmup"]):
+    new_tokens = min(WARM_UP_TOKENS, *(group.new_tokens for group in job.groups.values()))
+    for index in range(job.warmup):
+        prompt = requests[index % len(requests)].prompt
         for case in tqdm(kinds.values(), desc="warming up", unit="method", file=sys.stderr):
-            run_case(pair, prompts[index % len(prompts)]["tokens"], case, new_tokens)
+            run_case(pair, prompt["tokens"], case, new_tokens)
 
 
-def _kind(case: dict) -> tuple:
-    """Cases of one kind need one warm-up; of a method that learns from one request for the next, each needs its own."""
-    of_policy = {name: value for name, value in case["options"].items() if name != "draft_cache"}
-    learns = case["engine"] == "dynatree" and make_policy(case["method"], **of_policy).lasting
-    return case["engine"], case["method"], str(case["options"]) if learns else ""
+def _kind(case: Case) -> tuple:
+    """Cases of one kind share a warm-up; each case of a method that learns across requests needs its own."""
+    learns = case.engine == "dynatree" and make_policy(case.method, **case.options).lasting
+    return case.engine, case.method, str((case.options, case.draft_cache)) if learns else ""
 
 
-def run_case(pair: ModelPair, prompt: list[int], case: dict, new_tokens: int) -> dict:
-    """Run one request; returns the fields of its record that it determines."""
-    if case["engine"] == "huggingface":
-        out = reference(pair, prompt, case["method"], new_tokens, **case["options"])
+def run_case(pair: ModelPair, prompt: list[int], case: Case, new_tokens: int) -> dict:
+    """Run one request and return the fields of its record that depend on it."""
+    if case.engine == "huggingface":
+        out = reference(pair, prompt, case.method, new_tokens, **case.options)
         unknown = dict.fromkeys(("verified", "accepted", "drafted_depth", "draft_rows"))
         return vars(out) | unknown
-    return _measured(generate(pair, prompt, case["method"], new_tokens, eos_token_id=None, **case["options"]))
+    out = generate(
+        pair, prompt, case.method, new_tokens, eos_token_id=None, draft_cache=case.draft_cache, **case.options
+    )
+    return _measured(out)
 
 
-def run_traced(pair: ModelPair, prompt: list[int], case: dict, new_tokens: int) -> dict:
-    """:func:`run_case` with a trace, which references do not have."""
-    if case["engine"] == "huggingface":
+def run_traced(pair: ModelPair, prompt: list[int], case: Case, new_tokens: int) -> dict:
+    """Run one request as :func:`run_case` does, with a trace unless the case is a Hugging Face method."""
+    if case.engine == "huggingface":
         return run_case(pair, prompt, case, new_tokens)
-    out, trace = generate_traced(pair, prompt, case["method"], new_tokens, case["options"])
+    out, trace = generate_traced(pair, prompt, case, new_tokens)
     return _measured(out) | {"trace": trace}
 
 

@@ -1,38 +1,32 @@
-"""Put the settings that tuning has chosen into a job, and check what only torch can tell."""
+"""Tuned options put into the cases of a job."""
 
+from dataclasses import replace
+
+from dynatree.config.jobs import Case, Job
 from dynatree.errors import DynatreeError
 from dynatree.kvcompress.registry import find_method
 
 
-def resolve(job: dict, tuned: dict[str, dict]) -> dict:
-    """``job`` with "options" in every case.
+def resolve(job: Job, tuned: dict[str, dict]) -> Job:
+    """Return ``job`` with the chosen options in every tuned case.
 
     Args:
-        job: see :func:`dynatree.config.experiments.jobs`.
-        tuned: name of a setting -> the options chosen.
+        job: cases to measure.
+        tuned: tuned method -> the options chosen for it.
 
     Raises:
-        DynatreeError: a case needs a setting that was not chosen, or a compression that cannot be.
+        DynatreeError: a case needs options that were not chosen, or its draft cache is impossible.
     """
-    groups = {name: group | {"cases": resolve_cases(group["cases"], tuned)} for name, group in job["groups"].items()}
-    return job | {"groups": groups}
+    return job.with_cases(lambda key, case: _resolve(key, case, tuned))
 
 
-def resolve_cases(cases: dict[str, dict], tuned: dict[str, dict]) -> dict[str, dict]:
-    """``cases`` with the chosen options in place of the names of the settings."""
-    resolved = {}
-    for key, case in cases.items():
-        setting = case.get("tuned")
-        if setting is not None and setting not in tuned:
-            raise DynatreeError(f"case {key!r} needs the tuned setting {setting!r}, but tuning chose {list(tuned)}")
-        chosen = {"options": tuned[setting]} if setting else {}
-        resolved[key] = {name: value for name, value in case.items() if name != "tuned"} | chosen
-        _check_draft_cache(key, resolved[key]["options"])
-    return resolved
-
-
-def _check_draft_cache(key: str, options: dict) -> None:
+def _resolve(key: str, case: Case, tuned: dict[str, dict]) -> Case:
+    if case.tuned:
+        if case.tuned not in tuned:
+            raise DynatreeError(f"case {key!r} needs tuned options of {case.tuned!r}, but tuning chose {list(tuned)}")
+        case = replace(case, options=tuned[case.tuned], tuned=None)
     try:
-        find_method(options.get("draft_cache"))
+        find_method(case.draft_cache)
     except DynatreeError as mistake:
         raise DynatreeError(f"config: case {key!r}: draft_cache: {mistake}") from mistake
+    return case

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-BASELINE = "full"
-WITHOUT_BUDGET = (BASELINE, "head_aware")  # what these keep does not follow from a number of rows
-FULL = {"label": "Full cache", "method": BASELINE, "options": {}}
+FULL_CACHE = "full"
+WITHOUT_BUDGET = (FULL_CACHE, "head_aware")  # what these keep does not follow from a number of rows
+FULL = {"label": "Full cache", "method": FULL_CACHE, "options": {}}
 
 
 def compression_cases(config: dict, budgets: list[int] | None = None) -> dict[str, dict]:
@@ -20,7 +20,7 @@ def compression_cases(config: dict, budgets: list[int] | None = None) -> dict[st
         whose rows at the end of a text are the budget, or None.
     """
     settings = config["compression"]
-    cases = {BASELINE: compressed(BASELINE, FULL)}
+    cases = {FULL_CACHE: compressed(FULL_CACHE, FULL)}
     for series, method in settings["methods"].items():
         if not takes_budget(method):
             cases[series] = compressed(series, method)

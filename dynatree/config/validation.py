@@ -7,7 +7,8 @@ import jsonschema
 import yaml
 
 from dynatree.config.compression_grid import takes_budget
-from dynatree.config.experiments import BASELINE, jobs
+from dynatree.config.jobs import BASELINE, Case
+from dynatree.config.plan import Plan
 from dynatree.errors import DynatreeError
 from dynatree.utils.paths import repository_path
 
@@ -28,8 +29,12 @@ def _pattern(validator, pattern: str, text, schema):
 Validator = jsonschema.validators.extend(jsonschema.Draft202012Validator, {"pattern": _pattern})
 
 
-def check(config: dict) -> None:
-    """Raise a one-line DynatreeError that names the key of the first mistake, if there is one."""
+def check(config: dict) -> Plan:
+    """Check a configuration and return its plan.
+
+    Raises:
+        DynatreeError: the configuration has a mistake; the message is one line and names the key of the first one.
+    """
     validator = Validator(yaml.safe_load(repository_path(SCHEMA).read_text()))
     mistakes = sorted(validator.iter_errors(config), key=lambda error: (len(error.absolute_path), error.message))
     if mistakes:
@@ -44,13 +49,15 @@ def check(config: dict) -> None:
     for key, dataset in config["prompts"].items():
         _check_dataset(key, dataset)
     for key, method in config["methods"].items():
-        _check_case(f"methods/{key}", method)
+        _check_case(f"methods/{key}", Case.from_json(method))
     _check_heads(config)
     _check_compression(config)
     for name, experiment in config["experiments"].items():
         _check_references(name, experiment, config)
     _check_draft_caches(config)
-    _check_grids(config)
+    plan = Plan.from_config(config)
+    _check_grids(plan)
+    return plan
 
 
 def _explain(mistake: jsonschema.ValidationError) -> str:
@@ -156,57 +163,50 @@ def _check_draft_caches(config: dict) -> None:
             known = ", ".join(key for key, method in methods.items() if takes_budget(method))
             raise DynatreeError(f"{place}/caches names {name!r}; methods with a budget in compression are {known}")
     for name in experiment["methods"]:
-        method = config["methods"][name]
-        if method["engine"] != "dynatree" or "tuned" in method:
+        method = Case.from_json(config["methods"][name])
+        if method.engine != "dynatree" or method.tuned:
             raise DynatreeError(
                 f"{place}/methods names {name!r}; it takes methods of engine dynatree that have options"
             )
-        if "draft_cache" in method["options"]:
+        if method.draft_cache is not None:
             raise DynatreeError(f"{place}/methods names {name!r}, which has a draft_cache already; remove that")
         if name != BASELINE and not _policy(method).drafts_with_model:
             raise DynatreeError(f"{place}/methods names {name!r}, which drafts without a model")
 
 
-def _check_grids(config: dict) -> None:
-    """Every case of every grid must be possible."""
-    for job in jobs(config).values():
-        for group in job["groups"].values():
-            for key, case in group["cases"].items():
-                _check_case(f"experiments/{job['experiment']}: case {key}", case)
+def _check_grids(plan: Plan) -> None:
+    """Raise unless every case of every grid is possible."""
+    for job in plan.jobs.values():
+        for _, key, case in job.cases():
+            _check_case(f"experiments/{job.experiment}: case {key}", case)
 
 
-def _check_case(place: str, case: dict) -> None:
-    if "tuned" in case:
-        if case["method"] != case["tuned"]:
-            raise DynatreeError(
-                f"config: {place}: tuned: {case['tuned']} needs method {case['tuned']}, not {case['method']}"
-            )
+def _check_case(place: str, case: Case) -> None:
+    if case.tuned:
+        if case.method != case.tuned:
+            raise DynatreeError(f"config: {place}: tuned: {case.tuned} needs method {case.tuned}, not {case.method}")
         return
     try:
-        if case["engine"] == "huggingface":
+        if case.engine == "huggingface":
             _check_huggingface(case)
         else:
-            _check_decoding(case)
+            _policy(case)  # a draft cache is checked when a job begins, because compression methods need torch
     except DynatreeError as mistake:
         raise DynatreeError(f"config: {place}: {mistake}") from mistake
 
 
-def _check_decoding(case: dict) -> None:
-    """The options of a policy; a draft's cache is checked where a job begins, as methods of compression need torch."""
-    _policy(case)
-
-
-def _policy(method: dict) -> "Policy":
+def _policy(case: Case) -> "Policy":
     from dynatree.policies.registry import make_policy
 
-    options = {name: value for name, value in method["options"].items() if name != "draft_cache"}
-    return make_policy(method["method"], **options)
+    return make_policy(case.method, **case.options)
 
 
-def _check_huggingface(method: dict) -> None:
-    name = method["method"]
+def _check_huggingface(case: Case) -> None:
+    name = case.method
     if name not in HUGGINGFACE_OPTIONS:
         raise DynatreeError(f"unknown Hugging Face method {name!r}; choose one of {', '.join(HUGGINGFACE_OPTIONS)}")
-    unknown = sorted(set(method["options"]) - HUGGINGFACE_OPTIONS[name])
+    unknown = sorted(set(case.options) - HUGGINGFACE_OPTIONS[name])
+    if case.draft_cache is not None:
+        unknown.append("draft_cache")
     if unknown:
         raise DynatreeError(f"Hugging Face's {name!r} does not take {', '.join(unknown)}")

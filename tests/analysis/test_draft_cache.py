@@ -8,7 +8,7 @@ from dynatree.analysis.figures.draft_cache import draft_cache_figure
 from dynatree.analysis.labels import with_labels
 from dynatree.analysis.summary import per_request
 from dynatree.analysis.tables.draft_cache import draft_cache_frame, draft_cache_table
-from dynatree.config.experiments import labels
+from dynatree.config.plan import Plan
 from tests.support.synthetic import configuration, measurement
 
 JOB = "draft_cache-narrative"
@@ -24,7 +24,7 @@ def requests() -> pd.DataFrame:
             record.rounds *= 2
             record.draft_rows = 19
             record.seconds["total"] *= 1.25
-    return with_labels(per_request(JOB, found), labels(config, "draft_cache"))
+    return with_labels(per_request(JOB, found), Plan.from_config(config).labels("draft_cache"))
 
 
 def test_ratios_are_to_the_same_policy_with_a_whole_cache(requests):

@@ -9,7 +9,7 @@ import pytest
 from dynatree.analysis.labels import with_labels
 from dynatree.analysis.oracle_bound import best_sizes, bounds, choices, latencies, with_shares
 from dynatree.analysis.tables.bound import bound_frame, bound_table
-from dynatree.config.experiments import labels
+from dynatree.config.plan import Plan
 from dynatree.latency.cost_model import CostModel, predict
 from tests.support.synthetic import configuration, measurement, trace
 
@@ -25,7 +25,7 @@ def measured():
 
 
 def labelled(frame: pd.DataFrame) -> pd.DataFrame:
-    return with_labels(frame, labels(configuration(), "peers"))
+    return with_labels(frame, Plan.from_config(configuration()).labels("peers"))
 
 
 @pytest.fixture(scope="module")

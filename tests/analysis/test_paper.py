@@ -22,7 +22,7 @@ from dynatree.analysis.paper import render, side
 from dynatree.analysis.published import load_claims
 from dynatree.analysis.summary import per_request, run_facts, summarise
 from dynatree.config.compression_grid import compression_labels
-from dynatree.config.experiments import jobs, labels
+from dynatree.config.plan import Plan
 from tests.support.compression_frames import compression_frames, compression_measured
 from tests.support.frames import head_content, head_frame
 from tests.support.synthetic import TUNED, configuration, measurement
@@ -70,7 +70,7 @@ def latency_frame() -> pd.DataFrame:
 
 
 def write_bounds(folder: Path, measurements: list) -> None:
-    peers = [one for one in measurements if one.job["experiment"] == "peers"]
+    peers = [one for one in measurements if one.job.experiment == "peers"]
     (folder / "bounds").mkdir()
     bounds(peers, latencies(latency_frame())).to_csv(folder / "bounds/peers.csv", index=False)
 
@@ -81,11 +81,11 @@ def results(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("results")
     config = configuration()
     requests, summaries, measurements = {}, {}, []
-    for name, job in jobs(config).items():
+    for name, job in Plan.from_config(config).jobs.items():
         measurements.append(measurement(name, prompts=6, config=config))
         rows = per_request(name, measurements[-1])
-        requests.setdefault(job["experiment"], []).append(rows)
-        summaries.setdefault(job["experiment"], []).append(summarise(measurements[-1].job, rows))
+        requests.setdefault(job.experiment, []).append(rows)
+        summaries.setdefault(job.experiment, []).append(summarise(measurements[-1].job, rows))
     for kind, frames in (("requests", requests), ("summary", summaries)):
         (folder / kind).mkdir()
         for experiment, parts in frames.items():
@@ -246,7 +246,7 @@ def make_tables_and_figures(results: Path) -> None:
             inputs = [place(results, file) for file in re.findall(r'"([^"]+)"', files)]
             outputs = [part for ending in endings for part in (f"--{ending}", results / kind / f"{name}.{ending}")]
             source = next((stem for stem in re.findall(r"(\w+)\.csv", files) if stem in config["experiments"]), "main")
-            names = labels(config, source)
+            names = Plan.from_config(config).labels(source)
             if "compression" in files or "cache_growth" in files or "passkey" in files:
                 names = compression_labels(config)
             command = [sys.executable, ROOT / f"scripts/{kind}/{name}.py", "--labels", json.dumps(names)]

@@ -10,7 +10,7 @@ from dynatree.analysis.labels import with_labels
 from dynatree.analysis.summary import per_request
 from dynatree.analysis.tables.forwards import forwards_table
 from dynatree.analysis.tables.peers import peers_frame, peers_table
-from dynatree.config.experiments import labels
+from dynatree.config.plan import Plan
 from tests.support.synthetic import RATES, configuration, measurement
 
 
@@ -19,7 +19,7 @@ def requests() -> pd.DataFrame:
     config = configuration()
     names = ("peers-encyclopaedic", "peers-narrative")
     frame = pd.concat([per_request(name, measurement(name, config=config)) for name in names], ignore_index=True)
-    return with_labels(frame, labels(config, "peers"))
+    return with_labels(frame, Plan.from_config(config).labels("peers"))
 
 
 @pytest.fixture

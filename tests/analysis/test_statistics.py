@@ -21,6 +21,7 @@ from dynatree.analysis.statistics import (
     published_acceptance,
     time_per_token,
 )
+from dynatree.config.jobs import Case
 
 
 def test_interval_covers_the_mean_about_as_often_as_it_says():
@@ -62,8 +63,8 @@ def test_time_per_token_leaves_the_first_out():
     ],
 )
 def test_published_acceptance(method, options, tokens, rounds, expected):
-    assert published_acceptance({"method": method, "options": options}, tokens, rounds) == pytest.approx(expected)
-    assert math.isnan(published_acceptance({"method": "generate", "options": {}}, tokens, rounds))
+    assert published_acceptance(Case("dynatree", method, options), tokens, rounds) == pytest.approx(expected)
+    assert math.isnan(published_acceptance(Case("huggingface", "generate"), tokens, rounds))
 
 
 def test_looping_share_by_hand():

@@ -5,6 +5,7 @@ import torch
 
 from dynatree import ModelPair
 from dynatree.benchmark.memory import MIB, LiveTensors, measure_memory
+from dynatree.config.jobs import Case
 from dynatree.models.linear.packed import pack
 from tests.support.models import disturbed, tiny_model
 
@@ -17,8 +18,8 @@ def pair():
     return ModelPair(target, disturbed(target))
 
 
-def case(engine: str, method: str, **options) -> dict:
-    return {"engine": engine, "method": method, "options": options}
+def case(engine: str, method: str, **options) -> Case:
+    return Case(engine, method, options)
 
 
 def test_live_tensors_count_each_storage_once_until_it_dies():

@@ -7,6 +7,7 @@ import pytest
 from dynatree import ModelPair
 from dynatree.analysis.oracle_bound import passes_after_prefill
 from dynatree.benchmark.round_traces import generate_traced, path_ranks
+from dynatree.config.jobs import Case
 from dynatree.latency.cost_model import CostModel
 from dynatree.policies.cost_aware import CostAware
 from dynatree.tree import TokenTree
@@ -26,7 +27,7 @@ def pair():
 
 @pytest.mark.parametrize("method", ["autoregressive", "chain", "dynatree", "cost_aware"])
 def test_a_trace_holds_every_pass_and_round(pair, method):
-    out, trace = generate_traced(pair, PROMPT, method, 30, {})
+    out, trace = generate_traced(pair, PROMPT, Case("dynatree", method), 30)
     assert json.loads(json.dumps(trace)) == trace
     assert sum(emitted for *_, emitted, _ in trace["rounds"]) == len(out.tokens) - 1
     passes = passes_after_prefill(trace)
@@ -42,7 +43,7 @@ def test_ranks_tell_what_the_verified_tree_held(pair, monkeypatch):
     """The accepted tokens are those whose rank the tree reached, and trees are prefixes of the policy's order."""
     monkeypatch.setattr(CostModel, "observe", lambda *_: None)
     monkeypatch.setattr(CostAware, "rate", lambda _, plain: 1 / plain)
-    _, trace = generate_traced(pair, PROMPT, "cost_aware", 40, {})
+    _, trace = generate_traced(pair, PROMPT, Case("dynatree", "cost_aware"), 40)
     assert len(trace["ranks"]) == len(trace["rounds"])
     for (nodes, _, accepted, _, _), ranks in zip(trace["rounds"], trace["ranks"], strict=True):
         assert ranks == sorted(set(ranks))
@@ -64,5 +65,5 @@ def test_ranks_follow_falling_probability_down_the_emitted_path():
 
 
 def test_a_request_of_one_token_has_no_rounds(pair):
-    _, trace = generate_traced(pair, PROMPT, "cost_aware", 1, {})
+    _, trace = generate_traced(pair, PROMPT, Case("dynatree", "cost_aware"), 1)
     assert trace["rounds"] == trace["ranks"] == []

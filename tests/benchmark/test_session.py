@@ -1,6 +1,7 @@
 """Interleaving, comparison, resumption and the outside references."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -12,16 +13,19 @@ from dynatree.benchmark.logit_gap import largest_gap
 from dynatree.benchmark.records import Journal, Measurement, Record, read_records, write_records
 from dynatree.benchmark.schedule import assemble, missing, prompt_hash, requests, valid
 from dynatree.benchmark.session import compare, first_difference
+from dynatree.config.jobs import Case, Group, Job
 from tests.support.models import EOS, disturbed, reference, tiny_model
 
 PROMPTS = [{"id": "a", "tokens": [4, 5, 6]}, {"id": "b", "tokens": [7]}]
 CASES = {
-    "autoregressive": {"engine": "dynatree", "method": "autoregressive", "options": {}},
-    "assisted": {"engine": "huggingface", "method": "assisted", "options": {"num_assistant_tokens": 2}},
-    "dynatree": {"engine": "dynatree", "method": "dynatree", "options": {"node_budget": 8}},
+    "autoregressive": Case("dynatree", "autoregressive"),
+    "assisted": Case("huggingface", "assisted", {"num_assistant_tokens": 2}),
+    "dynatree": Case("dynatree", "dynatree", {"node_budget": 8}),
 }
-GROUPS = {"all": {"new_tokens": 12, "prompt_tokens": None, "cases": CASES}}
-JOB = {"dtype": "float32", "backend": "stock", "repetitions": 2, "warmup": 1, "traces": False, "groups": GROUPS}
+GROUPS = {"all": Group(12, CASES)}
+JOB = Job(
+    "main", "made up", "prompts", 2, "cpu", "float32", "stock", repetitions=2, warmup=1, traces=False, groups=GROUPS
+)
 
 
 @pytest.fixture(scope="module")
@@ -30,32 +34,32 @@ def pair():
     return ModelPair(target, disturbed(target))
 
 
-def about(job: dict, **changes) -> dict:
-    """What a session says about itself."""
+def about(job: Job, **changes) -> dict:
+    """The description of a session."""
     machine = dict.fromkeys(("machine", "processor", "device", "threads", "cpu_capability", "versions"), "the same")
     models = {role: {"sha256": role} for role in ("target", "draft")}
     known = {"started": "2026-01-01T00:00:00+00:00", "code": "c0de", "models": models, "environment": machine}
-    return known | {"job": job} | changes
+    return known | {"job": job.to_json()} | changes
 
 
-def measure(pair: ModelPair, prompts: list[dict], session: dict, path) -> Measurement:
+def measure(pair: ModelPair, prompts: list[dict], job: Job, path, **changes) -> Measurement:
     """One process of a job, as scripts/benchmark.py runs it."""
-    journal = Journal(path)
-    todo = missing(valid(journal, prompts, session), prompts, session["job"])
+    journal, session = Journal(path), about(job, **changes)
+    todo = missing(valid(journal, prompts, job, session), prompts, job)
     if todo:
-        protocol.measure(pair, todo, session, journal)
-    return assemble(journal, prompts, session)
+        protocol.measure(pair, todo, job, session, journal)
+    return assemble(journal, prompts, job, session)
 
 
 def test_methods_take_turns_and_none_is_always_first():
-    order = list(requests(PROMPTS, GROUPS, repetitions=2))
+    order = list(requests(PROMPTS, JOB))
     assert len(order) == len({(r, p["id"], case) for _, r, p, _, case in order}) == 12
     assert [case for *_, case in order[0::3]] == ["autoregressive", "assisted", "assisted", "dynatree"]
     assert all(len({p["id"] for _, _, p, *_ in order[i : i + 3]}) == 1 for i in range(0, 12, 3))
 
 
 def test_records_say_what_happened(pair, tmp_path):
-    records = measure(pair, PROMPTS, about(JOB), tmp_path / "j").records
+    records = measure(pair, PROMPTS, JOB, tmp_path / "j").records
     assert [record.order for record in records] == list(range(12))
     for record in records:
         tokens = next(p["tokens"] for p in PROMPTS if p["id"] == record.prompt)
@@ -75,7 +79,7 @@ def test_a_method_that_is_not_lossless_stops_the_job_and_is_named(pair, tmp_path
 
     def forged(pair, prompt, method, new_tokens):
         out = honest(pair, prompt, method, new_tokens)
-        if method["method"] == "dynatree" and prompt == [7] and new_tokens == 12:
+        if method.method == "dynatree" and prompt == [7] and new_tokens == 12:
             out["tokens"][5] += 1
         return out
 
@@ -83,16 +87,16 @@ def test_a_method_that_is_not_lossless_stops_the_job_and_is_named(pair, tmp_path
     with pytest.raises(
         DynatreeError, match=r"dynatree is not lossless: on prompt 'b' new token 5 is \d+, but .* emits \d+"
     ):
-        measure(pair, PROMPTS, about(JOB), tmp_path / "j")
+        measure(pair, PROMPTS, JOB, tmp_path / "j")
 
 
 def test_groups_have_their_own_baseline_length_and_prompts(pair, tmp_path):
     groups = {
-        "short": {"new_tokens": 5, "prompt_tokens": 2, "cases": CASES},
-        "long": {"new_tokens": 9, "prompt_tokens": None, "cases": CASES},
+        "short": Group(5, CASES, prompt_tokens=2),
+        "long": Group(9, CASES),
     }
-    job = JOB | {"groups": groups, "repetitions": 1}
-    records = measure(pair, PROMPTS[:1], about(job), tmp_path / "j").records
+    job = replace(JOB, groups=groups, repetitions=1)
+    records = measure(pair, PROMPTS[:1], job, tmp_path / "j").records
     assert len(records) == 6
     for record in records:
         prompt, new_tokens = ([4, 5], 5) if record.group == "short" else ([4, 5, 6], 9)
@@ -103,8 +107,8 @@ def test_groups_have_their_own_baseline_length_and_prompts(pair, tmp_path):
 def test_in_half_precision_a_difference_is_recorded_and_audited(tmp_path):
     target = tiny_model().bfloat16()
     pair = ModelPair(target, disturbed(target))
-    job = JOB | {"dtype": "bfloat16", "repetitions": 1}
-    records = measure(pair, PROMPTS, about(job), tmp_path / "j").records
+    job = replace(JOB, dtype="bfloat16", repetitions=1)
+    records = measure(pair, PROMPTS, job, tmp_path / "j").records
     assert all(0 <= record.margin < 0.5 for record in records)
     record = records[0]
     prompt = PROMPTS[0]["tokens"]
@@ -145,17 +149,17 @@ def test_an_interrupted_job_goes_on_after_its_last_whole_record(pair, tmp_path, 
     with monkeypatch.context() as patched:
         dying_after(3 + finished, patched)
         with pytest.raises(KeyboardInterrupt):
-            measure(pair, PROMPTS, about(JOB), path)
+            measure(pair, PROMPTS, JOB, path)
     assert len(Journal(path).records) == finished
     with path.open("a") as stream:
         stream.write('{"session": "x", "prom')
     calls = dying_after(99, monkeypatch)
-    found = measure(pair, PROMPTS, about(JOB, started="2026-01-02T00:00:00+00:00"), path)
+    found = measure(pair, PROMPTS, JOB, path, started="2026-01-02T00:00:00+00:00")
     journal = Journal(path)
     first, second = journal.sessions
     measured = {record.key for record in found.records if record.session == first and record.case != "autoregressive"}
     assert measured == {record.key for record in journal.records[:finished] if record.case != "autoregressive"}
-    planned = {(repetition, prompt["id"], *case) for _, repetition, prompt, *case in requests(PROMPTS, GROUPS, 2)}
+    planned = {(repetition, prompt["id"], *case) for _, repetition, prompt, *case in requests(PROMPTS, JOB)}
     assert {record.key for record in found.records} == planned
     warmed_up, repeated = 3, 1
     assert len(calls) <= warmed_up + 12 - finished + repeated, "only the baseline of the interrupted prompt runs again"
@@ -167,19 +171,20 @@ def test_an_interrupted_job_goes_on_after_its_last_whole_record(pair, tmp_path, 
 
 def test_a_changed_method_is_measured_again_with_its_baseline_and_nothing_else(pair, tmp_path, monkeypatch):
     path = tmp_path / "j"
-    before = measure(pair, PROMPTS, about(JOB), path)
-    cases = CASES | {"dynatree": CASES["dynatree"] | {"options": {"node_budget": 4}}}
-    changed = JOB | {"groups": {"all": GROUPS["all"] | {"cases": cases}}}
+    before = measure(pair, PROMPTS, JOB, path)
+    changed = replace(
+        JOB, groups={"all": Group(12, CASES | {"dynatree": Case("dynatree", "dynatree", {"node_budget": 4})})}
+    )
     calls = dying_after(99, monkeypatch)
-    after = measure(pair, PROMPTS, about(changed, started="2026-01-02T00:00:00+00:00"), path)
-    assert {case["method"] for _, _, case, _ in calls} == {"autoregressive", "dynatree"}
+    after = measure(pair, PROMPTS, changed, path, started="2026-01-02T00:00:00+00:00")
+    assert {case.method for _, _, case, _ in calls} == {"autoregressive", "dynatree"}
     first, second = sorted(after.sessions)
     for record in after.records:
         if record.case != "autoregressive":
             assert record.session == record.baseline == (second if record.case == "dynatree" else first)
     kept = [record.seconds for record in before.records if record.case == "assisted"]
     assert [record.seconds for record in after.records if record.case == "assisted"] == kept
-    back = measure(pair, PROMPTS, about(JOB), path)
+    back = measure(pair, PROMPTS, JOB, path)
     assert back.records == before.records, "superseded records stay in the journal"
 
 
@@ -189,9 +194,9 @@ def test_a_changed_method_is_measured_again_with_its_baseline_and_nothing_else(p
         {"code": "other"},
         {"models": {"target": {"sha256": "other"}, "draft": {"sha256": "draft"}}},
         {"environment": about(JOB)["environment"] | {"threads": 4}},
-        {"job": JOB | {"dtype": "bfloat16"}},
-        {"job": JOB | {"backend": "packed"}},
-        {"job": JOB | {"groups": {"all": GROUPS["all"] | {"new_tokens": 9}}}},
+        {"dtype": "bfloat16"},
+        {"backend": "packed"},
+        {"groups": {"all": Group(9, CASES)}},
     ],
 )
 def test_records_of_other_conditions_do_not_count(tmp_path, change):
@@ -199,11 +204,14 @@ def test_records_of_other_conditions_do_not_count(tmp_path, change):
     journal = Journal(path)
     record = a_record(journal.begin(about(JOB)))
     journal.add(record)
-    assert valid(Journal(path), PROMPTS, about(JOB)) == [record]
-    assert valid(Journal(path), PROMPTS, about(JOB) | change) == []
-    assert valid(Journal(path), [{"id": "a", "tokens": [9, 9, 9]}], about(JOB)) == []
+    assert valid(Journal(path), PROMPTS, JOB, about(JOB)) == [record]
+    of_job = {name: value for name, value in change.items() if hasattr(JOB, name)}
+    changed = replace(JOB, **of_job)
+    session = about(changed) if of_job else about(JOB) | change
+    assert valid(Journal(path), PROMPTS, changed, session) == []
+    assert valid(Journal(path), [{"id": "a", "tokens": [9, 9, 9]}], JOB, about(JOB)) == []
     other_commit = about(JOB, started="2027-01-01T00:00:00+00:00", prompts_sha256="of a file with more prompts")
-    assert valid(Journal(path), PROMPTS[:1], other_commit) == [record]
+    assert valid(Journal(path), PROMPTS[:1], JOB, other_commit) == [record]
 
 
 @pytest.mark.parametrize("damage", [b"\x00\x00{", b'{"prompt": "a"}', b'{"session": "x", "prompt": "a"}', b"[]"])

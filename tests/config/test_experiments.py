@@ -8,8 +8,10 @@ import pytest
 import yaml
 
 from dynatree.benchmark.tuned_options import resolve
-from dynatree.config.cost_estimate import markdown, plan
-from dynatree.config.experiments import BASELINE, jobs, memory_cases, prompt_limits
+from dynatree.config.cost_estimate import estimate, markdown
+from dynatree.config.experiments import jobs, memory_jobs
+from dynatree.config.jobs import BASELINE, Case, Job
+from dynatree.config.plan import Plan
 from dynatree.errors import DynatreeError
 from dynatree.policies.registry import make_policy
 
@@ -26,13 +28,12 @@ def test_every_case_is_a_policy_and_every_group_has_its_baseline(name):
     config = load(name)
     tuned = {"chain": {"length": 2}, "fixed_tree": {"depth": 3}}
     for job in jobs(config).values():
-        for group in resolve(job, tuned)["groups"].values():
-            assert group["cases"][BASELINE]["method"] == "autoregressive"
-            assert len({case["label"] for case in group["cases"].values()}) > 1
-            for case in group["cases"].values():
-                if case["engine"] == "dynatree":
-                    of_policy = {name: value for name, value in case["options"].items() if name != "draft_cache"}
-                    make_policy(case["method"], **of_policy)
+        for group in resolve(job, tuned).groups.values():
+            assert group.cases[BASELINE].method == "autoregressive"
+            assert len({case.label for case in group.cases.values()}) > 1
+            for case in group.cases.values():
+                if case.engine == "dynatree":
+                    make_policy(case.method, **case.options)
 
 
 @pytest.mark.parametrize(
@@ -45,7 +46,7 @@ def test_every_case_is_a_policy_and_every_group_has_its_baseline(name):
 )
 def test_a_job_with_an_impossible_draft_cache_does_not_begin(cache, message):
     config = load("demo")
-    config["methods"]["dynatree"]["options"]["draft_cache"] = cache
+    config["methods"]["dynatree"]["draft_cache"] = cache
     with pytest.raises(DynatreeError, match=rf"^config: case 'dynatree': draft_cache: .*{message}"):
         resolve(jobs(config)["main-narrative"], {"chain": {}, "fixed_tree": {}})
 
@@ -53,52 +54,50 @@ def test_a_job_with_an_impossible_draft_cache_does_not_begin(cache, message):
 @pytest.mark.parametrize("name", CONFIGS)
 def test_jobs_are_json_and_have_what_a_measurement_reads(name):
     made = jobs(load(name))
-    assert json.loads(json.dumps(made)) == made
-    assert {job["experiment"] for job in made.values()} == {*load(name)["experiments"]} - {"memory"}
-    for job in made.values():
-        assert job["split"] == ("tuning" if job["experiment"] == "sweep" else "prompts")
-        assert job["prompts"] >= 1
+    assert {job.experiment for job in made.values()} == {*load(name)["experiments"]} - {"memory"}
+    for job in (*made.values(), *memory_jobs(load(name)).values()):
+        assert Job.from_json(json.loads(json.dumps(job.to_json()))) == job
+        assert job.split == ("tuning" if job.experiment == "sweep" else "prompts")
+        assert job.prompts >= 1
 
 
-def cases_of(config: dict, name: str) -> dict:
-    return next(iter(jobs(config)[name]["groups"].values()))["cases"]
+def cases_of(config: dict, name: str) -> dict[str, Case]:
+    return next(iter(jobs(config)[name].groups.values())).cases
 
 
 def test_the_sweep_covers_its_grid(demo_config):
     sweep = demo_config["experiments"]["sweep"]
     cases = cases_of(demo_config, "sweep-narrative")
-    trees = [case["factors"] for case in cases.values() if case["method"] == "fixed_tree"]
+    trees = [case.factors for case in cases.values() if case.method == "fixed_tree"]
     expected = len(sweep["depths"]) * len(sweep["branches"]) * len(sweep["thresholds"])
     assert len({tuple(factors.values()) for factors in trees}) == len(trees) == expected
-    assert [case["options"]["length"] for case in cases.values() if case["method"] == "chain"] == sweep["lengths"]
+    assert [case.options["length"] for case in cases.values() if case.method == "chain"] == sweep["lengths"]
 
 
 def test_the_ablation_adds_one_decision_at_a_time(demo_config):
     cases = cases_of(demo_config, "ablation-encyclopaedic")
     full = demo_config["methods"]["dynatree"]["options"]
-    assert cases["history"]["options"] == full
-    assert cases["depth"]["options"] == full | {"history": False}
-    assert cases["breadth"]["options"] == full | {"history": False, "adapt_depth": False}
-    assert cases["fixed"]["options"]["depth"] == full["base_depth"]
-    assert (
-        cases["fixed_deep"]["options"]["depth"] == cases["breadth_deep"]["options"]["base_depth"] == full["max_depth"]
-    )
-    assert {case["options"]["node_budget"] for key, case in cases.items() if key != BASELINE} == {full["node_budget"]}
+    assert cases["history"].options == full
+    assert cases["depth"].options == full | {"history": False}
+    assert cases["breadth"].options == full | {"history": False, "adapt_depth": False}
+    assert cases["fixed"].options["depth"] == full["base_depth"]
+    assert cases["fixed_deep"].options["depth"] == cases["breadth_deep"].options["base_depth"] == full["max_depth"]
+    assert {case.options["node_budget"] for key, case in cases.items() if key != BASELINE} == {full["node_budget"]}
 
 
 def test_middle_branches_stay_between_the_bounds(demo_config):
     config = copy.deepcopy(demo_config)
     config["experiments"]["sensitivity"]["branches"] = [[1, 1], [3, 5]]
     cases = cases_of(config, "sensitivity-encyclopaedic")
-    assert cases["branches-1-1"]["options"]["mid_branch"] == 1
-    assert cases["branches-3-5"]["options"]["mid_branch"] == 3
+    assert cases["branches-1-1"].options["mid_branch"] == 1
+    assert cases["branches-3-5"].options["mid_branch"] == 3
 
 
 def test_peers_try_assisted_generation_with_every_length(demo_config):
     settings = demo_config["experiments"]["peers"]
-    groups = jobs(demo_config)["peers-narrative"]["groups"]
-    assert [group["new_tokens"] for group in groups.values()] == settings["new_tokens"]
-    assisted = [case["options"] for case in groups["16"]["cases"].values() if case["method"] == "assisted"]
+    groups = jobs(demo_config)["peers-narrative"].groups
+    assert [group.new_tokens for group in groups.values()] == settings["new_tokens"]
+    assisted = [case.options for case in groups["16"].cases.values() if case.method == "assisted"]
     assert assisted == [{}, *({"num_assistant_tokens": count} for count in settings["assistant_tokens"])]
 
 
@@ -106,63 +105,64 @@ def test_drafts_are_compared_with_whole_and_compressed_caches(demo_config):
     config = copy.deepcopy(demo_config)
     settings = config["experiments"]["draft_cache"]
     settings |= {"limits": [300, 600], "caches": ["streaming_llm", "h2o"], "budgets": [32, 64]}
-    groups = jobs(config)["draft_cache-chapters"]["groups"]
-    assert {name: group["prompt_tokens"] for name, group in groups.items()} == {"300": 300, "600": 600}
-    cases = groups["300"]["cases"]
+    groups = jobs(config)["draft_cache-chapters"].groups
+    assert {name: group.prompt_tokens for name, group in groups.items()} == {"300": 300, "600": 600}
+    cases = groups["300"].cases
     assert list(cases) == [
         "autoregressive", "dynatree", "dynatree-streaming_llm-32", "dynatree-streaming_llm-64",
         "dynatree-h2o-32", "dynatree-h2o-64",
     ]  # fmt: skip
     whole, one = cases["dynatree"], cases["dynatree-h2o-64"]
-    assert whole["factors"] == {"limit": 300, "policy": "dynatree", "cache": "full"}
-    assert one["factors"] == {"limit": 300, "policy": "dynatree", "cache": "h2o", "budget": 64}
+    assert whole.factors == {"limit": 300, "policy": "dynatree", "cache": "full"}
+    assert one.factors == {"limit": 300, "policy": "dynatree", "cache": "h2o", "budget": 64}
     compression = {"method": "h2o", "every": settings["every"], "budget": 64, "recent": 32}
-    assert one["options"] == whole["options"] | {"draft_cache": compression}
-    assert one["label"] == "DynaTree, H2O"
-    assert prompt_limits(config, "chapters")["least"] == 600
+    assert (one.options, one.draft_cache, whole.draft_cache) == (whole.options, compression, None)
+    assert one.label == "DynaTree, H2O"
+    assert Plan.from_config(config).prompt_limits("chapters")["least"] == 600
 
 
 def test_dtypes_are_compared_on_the_layers_that_all_have(demo_config):
-    backends = {name: job["backend"] for name, job in jobs(demo_config).items()}
+    backends = {name: job.backend for name, job in jobs(demo_config).items()}
     assert backends["main-narrative"] == "packed"
     assert {backend for name, backend in backends.items() if name.startswith("dtypes")} == {"stock"}
 
 
 def test_prompts_must_serve_every_experiment_that_uses_them(demo_config):
     experiments = demo_config["experiments"]
-    limits = prompt_limits(demo_config, "encyclopaedic")
+    limits = Plan.from_config(demo_config).prompt_limits("encyclopaedic")
     assert limits["least"] == max(experiments["prompt_length"]["limits"])
     longest = max(*experiments["length"]["new_tokens"], *experiments["peers"]["new_tokens"])
     assert limits["new_tokens"] == longest
     assert limits["tuning_new_tokens"] == experiments["sweep"]["new_tokens"]
     config = copy.deepcopy(demo_config)
     config["experiments"]["memory"]["new_tokens"] = 999
-    assert prompt_limits(config, "encyclopaedic")["new_tokens"] == 999
-    assert prompt_limits(config, "narrative")["new_tokens"] == max(experiments["peers"]["new_tokens"])
+    plan = Plan.from_config(config)
+    assert plan.prompt_limits("encyclopaedic")["new_tokens"] == 999
+    assert plan.prompt_limits("narrative")["new_tokens"] == max(experiments["peers"]["new_tokens"])
 
 
 def test_tuned_settings_replace_their_name(demo_config):
     job = jobs(demo_config)["main-narrative"]
-    resolved = resolve(job, {"chain": {"length": 7}, "fixed_tree": {"depth": 2}})["groups"]["all"]["cases"]
-    assert resolved["chain"]["options"] == {"length": 7}
-    assert resolved["fixed_tree"]["options"] == {"depth": 2}
-    assert "tuned" not in resolved["chain"]
-    assert "tuned" in job["groups"]["all"]["cases"]["chain"]
-    with pytest.raises(DynatreeError, match="case 'fixed_tree' needs the tuned setting 'fixed_tree'"):
+    resolved = resolve(job, {"chain": {"length": 7}, "fixed_tree": {"depth": 2}}).groups["all"].cases
+    assert resolved["chain"].options == {"length": 7}
+    assert resolved["fixed_tree"].options == {"depth": 2}
+    assert resolved["chain"].tuned is None
+    assert job.needs_tuning and job.groups["all"].cases["chain"].tuned == "chain"
+    with pytest.raises(DynatreeError, match="case 'fixed_tree' needs tuned options of 'fixed_tree'"):
         resolve(job, {"chain": {"length": 7}})
-    assert set(memory_cases(demo_config)) == set(demo_config["experiments"]["memory"]["methods"])
+    memory = memory_jobs(demo_config)["encyclopaedic"]
+    assert set(memory.groups["all"].cases) == set(demo_config["experiments"]["memory"]["methods"])
 
 
 def test_requests_of_the_peers_alone_are_traced(demo_config):
-    assert {job["experiment"] for job in jobs(demo_config).values() if job["traces"]} == {"peers"}
+    assert {job.experiment for job in jobs(demo_config).values() if job.traces} == {"peers"}
 
 
 def test_the_plan_counts_every_token(demo_config):
-    rows = {row["experiment"]: row for row in plan(demo_config)}
+    rows = {row["experiment"]: row for row in estimate(demo_config)}
     main = demo_config["experiments"]["main"]
     assert rows["main"]["tokens"] == 2 * 6 * len(main["methods"]) * main["new_tokens"]
     assert rows["dtypes"]["tokens"] == 4 * 2 * 4 * demo_config["experiments"]["dtypes"]["new_tokens"]
-    assert rows["main"]["hours"]["two CPU cores"] > rows["main"]["hours"]["A100"]
 
 
 @pytest.mark.parametrize("name", ["paper", "demo", "ci"])

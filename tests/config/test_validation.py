@@ -19,7 +19,7 @@ def test_shipped_configurations_are_right(name):
 
 def test_a_method_may_compress_its_draft():
     config = yaml.safe_load((ROOT / "config/demo.yaml").read_text())
-    config["methods"]["cost_aware"]["options"] = {"draft_cache": {"method": "sliding_window", "budget": 64}}
+    config["methods"]["cost_aware"]["draft_cache"] = {"method": "sliding_window", "budget": 64}
     check(config)
 
 
@@ -96,7 +96,7 @@ def test_a_method_may_compress_its_draft():
             "draft_cache/methods names 'cost_aware_ngram', which drafts without a model",
         ),
         (
-            "methods/dynatree/options/draft_cache",
+            "methods/dynatree/draft_cache",
             {"method": "sliding_window", "budget": 8},
             "draft_cache/methods names 'dynatree', which has a draft_cache already",
         ),

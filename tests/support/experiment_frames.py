@@ -9,6 +9,7 @@ import pandas as pd
 import yaml
 
 from dynatree.config.experiments import jobs
+from dynatree.config.jobs import Case
 
 CONFIG = Path(__file__).resolve().parents[2] / "config"
 PROMPTS = 8
@@ -27,17 +28,17 @@ def experiment_frame(experiment: str, grid: str = "demo", datasets: int | None =
         config["experiments"][experiment]["datasets"] = list(config["prompts"])[:datasets]
     rows = []
     for job, settings in jobs(config).items():
-        if settings["experiment"] == experiment:
-            names = {"experiment": experiment, "job": job, "dataset": settings["dataset"]}
-            names["dataset_label"] = config["prompts"][settings["dataset"]]["label"]
-            for case, method in settings["groups"]["all"]["cases"].items():
+        if settings.experiment == experiment:
+            names = {"experiment": experiment, "job": job, "dataset": settings.dataset}
+            names["dataset_label"] = config["prompts"][settings.dataset]["label"]
+            for case, method in settings.groups["all"].cases.items():
                 rows.append(names | _row(names["dataset"], case, method))
     return pd.read_csv(io.StringIO(pd.DataFrame(rows).to_csv(index=False)))
 
 
-def _row(dataset: str, case: str, method: dict) -> dict:
+def _row(dataset: str, case: str, method: Case) -> dict:
     rng = np.random.default_rng([ord(c) for c in dataset + case])
-    options = method.get("options", {"depth": 3, "branch": 2})
+    options = {"depth": 3, "branch": 2} if method.tuned else method.options
     baseline = case == "autoregressive"
     depth = options.get("max_depth", options.get("depth", options.get("length", 0)))
     branch = options.get("max_branch", options.get("branch", 1))
@@ -51,7 +52,7 @@ def _row(dataset: str, case: str, method: dict) -> dict:
         "speedup": speedup,
         "acceptance_rate": np.nan if baseline else (tokens - 1) / depth,
     }
-    row = {"group": "all", "case": case, "label": method["label"], "method": method["method"], "dtype": "float32"}
+    row = {"group": "all", "case": case, "label": method.label, "method": method.method, "dtype": "float32"}
     row |= {"options": json.dumps(options), "prompts": PROMPTS, "new_tokens": 64, "identical": PROMPTS}
     for name, value in bounded.items():
         spread = 0 if baseline else rng.uniform(0.02, 0.08)
@@ -63,5 +64,5 @@ def _row(dataset: str, case: str, method: dict) -> dict:
         "looping_share": 0.2,
         "speedup_p": np.nan if baseline else rng.uniform(0, 0.2) ** 2,
         "speedup_effect": np.nan if baseline else speedup - 1,
-        **method["factors"],
+        **method.factors,
     }

@@ -7,7 +7,8 @@ import yaml
 
 from dynatree.benchmark.records import Measurement, Record
 from dynatree.benchmark.tuned_options import resolve
-from dynatree.config.experiments import jobs, without_labels
+from dynatree.config.experiments import jobs
+from dynatree.config.jobs import Group
 
 ROOT = Path(__file__).resolve().parents[2]
 TUNED = {
@@ -49,10 +50,10 @@ def configuration() -> dict:
 def measurement(name: str = "main-narrative", prompts: int = 4, config: dict | None = None) -> Measurement:
     """A job whose speed-ups are exactly the ratios of RATES, measured in one session."""
     config = config or configuration()
-    job = resolve(without_labels(jobs(config)[name]), TUNED)
-    dataset = config["prompts"][job["dataset"]]
+    job = resolve(jobs(config)[name].without_labels(), TUNED)
+    dataset = config["prompts"][job.dataset]
     session = {
-        "job": job,
+        "job": job.to_json(),
         "dataset": {"stands_for": dataset["stands_for"], "source": "made up"},
         "code": "c0de",
         "models": {role: {"folder": role, "sha256": role * 9, "parameters": 10**6} for role in ("target", "draft")},
@@ -61,16 +62,15 @@ def measurement(name: str = "main-narrative", prompts: int = 4, config: dict | N
     }
     records: list[Record] = []
     for index in range(prompts):
-        for group, settings in job["groups"].items():
-            for case in settings["cases"]:
-                records.append(_record(index, group, case, settings, len(records), job["dtype"]))
-    return Measurement(copy.deepcopy(job), {SESSION: copy.deepcopy(session)}, records)
+        for group, case, _ in job.cases():
+            records.append(_record(index, group, case, job.groups[group], len(records), job.dtype))
+    return Measurement(job, {SESSION: copy.deepcopy(session)}, records)
 
 
-def _record(prompt: int, group: str, case: str, settings: dict, order: int, dtype: str) -> Record:
-    new_tokens = settings["new_tokens"]
+def _record(prompt: int, group: str, case: str, settings: Group, order: int, dtype: str) -> Record:
+    new_tokens = settings.new_tokens
     total = new_tokens / (RATES.get(case, OTHER_RATE) * (1 + 0.1 * prompt))
-    ours = settings["cases"][case]["engine"] == "dynatree"
+    ours = settings.cases[case].engine == "dynatree"
     seconds = {"total": total, "ttft": total / new_tokens}
     seconds |= {"prefill": 0.0, "draft": 0.0, "verify": 0.95 * total, "other": 0.05 * total} if ours else {}
     traced = ours and new_tokens > 1
@@ -82,7 +82,7 @@ def _record(prompt: int, group: str, case: str, settings: dict, order: int, dtyp
         time=f"2026-01-01T00:00:{order % 60:02}+00:00",
         clock=2000.0,
         prompt=f"p{prompt}",
-        prompt_tokens=settings["prompt_tokens"] or 50,
+        prompt_tokens=settings.prompt_tokens or 50,
         group=group,
         case=case,
         repetition=0,
@@ -98,7 +98,7 @@ def _record(prompt: int, group: str, case: str, settings: dict, order: int, dtyp
         drafted_depth=counts[3],
         draft_rows=40 if ours else None,
         load=0.5,
-        trace=trace(new_tokens, settings["cases"][case]["method"]) if traced else None,
+        trace=trace(new_tokens, settings.cases[case].method) if traced else None,
     )
 
 

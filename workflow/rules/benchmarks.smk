@@ -7,8 +7,8 @@ MODELS = {
 rule measure:
     input:
         **MODELS,
-        prompts=lambda wildcards: f"results/{RUN}/prompts/{JOBS[wildcards.job]['dataset']}.json",
-        tuned=tuned_settings,
+        prompts=lambda wildcards: f"results/{RUN}/prompts/{JOBS[wildcards.job].dataset}.json",
+        tuned=lambda wildcards: tuned_options(JOBS[wildcards.job]),
     output:
         f"results/{RUN}/records/{{job}}.json",
     log:
@@ -19,7 +19,7 @@ rule measure:
         gpu=1 if config["device"] != "cpu" else 0,
         mem_mb=4000,
     params:
-        job=job_settings,
+        job=lambda wildcards: as_parameter(JOBS[wildcards.job]),
         journal=f"results/{RUN}/journals/{{job}}.jsonl",
         alone=["--exclusive"] if config["protocol"]["exclusive"] else [],
         tuned=lambda wildcards, input: ["--tuned", input.tuned] if input.tuned else [],
@@ -38,7 +38,7 @@ rule measure_memory:
     input:
         **MODELS,
         prompts=f"results/{RUN}/prompts/{{dataset}}.json",
-        tuned=TUNED if needs_tuning(memory_cases(config)) else [],
+        tuned=lambda wildcards: tuned_options(PLAN.memory[wildcards.dataset]),
     output:
         f"results/{RUN}/records/memory-{{dataset}}.csv",
     log:
@@ -49,14 +49,7 @@ rule measure_memory:
         gpu=1 if config["device"] != "cpu" else 0,
         mem_mb=4000,
     params:
-        job=lambda wildcards: json.dumps(
-            {key: config[key] for key in ("device", "dtype", "backend")}
-            | {
-                key: config["experiments"]["memory"][key]
-                for key in ("prompts", "new_tokens")
-            }
-            | {"dataset": wildcards.dataset, "cases": unlabelled(memory_cases(config))}
-        ),
+        job=lambda wildcards: as_parameter(PLAN.memory[wildcards.dataset]),
         tuned=lambda wildcards, input: ["--tuned", input.tuned] if input.tuned else [],
         target=subpath(input.target, parent=True),
         draft=subpath(input.draft, parent=True),

@@ -10,25 +10,17 @@ from dynatree.config.compression_grid import (
     compression_job,
     compression_labels,
     needs_heads,
-    unlabelled,
 )
 from dynatree.config.validation import check
 from dynatree.errors import DynatreeError
-from dynatree.config.experiments import (
-    TRACED,
-    jobs,
-    labels,
-    memory_cases,
-    prompt_limits,
-    without_labels,
-)
+from dynatree.config.experiments import TRACED
 from dynatree.provenance.fingerprint import code_hash, libraries
 from dynatree.workflow.slurm import wait_for_jobs
 from dynatree.workflow.stale_locks import take_over
 
 # Whatever a run depends on or will be held against must be in order before hours are spent on it.
 try:
-    check(config)
+    PLAN = check(config)
     load_claims(Path("config/claims.yaml"))
     check_published(Path("results/published/main.csv"))
 except DynatreeError as mistake:
@@ -49,7 +41,7 @@ shell.prefix(
 )
 
 RUN = config["run"]
-JOBS = jobs(config)
+JOBS = PLAN.jobs
 MEASURED = [name for name in config["experiments"] if name != "memory"]
 SLOTS = 100 if config["protocol"]["exclusive"] else 1
 TUNED = f"results/{RUN}/tuned.json"
@@ -95,19 +87,13 @@ def model_source(wildcards):
 def records_of(experiment):
     return [
         f"results/{RUN}/records/{name}.json"
-        for name, job in JOBS.items()
-        if job["experiment"] == experiment
+        for name in PLAN.jobs_of(experiment)
     ]
 
 
-def needs_tuning(cases):
-    return any("tuned" in case for case in cases.values())
-
-
-def tuned_settings(wildcards):
-    """The file of tuned settings for a job that needs one."""
-    groups = JOBS[wildcards.job]["groups"].values()
-    return [TUNED] if any(needs_tuning(group["cases"]) for group in groups) else []
+def tuned_options(job):
+    """The file of tuned options, for a job that needs it."""
+    return [TUNED] if job.needs_tuning else []
 
 
 def prompt_settings(wildcards):
@@ -117,8 +103,9 @@ def prompt_settings(wildcards):
     return json.dumps({"name": wildcards.dataset} | kept)
 
 
-def job_settings(wildcards):
-    return json.dumps(without_labels(JOBS[wildcards.job]))
+def as_parameter(job):
+    """A job as a measuring script takes it; labels are left out because a new label must not repeat a measurement."""
+    return json.dumps(job.without_labels().to_json())
 
 
 def labels_of(sources):
@@ -126,7 +113,7 @@ def labels_of(sources):
     found = {"cases": {}, "datasets": {}}
     names = {Path(source).stem for source in sources}
     known = [
-        labels(config, name) for name in sorted(names & set(config["experiments"]))
+        PLAN.labels(name) for name in sorted(names & set(config["experiments"]))
     ]
     if names & COMPRESSION:
         known.append(compression_labels(config))

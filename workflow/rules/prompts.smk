@@ -8,7 +8,7 @@ rule prepare_prompts:
         f"results/{RUN}/logs/prepare_prompts/{{dataset}}.log",
     params:
         source=prompt_settings,
-        limits=lambda wildcards: json.dumps(prompt_limits(config, wildcards.dataset)),
+        limits=lambda wildcards: json.dumps(PLAN.prompt_limits(wildcards.dataset)),
         tokenizer=subpath(input.target, parent=True),
         code=code_hash("scripts/prepare_prompts.py"),
         libraries=libraries("scripts/prepare_prompts.py"),
