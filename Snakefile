@@ -6,7 +6,7 @@ min_version("9.20")
 report: "workflow/report/workflow.rst"
 
 
-# A configuration file given on the command line replaces the default instead of being merged into it.
+# A configuration file on the command line must replace the default. Snakemake would merge the two.
 if "run" not in config:
 
     configfile: "config/demo.yaml"
@@ -36,7 +36,7 @@ if "distillation" in config:
     include: "workflow/rules/distillation.smk"
 
 
-# Light, or in need of the network: on a cluster they run where snakemake does.
+# These rules are light or need the network. On a cluster they run where Snakemake runs.
 localrules:
     all,
     fetch_model,

@@ -1,4 +1,4 @@
-"""Pack a finished run into one file that others can verify."""
+"""Pack a finished run into an archive that others can verify."""
 
 import argparse
 import json

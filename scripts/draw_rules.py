@@ -1,4 +1,4 @@
-"""Draw the rules that lead to `all` into docs/architecture.md."""
+"""Write the diagram of the rules behind `all` into docs/architecture.md."""
 
 import subprocess
 import sys

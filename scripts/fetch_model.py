@@ -1,4 +1,4 @@
-"""Fetch a model into a folder, as the configuration says."""
+"""Fetch a model from the source in the configuration into a folder."""
 
 import argparse
 import json

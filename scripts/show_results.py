@@ -1,4 +1,4 @@
-"""Print the main comparison and the verdict on every claim on the terminal."""
+"""Print the main comparison and the verdict on every claim."""
 
 import argparse
 import textwrap

@@ -1,4 +1,4 @@
-"""Rebuild tables, figures and paper from the measurements in an archive, and say whether they match it."""
+"""Rebuild tables, figures and paper from the measurements in an archive, and compare them with the archive."""
 
 import argparse
 import os

@@ -1,4 +1,4 @@
-"""A finished run as one file: packed with the same bytes each time, unpacked without trusting whoever packed it.
+"""A finished run as one file: equal runs give equal bytes, and unpacking does not trust the author of an archive.
 
 An archive holds ``archive.json`` (configuration, commit, code fingerprints, versions) and the files of a run under the
 paths they have in the repository: raw measurements, prompts, notes on where files come from, and the artefacts.
@@ -45,16 +45,13 @@ ARTEFACTS = (
     "paper/{run}/dynatree.tex",
     "paper/{run}/dynatree.pdf",
 )
-LIBRARIES = ("jinja2", "matplotlib", "numpy", "pandas", "scipy")  # what the bytes of artefacts depend on
-FILE_LIMIT = 2 * 1024**3
-TOTAL_LIMIT = 8 * 1024**3
-READ_LIMIT = 16 * 1024**2
-COUNT_LIMIT = 100_000
+LIBRARIES = ("jinja2", "matplotlib", "numpy", "pandas", "scipy")  # the bytes of artefacts depend on these
+SIZE_LIMIT = 8 * 1024**3  # bytes of all files; a run is smaller
 REMEDY = "ask for another copy of it"
 
 
 def describe(config: dict) -> dict:
-    """What an archive says about a run: its configuration, and the code and programs that made its artefacts."""
+    """Return the configuration of a run, and the code and the programs that made its artefacts."""
     scripts = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "scripts").rglob("*.py"))
     return {
         "config": {key: value for key, value in config.items() if key != "measured"},
@@ -66,15 +63,15 @@ def describe(config: dict) -> dict:
 
 
 def pack(folder: Path, config: dict, output: Path) -> None:
-    """Write the archive of a finished run; equal files give equal bytes.
+    """Write the archive of a finished run. Equal files give equal bytes.
 
     Args:
-        folder: the repository that holds the run.
-        config: the run's configuration.
-        output: a .tar.gz file.
+        folder: The repository that holds the run.
+        config: The configuration of the run.
+        output: A .tar.gz file.
 
     Raises:
-        DynatreeError: the run has no measurements or no artefacts.
+        DynatreeError: The run has no measurements or no artefacts.
     """
     run = config["run"]
     raw, artefacts = files_of(folder, run, RAW), files_of(folder, run, ARTEFACTS)
@@ -95,11 +92,18 @@ def pack(folder: Path, config: dict, output: Path) -> None:
 def unpack(archive: Path, folder: Path) -> dict:
     """Extract an archive into an empty folder and return its :func:`describe`.
 
+    Args:
+        archive: A file from :func:`pack`.
+        folder: The folder for its files.
+
+    Returns:
+        The configuration of the run, and the code and the programs that made its artefacts.
+
     Raises:
-        DynatreeError: the archive is damaged, too large, or holds anything but plain files of one run.
+        DynatreeError: The archive is damaged or too large, or a member is not a plain file of a run.
     """
     try:
-        with _Bounded(archive) as stream, tarfile.open(fileobj=stream, mode="r:") as tar:
+        with tarfile.open(archive, "r:gz") as tar:
             for member in _checked(tar, archive):
                 tar.extract(member, folder, filter="data")
     except (OSError, EOFError, tarfile.TarError, ValueError) as error:
@@ -111,22 +115,13 @@ def unpack(archive: Path, folder: Path) -> dict:
 
 
 def files_of(folder: Path, run: str, patterns: tuple[str, ...]) -> list[str]:
-    """Paths below ``folder`` of a run's files that match the patterns, sorted; hidden files are left out."""
+    """Return the sorted paths below ``folder`` of the files of a run that match the patterns, without hidden files."""
     found = (path for pattern in patterns for path in folder.glob(pattern.format(run=run)))
     return sorted(p.relative_to(folder).as_posix() for p in found if p.is_file() and not p.name.startswith("."))
 
 
-class _Bounded(gzip.GzipFile):
-    """A compressed file that refuses to grow beyond all bounds, in one piece (tar headers are read so) or in total."""
-
-    def read(self, size: int = -1) -> bytes:
-        if not 0 <= size <= READ_LIMIT or self.tell() > TOTAL_LIMIT:
-            raise ValueError("it is larger than any run")
-        return super().read(size)
-
-
 def _checked(tar: tarfile.TarFile, archive: Path) -> Iterator[tarfile.TarInfo]:
-    """The members of an archive, each after a look at its name, kind and size."""
+    """Yield each member after a check of its kind, its name and the size of all members so far."""
     seen: set[str] = set()
     total = 0
     for member in tar:
@@ -137,7 +132,7 @@ def _checked(tar: tarfile.TarFile, archive: Path) -> Iterator[tarfile.TarInfo]:
             raise DynatreeError(
                 f"{archive}: {member.name!r} is not the name of a run's file, or is there twice; {REMEDY}"
             )
-        if member.size > FILE_LIMIT or total > TOTAL_LIMIT or len(seen) >= COUNT_LIMIT:
+        if total > SIZE_LIMIT:
             raise DynatreeError(f"{archive} is larger than any run, at {member.name!r}; {REMEDY}")
         seen.add(member.name)
         yield member
@@ -151,7 +146,7 @@ def _harmless(name: str) -> bool:
 
 
 def _add(tar: tarfile.TarFile, name: str, content: bytes) -> None:
-    member = tarfile.TarInfo(name)  # of no owner, at the epoch's start
+    member = tarfile.TarInfo(name)  # without owner and time, for equal bytes
     member.size, member.mode = len(content), 0o644
     tar.addfile(member, io.BytesIO(content))
 

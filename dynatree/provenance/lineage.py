@@ -1,4 +1,4 @@
-"""The chain from a file back to what it was made from, told from the notes beside the files."""
+"""The lineage of a file: the chain of inputs back to raw records and models, read from provenance notes."""
 
 import json
 import os
@@ -16,14 +16,17 @@ LIBRARIES = ("python", "torch", "transformers", "numpy", "scipy", "pandas", "mat
 
 
 def trace(path: Path, value: str | None = None) -> list[str]:
-    """Lines that say what a file was made from and by what, back to raw records and models.
+    """Return lines that name the inputs and the script of a file, back to raw records and models.
 
     Args:
-        path: a file that the pipeline made, or the folder of a fetched model.
-        value: follow only the files in which this number occurs, as it is printed.
+        path: A file that the pipeline made, or the folder of a fetched model.
+        value: A number as it is printed. Only files in which it occurs are followed; None follows all files.
+
+    Returns:
+        One line per fact, indented by the distance from the file.
 
     Raises:
-        DynatreeError: there is no note on the file, or the number occurs nowhere.
+        DynatreeError: The file has no note, or the number occurs nowhere.
     """
     path = path / MANIFEST if path.is_dir() else path
     note = _read_note(path)
@@ -46,12 +49,12 @@ def _read_note(path: Path) -> dict | None:
 
 
 def _locate(path: Path, note: dict) -> tuple[Path, str]:
-    """The directory to which the paths of a note are relative, and the file's path below it."""
+    """Return the directory to which the paths of a note are relative, and the path of the file below it."""
     absolute = Path(os.path.abspath(path)).as_posix()
     for name in note["outputs"]:
         if absolute == name or absolute.endswith(f"/{name}"):
             return Path(absolute.removesuffix(name)), name
-    raise DynatreeError(f"{path} has been moved: its note speaks of {', '.join(note['outputs'])}; trace it there")
+    raise DynatreeError(f"{path} has been moved: its note names {', '.join(note['outputs'])}; trace it there")
 
 
 class _Chain:
@@ -65,16 +68,16 @@ class _Chain:
     def __init__(self, root: Path, value: str | None):
         self.root = root
         self.value = value
-        self.told: set[str] = set()
+        self.shown: set[str] = set()
         self.found = False
 
     def file(self, name: str, recorded: str, depth: int = 0) -> Iterator[str]:
-        """Tell about a file and, deeper, about its inputs; ``recorded`` is the hash it had when it was last used."""
+        """Yield the lines on a file and its inputs; ``recorded`` is its hash when it was last used."""
         path, margin = self.root / name, "  " * depth
-        if name in self.told:
+        if name in self.shown:
             yield f"{margin}{name}: see above"
             return
-        self.told.add(name)
+        self.shown.add(name)
         note = _read_note(path)
         yield f"{margin}{name}: {self._state(name, recorded, note)}"
         for line in self._details(path, note):
@@ -118,7 +121,7 @@ class _Chain:
             yield f"and {len(found) - SHOWN} more"
 
     def _raw(self, row: dict[str, str], note: dict | None) -> Iterator[str]:
-        """The raw records behind a row that names its job, and where they have a row each."""
+        """Yield the raw records behind a row that names its job, and the file with a row per request."""
         records = note["inputs"] if note and row.get("job") else ()
         for name in (name for name in records if Path(name).name == f"{row['job']}.json"):
             for session, prompts in requests_behind(row, self.root / name).items():
@@ -126,7 +129,7 @@ class _Chain:
             yield from (f"  request by request in {other}" for other in note["outputs"] if "/requests/" in other)
 
     def _claim(self, row: dict[str, str], note: dict | None) -> Iterator[str]:
-        """The raw records behind the verdict on a claim."""
+        """Yield the raw records behind the verdict on a claim."""
         claims = note["arguments"].get("claims") if note else None
         if not claims or "verdict" not in row:
             return
@@ -162,7 +165,7 @@ def _making(note: dict) -> Iterator[str]:
 
 
 def _settings(note: dict) -> str:
-    """The configuration slice in short: the arguments that are no paths of inputs or outputs."""
+    """Return the arguments that are no paths of inputs or outputs, shortened."""
     files = {*note["inputs"], *note["outputs"]}
     paths = files | {parent.as_posix() for name in files for parent in Path(name).parents}
 

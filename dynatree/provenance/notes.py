@@ -1,10 +1,10 @@
-"""Where a file comes from: a note beside every output, left by the script that made it.
+"""Provenance notes: each script writes a note on its origin beside every output.
 
-The note on ``folder/name`` is ``folder/.provenance/name.json``. All outputs of a process carry the same note:
+The note on ``folder/name`` is ``folder/.provenance/name.json``. All outputs of a process have the same note:
 
-* ``script``, its ``code`` fingerprint and its ``arguments``, which hold the slice of the configuration it was given,
-* ``commit`` and ``uncommitted_changes``, ``versions`` of the libraries that the process had imported,
-* ``machine``, ``system``, ``processor``, ``cores``, ``threads``, ``load``, ``clock`` (MHz), a batch job,
+* ``script``, the fingerprint of its ``code`` and its ``arguments``, which hold a part of the configuration,
+* ``commit`` and ``uncommitted_changes``, ``versions`` of the libraries that the process imported,
+* ``machine``, ``system``, ``processor``, ``cores``, ``threads``, ``load``, ``clock`` (MHz) and the batch job,
 * ``started`` and ``finished``, UTC,
 * ``inputs`` and ``outputs``: file -> SHA-256. Paths are relative to the working directory.
 """
@@ -29,20 +29,23 @@ FOLDER = ".provenance"
 
 
 def note_path(path: Path) -> Path:
-    """Where the note on a file lies."""
+    """Return the path of the note on a file."""
     return path.parent / FOLDER / f"{path.name}.json"
 
 
 def begin(script: Path, arguments: argparse.Namespace | dict | None, reads: Iterable[Path | None]) -> dict:
-    """What is known before a script does its work.
+    """Return the part of a note that holds before the script writes.
 
     Args:
-        script: the file that runs.
-        arguments: what it was called with; what JSON does not know is recorded as text.
-        reads: its inputs; a folder counts as its manifest, None is left out.
+        script: The file that runs.
+        arguments: Its arguments. Values that JSON cannot represent are recorded as text.
+        reads: Its inputs. The manifest of a folder stands for the folder, and None is skipped.
+
+    Returns:
+        The fields of a note, except those that :func:`finish` adds.
 
     Raises:
-        DynatreeError: an input is missing, or the script does not belong to the imported package.
+        DynatreeError: An input is missing, or the script does not belong to the imported package.
     """
     name = _script_name(script)
     values = vars(arguments) if isinstance(arguments, argparse.Namespace) else arguments or {}
@@ -62,14 +65,14 @@ def begin(script: Path, arguments: argparse.Namespace | dict | None, reads: Iter
 
 
 def finish(begun: dict, writes: Iterable[Path]) -> None:
-    """Leave a note beside each output, once all are written.
+    """Write a note beside each output, after all outputs are written.
 
     Args:
-        begun: from :func:`begin`.
-        writes: the outputs.
+        begun: The fields from :func:`begin`.
+        writes: The outputs.
 
     Raises:
-        DynatreeError: an output is missing.
+        DynatreeError: An output is missing.
     """
     writes = list(writes)
     note = begun | {"finished": now(), "versions": imported_versions(), "outputs": hashes(writes)}
@@ -78,21 +81,27 @@ def finish(begun: dict, writes: Iterable[Path]) -> None:
 
 
 def hashes(paths: Iterable[Path | None]) -> dict[str, str]:
-    """Path below the working directory, absolute if it lies elsewhere -> SHA-256.
+    """Return the SHA-256 of each file.
+
+    Args:
+        paths: Files and folders. The manifest of a folder stands for the folder, and None is skipped.
+
+    Returns:
+        Path below the working directory, or absolute path of a file elsewhere -> SHA-256.
 
     Raises:
-        DynatreeError: a file is missing.
+        DynatreeError: A file is missing.
     """
     return dict(_hashed(Path(path)) for path in paths if path)
 
 
 def hash_of(path: Path) -> str:
-    """SHA-256 of a file, or of a folder's manifest, made up here where it has none."""
+    """Return the SHA-256 of a file, or of the manifest of a folder, which is computed where the folder has none."""
     return hashlib.sha256(manifest_of(path).encode()).hexdigest() if path.is_dir() else sha256(path)
 
 
 def imported_versions() -> dict[str, str]:
-    """Versions of Python and of the third-party packages that this process has imported."""
+    """Return the versions of Python and of the third-party packages that this process has imported."""
     places = tuple({sysconfig.get_path("purelib"), sysconfig.get_path("platlib")})
     found = {"python": platform.python_version()}
     for name, module in sorted(sys.modules.items()):
@@ -102,7 +111,7 @@ def imported_versions() -> dict[str, str]:
 
 
 def _version(name: str, module) -> str | None:
-    # Looking up which distribution holds a module reads the files of all of them; few modules are named differently.
+    # The distribution of a module is found only by reading the files of all distributions. Few names differ.
     try:
         return version(name)
     except PackageNotFoundError:
@@ -125,5 +134,5 @@ def _hashed(path: Path) -> tuple[str, str]:
     absolute, here = Path(os.path.abspath(path)), Path.cwd()
     name = absolute.relative_to(here) if absolute.is_relative_to(here) else absolute
     if not path.exists():
-        raise DynatreeError(f"{name} is missing; the pipeline makes it, or give the path of another file")
+        raise DynatreeError(f"{name} is missing; run the pipeline, which writes it, or give the path of another file")
     return name.as_posix(), hash_of(path)

@@ -1,4 +1,4 @@
-"""Where a printed number occurs in a file of results, and which raw records a row of results is computed from."""
+"""Search for a printed number in a file of results, and for the raw records behind a row of results."""
 
 import csv
 import json
@@ -10,24 +10,33 @@ from pathlib import Path
 from dynatree.errors import DynatreeError
 
 SEARCHED = (".csv", ".tex", ".j2", ".yaml")
-NAMES = ("id", "dataset", "dataset_label", "group", "case", "method", "metric", "prompt")  # what a row is about
+NAMES = (
+    "id",
+    "dataset",
+    "dataset_label",
+    "group",
+    "case",
+    "method",
+    "metric",
+    "prompt",
+)  # these columns identify a row
 WIDTH = 110  # characters of a line that are shown
 
 
 @dataclass
 class Occurrence:
-    """A place where the number occurs: a line to show, and the row if it is in a table."""
+    """A place where the number occurs: its line, and its row in a CSV."""
 
     text: str
     row: dict[str, str] = field(default_factory=dict)
 
 
 def occurrences(path: Path, value: str) -> list[Occurrence]:
-    """Where a number occurs in a CSV, LaTeX source, template or YAML file; nowhere in files of other kinds.
+    """Return the places of a number in a CSV, LaTeX source, template or YAML file, and none in other files.
 
     Args:
-        path: the file.
-        value: the number as it is printed. In a CSV a number that rounds to it counts too.
+        path: The file.
+        value: The number as it is printed. In a CSV, a number that rounds to it counts too.
 
     Raises:
         DynatreeError: ``value`` is no number.
@@ -63,7 +72,7 @@ def _about(row: dict[str, str]) -> str:
 
 
 def _printed(text: str, value: str) -> bool:
-    """Whether the number stands in a text, and not as a part of a longer one; LaTeX prints a minus as $-$."""
+    """Return True if a text holds the number, not as a part of a longer one. LaTeX prints a minus as $-$."""
     return bool(re.search(rf"(?<![\d.]){re.escape(value)}(?!\d|\.\d)", text.replace("$-$", "-")))
 
 
@@ -77,7 +86,7 @@ def _rounds(cell: str, value: str) -> bool:
 
 
 def read_sessions(path: Path) -> tuple[dict[str, dict], list[dict]] | None:
-    """Sessions and records of a file of raw records; None for any other file."""
+    """Return the sessions and records of a file of raw records, or None for any other file."""
     if path.suffix != ".json":
         return None
     try:
@@ -89,11 +98,14 @@ def read_sessions(path: Path) -> tuple[dict[str, dict], list[dict]] | None:
 
 
 def requests_behind(row: dict[str, str], path: Path) -> dict[str, list[str]]:
-    """Session -> prompts of the raw records that a row of a summary or of requests is computed from.
+    """Return the raw records from which a row of a summary or of requests is computed.
 
     Args:
-        row: with "group" and "case", and "prompt" if it is about a single request.
-        path: the raw records of the row's job.
+        row: A row with "group" and "case", and with "prompt" if it describes a single request.
+        path: The raw records of the job of the row.
+
+    Returns:
+        Session -> ids of the prompts.
     """
     _, records = read_sessions(path) or ({}, [])
     found: dict[str, list[str]] = {}

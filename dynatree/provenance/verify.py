@@ -1,7 +1,7 @@
-"""Rebuild the artefacts of somebody's archive from its raw measurements, and compare them byte for byte.
+"""Verification of an archive: rebuild its artefacts from its raw measurements and compare them byte for byte.
 
-Needs no GPU and none of the models. Everything happens in a folder of its own; only the raw measurements and the
-configuration come from the archive, the rules and the code from this repository.
+It needs no GPU and no models. The raw measurements and the configuration come from the archive, the rules and the code
+from this repository. All files are written to a separate folder.
 """
 
 import json
@@ -30,19 +30,18 @@ PIPELINE = (
 
 
 def verify(archive: Path, folder: Path, cores: int) -> tuple[list[str], list[str], int]:
-    """Rebuild an archive's artefacts.
+    """Rebuild the artefacts of an archive and compare them.
 
     Args:
-        archive: from :func:`dynatree.provenance.archive.pack`.
-        folder: empty; gets ``theirs``, the archive's files, and ``ours``, the rebuilt ones.
-        cores: cores to use.
+        archive: A file from :func:`dynatree.provenance.archive.pack`.
+        folder: An empty folder for ``theirs``, the files of the archive, and ``ours``, the rebuilt ones.
+        cores: The number of cores to use.
 
     Returns:
-        One line for each way in which the archive was made differently, one for each artefact that differs, and the
-        number of artefacts.
+        One line per difference in code and programs, one line per artefact that differs, and the number of artefacts.
 
     Raises:
-        DynatreeError: the archive is harmful or damaged, its configuration is wrong, or it cannot be rebuilt.
+        DynatreeError: The archive is harmful or damaged, its configuration is wrong, or it cannot be rebuilt.
     """
     theirs, ours = folder / "theirs", folder / "ours"
     theirs.mkdir(parents=True)
@@ -59,7 +58,7 @@ def verify(archive: Path, folder: Path, cores: int) -> tuple[list[str], list[str
 
 
 def copy_pipeline(folder: Path) -> None:
-    """Copy what of this repository rebuilds artefacts, without any run's results."""
+    """Copy the parts of this repository that rebuild artefacts, without any results."""
     for pattern in PIPELINE:
         for source in ROOT.glob(pattern):
             if source.is_file() and "__pycache__" not in source.parts:
@@ -69,18 +68,18 @@ def copy_pipeline(folder: Path) -> None:
 
 
 def rebuild(folder: Path, config: dict, cores: int) -> None:
-    """Run the pipeline's ordinary rules in a copy of the repository, on measurements that the configuration names."""
+    """Run the pipeline in a copy of the repository, on the measurements that the configuration names."""
     write_json(folder / "archived.json", config)
     command = [sys.executable, "-m", "snakemake", "--cores", str(cores), "--configfile", "archived.json"]
     command += ["--workflow-profile", "workflow/profiles/default", "--quiet", "rules"]
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     done = subprocess.run(command, cwd=folder, env=os.environ | {"PATH": path, "PYTHONPATH": str(folder)})
     if done.returncode:
-        raise DynatreeError("the artefacts cannot be rebuilt from this archive; snakemake says why above")
+        raise DynatreeError("the artefacts cannot be rebuilt from this archive; see the messages of snakemake above")
 
 
 def compare(theirs: Path, ours: Path, run: str) -> tuple[list[str], int]:
-    """One line for each artefact that is not the same on both sides, and the number of artefacts."""
+    """Return one line per artefact that is not the same on both sides, and the number of artefacts."""
     left, right = (set(files_of(folder, run, ARTEFACTS)) for folder in (theirs, ours))
     lines = []
     for name in sorted(left | right):
@@ -94,7 +93,7 @@ def compare(theirs: Path, ours: Path, run: str) -> tuple[list[str], int]:
 
 
 def made_differently(theirs: dict, ours: dict) -> list[str]:
-    """One line for each difference between how an archive was made and how its artefacts were rebuilt."""
+    """Return one line per difference in commit, code and versions between an archive and this repository."""
     lines = []
     if theirs.get("commit") != ours["commit"] or theirs.get("uncommitted_changes") or ours["uncommitted_changes"]:
         lines.append(f"commit {_commit(theirs)} there, {_commit(ours)} here")
@@ -113,5 +112,5 @@ def _commit(about: dict) -> str:
 
 
 def _shown(value: object) -> str:
-    """A value as one line of plain characters: an archive might hold control sequences of a terminal."""
+    """Return a value as one line of plain characters. An archive might hold control sequences of a terminal."""
     return "none" if value is None else json.dumps(value)[:200].strip('"')

@@ -1,4 +1,4 @@
-"""Parts of documents that are written by the code."""
+"""Generated parts of documents."""
 
 from pathlib import Path
 
@@ -7,10 +7,15 @@ from dynatree.utils.files import write_text
 
 
 def fill(path: Path, name: str, content: str) -> None:
-    """Replace what stands between ``<!-- name -->`` and ``<!-- end of name -->`` in a document by ``content``.
+    """Replace the text between ``<!-- name -->`` and ``<!-- end of name -->`` in a document.
+
+    Args:
+        path: The document.
+        name: The name of the part.
+        content: The new text.
 
     Raises:
-        DynatreeError: the document lacks the marks.
+        DynatreeError: The document lacks the marks.
     """
     begin, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
     before, opened, rest = path.read_text().partition(begin)

@@ -1,10 +1,10 @@
-"""The graph of the pipeline's rules as GitHub draws it."""
+"""The graph of the rules as a diagram that GitHub draws."""
 
 import re
 
 
 def mermaid(graph: str) -> str:
-    """A mermaid block with names for ids, in an order of its own, from ``snakemake --rulegraph mermaid-js``."""
+    """Convert the output of ``snakemake --rulegraph mermaid-js`` to a sorted mermaid block with the names of rules."""
     names = dict(re.findall(r"^\s*(id\d+)\[(\w+)\]", graph, re.MULTILINE))
     edges = re.findall(r"^\s*(id\d+) --> (id\d+)", graph, re.MULTILINE)
     lines = sorted(f"    {names[before]} --> {names[after]}" for before, after in edges)

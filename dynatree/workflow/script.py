@@ -1,4 +1,4 @@
-"""What the pipeline's scripts share: a note on where outputs come from, and one line for what a user can mend."""
+"""The frame of every script of the pipeline: provenance notes, and one line for each error that a user can fix."""
 
 import argparse
 import errno
@@ -21,16 +21,16 @@ def run(
     arguments: argparse.Namespace | dict | None = None,
     exclusive: bool = False,
 ) -> None:
-    """Run ``work`` and leave a note on where they come from beside its outputs; see :mod:`dynatree.provenance.notes`.
+    """Run ``work`` and write a note beside each of its outputs; see :mod:`dynatree.provenance.notes`.
 
-    A mistake of the user's, a full disk and too little memory end the process with one line on stderr and status 2.
+    A DynatreeError, a full disk and too little memory end the process with one line on stderr and status 2.
 
     Args:
-        work: writes the outputs.
-        reads: files and folders that it reads; None is left out.
-        writes: the files it writes.
-        arguments: what the script was called with.
-        exclusive: nothing else of any pipeline may run on this machine meanwhile; see :func:`machine_lock`.
+        work: The function that writes the outputs.
+        reads: The files and folders that it reads; None is skipped.
+        writes: The files that it writes.
+        arguments: The arguments of the script.
+        exclusive: True if no other job of any pipeline may run on this machine; see :func:`machine_lock`.
     """
     try:
         with machine_lock(exclusive):
@@ -46,7 +46,7 @@ def run(
 
 
 def explain(error: Exception) -> str | None:
-    """One line on what is wrong, where, and how to fix it; None for what is no mistake of the user's."""
+    """Return one line on what is wrong, where, and how to fix it, or None for an error that a user cannot fix."""
     if isinstance(error, DynatreeError):
         return str(error)
     if (isinstance(error, OSError) and error.errno in FULL) or "No space left on device" in str(error):
@@ -63,8 +63,8 @@ def explain(error: Exception) -> str | None:
 
 
 def _out_of_memory(error: Exception) -> bool:
-    """Whether memory ran out. torch, which is not imported here, says so in a RuntimeError."""
-    told = ("can't allocate memory", "out of memory")
+    """Return True if memory ran out. torch, which is not imported here, raises a RuntimeError then."""
+    messages = ("can't allocate memory", "out of memory")
     return isinstance(error, MemoryError) or (
-        isinstance(error, RuntimeError) and any(phrase in str(error) for phrase in told)
+        isinstance(error, RuntimeError) and any(message in str(error) for message in messages)
     )

@@ -1,4 +1,4 @@
-"""Jobs that a killed workflow left in Slurm's queue."""
+"""Jobs of a killed workflow in the queue of Slurm."""
 
 import shutil
 import subprocess
@@ -13,34 +13,37 @@ LOGS = Path("results/logs/slurm")
 
 
 def wait_for_jobs(folder: Path, seconds: float = 10) -> None:
-    """Wait until none of the folder's jobs is in Slurm's queue, with one line on stderr that names them.
+    """Wait until no job of the folder is in the queue of Slurm, and name the jobs in one line on stderr.
 
-    A folder that never submitted a job, and a machine without Slurm, are not asked.
+    Return at once in a folder that never submitted a job, and on a machine without Slurm.
 
     Args:
-        folder: the working directory of the workflow.
-        seconds: between two looks at the queue.
+        folder: The working directory of the workflow.
+        seconds: The time between two queries of the queue.
 
     Raises:
         DynatreeError: Slurm does not answer.
     """
     if not (folder / LOGS).exists() or not shutil.which("squeue"):
         return
-    told: list[str] = []
+    named: list[str] = []
     while found := jobs_of(folder):
-        if found != told:
+        if found != named:
             names = " ".join(found)
             print(
                 f"waiting for jobs {names} of an earlier run, still in Slurm's queue (to end them: scancel {names})",
                 file=sys.stderr,
                 flush=True,
             )
-        told = found
+        named = found
         time.sleep(seconds)
 
 
 def jobs_of(folder: Path) -> list[str]:
-    """The ids of the jobs that workflows in ``folder`` submitted and that wait or run.
+    """Return the ids of the pending and running jobs that workflows in ``folder`` submitted.
+
+    Args:
+        folder: The working directory of the workflows.
 
     Raises:
         DynatreeError: Slurm does not answer.
@@ -49,7 +52,7 @@ def jobs_of(folder: Path) -> list[str]:
     asked = subprocess.run(command, capture_output=True, text=True)
     if asked.returncode:
         raise DynatreeError(
-            f"squeue does not say whether jobs of an earlier run are left ({asked.stderr.strip()}); "
+            f"squeue failed, so jobs of an earlier run may be left ({asked.stderr.strip()}); "
             f"start again when Slurm answers, or delete {LOGS} if none can be left"
         )
     jobs = [line.split("|", 2) for line in asked.stdout.splitlines() if line]

@@ -1,4 +1,4 @@
-"""Take a folder over from a workflow that was killed, and only from a dead one."""
+"""Removal of the locks of a killed workflow, never those of a live one."""
 
 import fcntl
 import os
@@ -10,21 +10,21 @@ HOLDERS = Path(".snakemake/dynatree-hosts")
 
 
 def take_over(folder: Path) -> bool:
-    """Register this process as a live workflow in ``folder``; remove the locks of one that was killed.
+    """Register this process as a live workflow in ``folder`` and remove the locks of a killed one.
 
-    Every live workflow holds a shared lock until it ends, however it ends; the jobs that it starts do not inherit
-    it. Who can get the lock alone knows that no other workflow of this host lives here. What another host left is
-    never touched, because a lock does not always reach across a network file system.
+    Every live workflow holds a shared lock until its process ends. Its jobs do not inherit the lock. A workflow that
+    gets the exclusive lock is therefore the only one of this host in the folder. Locks of another host stay, because a
+    file lock is not always visible across a network file system.
 
     Args:
-        folder: the working directory of the workflow.
+        folder: The working directory of the workflow.
 
     Returns:
-        Whether no other workflow lives here.
+        True if no other workflow of this host is live in the folder.
     """
     path = folder / HOLDERS
     path.parent.mkdir(exist_ok=True)
-    # Never closed: the kernel does that when the process ends.
+    # The lock must last as long as the process, so only the kernel closes the file.
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -137,7 +137,7 @@ def test_a_file_without_a_note_and_a_moved_one(run, capsys):
     assert main(["trace", str(run / "paper/x.bib")]) == 2
     assert "was made outside the pipeline or before the pipeline left notes" in capsys.readouterr().err
     (run / "paper/r").rename(run / "paper/s")
-    with pytest.raises(DynatreeError, match=r"has been moved: its note speaks of paper/r/x\.pdf"):
+    with pytest.raises(DynatreeError, match=r"has been moved: its note names paper/r/x\.pdf"):
         trace(run / "paper/s/x.pdf")
 
 

@@ -1,4 +1,4 @@
-"""Jobs left in Slurm's queue, by a squeue of the test's own."""
+"""Jobs of a killed workflow in the queue of Slurm, with a squeue that the test writes."""
 
 import os
 from pathlib import Path
@@ -49,22 +49,22 @@ def test_it_waits_with_one_line_until_the_queue_is_empty(squeue, folder, tmp_pat
     assert "scancel 7 9" in line
 
 
-def test_an_empty_queue_is_no_news(squeue, folder, capfd):
+def test_an_empty_queue_prints_nothing(squeue, folder, capfd):
     squeue.write_text("")
     wait_for_jobs(folder)
     assert not capfd.readouterr().err
 
 
 def test_a_queue_that_does_not_answer_is_an_error(squeue, folder):
-    with pytest.raises(DynatreeError, match=r"squeue does not say .*No such file.*start again when Slurm answers"):
+    with pytest.raises(DynatreeError, match=r"squeue failed.*No such file.*start again when Slurm answers"):
         wait_for_jobs(folder)
 
 
-def test_a_folder_that_never_submitted_is_not_asked(squeue, tmp_path):
+def test_a_folder_without_submitted_jobs_needs_no_squeue(squeue, tmp_path):
     wait_for_jobs(tmp_path)
     assert not (tmp_path / "calls").exists()
 
 
-def test_a_machine_without_slurm_is_not_asked(folder, monkeypatch):
+def test_a_machine_without_slurm_needs_no_squeue(folder, monkeypatch):
     monkeypatch.setenv("PATH", "")
     wait_for_jobs(folder)

@@ -1,4 +1,4 @@
-# Somebody's measurements in place of our own; everything after measuring is the ordinary workflow.
+# Measurements of another run replace the measuring rules. All other rules are the ordinary ones.
 rule adopt:
     input:
         f"{config['measured']}/{{file}}",

@@ -1,4 +1,4 @@
-# A finished run as one file that others can verify; not part of `all`.
+# A finished run as one file that others can verify. It is not part of `all`.
 rule archive:
     input:
         records=expand(f"results/{RUN}/records/{{job}}.json", job=JOBS),
