@@ -2,10 +2,12 @@
 PYTHON ?= python3
 CORES ?= all
 CONFIG ?= config/demo.yaml
+WORKERS ?= 2
 RUN := .venv/bin/
+PYTEST = $(RUN)python -m pytest --numprocesses $(WORKERS) --dist loadgroup
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: help setup model latex demo test test-slurm lint format docs distill snapshot plan staleness report archive verify dag lock clean
+.PHONY: help setup model latex demo test test-nightly test-slurm lint format docs distill snapshot plan report archive verify dag lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -26,8 +28,11 @@ demo: setup latex  ## from nothing to paper/demo/dynatree.pdf on the embedded mo
 	@$(RUN)python scripts/show_results.py --table results/demo/tables/main.csv --claims results/demo/claims.csv
 	@echo "The paper: paper/demo/dynatree.pdf"
 
-test: setup latex  ## all tests
-	$(RUN)python -m pytest
+test: setup latex  ## all tests but those on Slurm
+	$(PYTEST)
+
+test-nightly: setup latex  ## the same with more examples of each property
+	HYPOTHESIS_PROFILE=nightly $(PYTEST)
 
 test-slurm: setup latex  ## the pipeline on a real Slurm of one node
 	@envs/slurm.sh
@@ -56,9 +61,6 @@ snapshot: setup  ## show the last demo in the README and in docs/results.md
 
 plan: setup  ## write what each configuration measures into docs/experiments.md
 	$(RUN)python scripts/plan.py
-
-staleness: setup  ## write what reruns after which change into docs/staleness.md
-	$(RUN)python scripts/staleness.py
 
 report: setup  ## report.html: figures, tables and claims of a finished run (CONFIG=...)
 	$(RUN)snakemake --configfile $(CONFIG) --report report.html

@@ -1,5 +1,6 @@
 """The real models that some tests need."""
 
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -14,16 +15,19 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _one_thread():
-    """Tiny models gain nothing from threads and lose much where others compete for the cores."""
+def _own_place(tmp_path_factory):
+    """Give each worker its own temporary folder, latencies and one thread.
+
+    Pipelines on one machine share a lock in the temporary folder, and all programs share measured latencies. Tiny
+    models gain nothing from threads.
+    """
     torch.set_num_threads(1)
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _own_cache(tmp_path_factory):
-    """Latencies measured beside other tests are not for users."""
+    folder = str(tmp_path_factory.mktemp("tmp"))
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tempfile, "tempdir", folder)
+        patch.setenv("TMPDIR", folder)
         patch.setenv("DYNATREE_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("OMP_NUM_THREADS", "1")
         yield
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.slurm.cluster import Cluster, Unavailable
-from tests.slurm.runs import LOCAL, PROMPTS, Run
+from tests.slurm.runs import LOCAL, PROMPTS, SUBMITTED, Run
 
 
 @pytest.fixture(scope="session")
@@ -20,11 +20,11 @@ def cluster(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def complete(cluster, tmp_path_factory) -> Run:
-    """A copy in which the complete tiny run has gone through Slurm."""
+def submitted(cluster, tmp_path_factory) -> Run:
+    """A copy in which a job of every rule that is submitted has gone through Slurm."""
     run = Run(cluster, tmp_path_factory.mktemp("complete"))
     run.profile_asks_for_gpus()
-    done = run.finish()
+    done = run.finish(*SUBMITTED)
     assert done.returncode == 0, done.stdout + done.stderr
     return run
 

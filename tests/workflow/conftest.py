@@ -1,16 +1,39 @@
-"""A finished tiny run, shared by the tests of this folder."""
-
-from pathlib import Path
+"""Copies of the repository that the tests of this folder share."""
 
 import pytest
 
-from tests.support.repository_copy import copy_repository, snakemake
+from tests.support.hostile_labels import label_hostilely
+from tests.support.preloaded_python import PreloadedPython
+from tests.support.repository_copy import Checkout, copy_repository
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory) -> Path:
-    """A copy in which the tiny run has finished."""
-    folder = copy_repository(tmp_path_factory.mktemp("run"))
-    done = snakemake(folder)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return folder
+def preloaded_python(tmp_path_factory):
+    """The path of a Python that starts fast."""
+    python = PreloadedPython(tmp_path_factory.mktemp("python"))
+    yield python.program
+    python.stop()
+
+
+@pytest.fixture(scope="session")
+def finished(preloaded_python, tmp_path_factory) -> Checkout:
+    """A copy in which the tiny run has finished, with hostile labels."""
+    folder = copy_repository(tmp_path_factory.mktemp("finished") / "copy")
+    label_hostilely(folder, "config/hostile.yaml")
+    checkout = Checkout(folder, preloaded_python, "config/hostile.yaml")
+    checkout.make()
+    return checkout
+
+
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory) -> Checkout:
+    """A copy with the tiny models and prompts, in which nothing is measured."""
+    checkout = Checkout(copy_repository(tmp_path_factory.mktemp("prepared") / "copy"))
+    checkout.make(*(f"results/ci/prompts/{name}.json" for name in ("narrative", "encyclopaedic")))
+    return checkout
+
+
+@pytest.fixture
+def copy(prepared, tmp_path) -> Checkout:
+    """A copy of `prepared` for one test."""
+    return prepared.copy(tmp_path / "copy")

@@ -1,205 +1,174 @@
-"""What reruns after each change of staleness.yaml, in copies of a finished tiny run."""
+"""The rules that rerun after each change of docs/staleness.md, in a copy of a finished tiny run."""
 
-import ast
 import os
 import re
 import shutil
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from queue import Queue
 
 import pytest
 import yaml
 
-from dynatree.provenance.fingerprint import code_hash
-from dynatree.workflow.staleness import load, markdown, reruns
-from tests.support.repository_copy import NEEDS_LATEX, PARTS, ROOT, snakemake
+from tests.support.repository_copy import NEEDS_LATEX, PARTS, ROOT, Checkout
 
-CONTENT = load(ROOT)
-CODE, OTHER, SETS = CONTENT["code"], CONTENT["other"], CONTENT["sets"]
-SCRIPTS = {"measure": "benchmark"} | {
-    rule: rule for rule in CONTENT["rules"] if rule not in ("measure", "table", "figure")
-}
-JOBS = {rule: f"scripts/{script}.py" for rule, script in SCRIPTS.items()} | {
-    f"{kind} {path.stem}": f"scripts/{kind}s/{path.name}"
-    for kind in ("table", "figure")
-    for path in sorted((ROOT / "scripts" / f"{kind}s").glob("*.py"))
-}
-CONFIG = "config/ci.yaml"
-WORKERS = 2
+pytestmark = [NEEDS_LATEX, pytest.mark.xdist_group("finished run")]
+
+ROW = re.compile(r"^\| (?!Change|---)(.+?) \| (.+?) \|$", re.MULTILINE)
+RULE = re.compile(r"`(\w+)`(?: \(([^)]*)\))?")
+TABLE = dict(ROW.findall((ROOT / "docs/staleness.md").read_text()))
 
 
-def modules(scenario: dict) -> list[Path]:
-    return [path.relative_to(ROOT) for pattern in scenario["files"] for path in sorted(ROOT.glob(pattern))]
+@dataclass
+class Job:
+    """A job of a dry run: its rule, the value of its wildcard and its files."""
+
+    rule: str
+    wildcard: str = ""
+    input: list[str] = field(default_factory=list)
+    output: list[str] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        return f"{self.rule} {self.wildcard}".strip()
 
 
-def named(jobs: list[str], module: Path) -> set[str]:
-    return {job.format(name=module.stem) for job in jobs}
+def jobs_of(shown: str) -> list[Job]:
+    """Return the jobs that a dry run prints."""
+    jobs: list[Job] = []
+    for line in shown.splitlines():
+        if match := re.fullmatch(r"(?:local)?rule (\w+):", line):
+            jobs.append(Job(match[1]))
+        elif jobs and (match := re.fullmatch(r" +(input|output): (.+)", line)):
+            setattr(jobs[-1], match[1], match[2].split(", "))
+        elif jobs and (match := re.fullmatch(r" +wildcards: \w+=(.+)", line)):
+            jobs[-1].wildcard = match[1]
+    return [job for job in jobs if job.rule != "all"]
 
 
-def edit(path: Path) -> None:
-    """Change what the first function of a module does, or add one."""
-    lines = path.read_text().splitlines()
-    functions = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.FunctionDef)]
-    functions = [node for node in functions if node.body[0].lineno > node.lineno]
-    if functions:
-        first = functions[0].body[-1]
-        lines.insert(first.lineno - 1, " " * first.col_offset + "assert True")
-    else:
-        lines += ["", "", "def added():", "    return 1"]
-    path.write_text("\n".join(lines) + "\n")
+def followers(first: set[str], jobs: list[Job]) -> set[str]:
+    """Return the names of the first jobs and of all jobs that read an output of them, directly or not."""
+    found: set[str] = set()
+    waiting = [job for job in jobs if job.name in first]
+    while waiting:
+        job = waiting.pop()
+        if job.name not in found:
+            found.add(job.name)
+            waiting += [other for other in jobs if set(job.output) & set(other.input)]
+    return found
 
 
-def annotate(path: Path) -> None:
-    path.write_text(f"# A remark.\n{path.read_text()}\n\n# Another one.\n")
-
-
-def touch(path: Path) -> None:
-    os.utime(path)
-
-
-def replace(path: Path, old: str, new: str) -> None:
-    text = path.read_text()
+def edit(path: str, old: str, new: str, checkout: Checkout) -> None:
+    text = (checkout / path).read_text()
     assert old in text
-    path.write_text(text.replace(old, new))
+    (checkout / path).write_text(text.replace(old, new))
 
 
-def set_values(path: Path, values: dict) -> None:
+def add_code(path: str, checkout: Checkout) -> None:
+    (checkout / path).write_text((checkout / path).read_text() + "\n\nADDED = 1\n")
+
+
+def set_values(values: dict, checkout: Checkout) -> None:
+    path = checkout / checkout.config
     config = yaml.safe_load(path.read_text())
     for place, value in values.items():
         *parents, last = place.split(".")
-        inner = config
+        section = config
         for parent in parents:
-            inner = inner[parent]
-        assert inner[last] != value
-        inner[last] = value
+            section = section[parent]
+        assert section[last] != value
+        section[last] = value
     path.write_text(yaml.safe_dump(config, sort_keys=False))
 
 
-def checkout(folder: Path) -> list[Path]:
-    """The files of a copy that the repository holds, not those that the run made."""
-    found = [
-        path for part in PARTS for path in ((folder / part).rglob("*") if (folder / part).is_dir() else [folder / part])
-    ]
-    return [path for path in found if path.is_file() and "__pycache__" not in path.parts and "ci" not in path.parts]
+def pin(library: str, checkout: Checkout) -> None:
+    edit("envs/requirements.lock", f"\n{library}==", f"\n{library}==9.", checkout)
 
 
-def change(folder: Path, scenario: dict) -> None:
-    if "files" in scenario:
-        edit(folder / modules(scenario)[0])
-    if "set" in scenario:
-        set_values(folder / CONFIG, scenario["set"])
-    if "replace" in scenario:
-        replace(folder / scenario["replace"]["path"], scenario["replace"]["old"], scenario["replace"]["new"])
-    if "everywhere" in scenario:
-        for path in checkout(folder):
-            if scenario["everywhere"] == "touch":
-                touch(path)
-            elif path.suffix == ".py":
-                annotate(path)
+def change_nothing_that_counts(checkout: Checkout) -> None:
+    for path in sources(checkout.folder):
+        if path.suffix == ".py":
+            path.write_text(f"# A remark.\n{path.read_text()}\n\n# Another one.\n")
+        os.utime(path)
+    edit("dynatree/decoding/engine.py", '"""', '"""Another docstring. ', checkout)
+    pin("ruff", checkout)
+    set_values({"distillation.steps": 5}, checkout)
 
 
-def undone(folder: Path, original: Path) -> None:
-    """Give the files of a copy the content and the times of the original."""
-    for path in checkout(folder):
-        before = original / path.relative_to(folder)
+def sources(folder: Path) -> list[Path]:
+    """Return the files of a copy that belong to the repository."""
+    found = [path for part in PARTS for path in [folder / part, *(folder / part).rglob("*")]]
+    return [path for path in found if path.is_file() and not {"__pycache__", "ci"} & set(path.parts)]
+
+
+LABELS = {
+    "methods.dynatree_static.label": "Another method",
+    "prompts.narrative.label": "Stories",
+    "compression.methods.h2o.label": "Heavy hitters",
+}
+CHANGES: dict[str, Callable[[Checkout], None]] = {
+    "Decoding: `dynatree/decoding/engine.py`": partial(add_code, "dynatree/decoding/engine.py"),
+    "Statistics of a summary: `scripts/summarise.py`": partial(add_code, "scripts/summarise.py"),
+    "One figure: `dynatree/analysis/figures/memory.py`": partial(add_code, "dynatree/analysis/figures/memory.py"),
+    "Comments, docstrings, times of files, the versions of tools, settings of the distillation": (
+        change_nothing_that_counts
+    ),
+    "Options of a method": partial(set_values, {"methods.dynatree_static.options.stop_probability": 0.2}),
+    "Label of a method, a data set and a compressed cache": partial(set_values, LABELS),
+    "Label of a model": partial(set_values, {"models.draft.label": "another label"}),
+    "Texts of a data set": lambda checkout: add_text(checkout),
+    "Tokens of one experiment": partial(set_values, {"experiments.ablation.new_tokens": 10}),
+    "Budgets of cache compression": partial(set_values, {"compression.budgets": [24, 32]}),
+    "Threads": partial(set_values, {"threads": 2}),
+    "Source of a model": partial(set_values, {"models.draft.source.noise": 0.06}),
+    "Pinned version of torch": partial(pin, "torch"),
+    "Pinned version of matplotlib": partial(pin, "matplotlib"),
+    "A sentence of the paper": partial(edit, "paper/threats.tex.j2", "shared machine", "busy machine"),
+    "The bibliography": partial(edit, "paper/references.bib", "year", "YEAR"),
+    "A claim": partial(edit, "config/claims.yaml", "is faster than a single chain", "beats a chain"),
+    "A published number": partial(
+        edit, "results/published/main.csv", "PG-19,dynatree,speedup,", "PG-19,dynatree,speedup,9"
+    ),
+}
+
+
+def add_text(checkout: Checkout) -> None:
+    config = yaml.safe_load((checkout / checkout.config).read_text())
+    edit(config["prompts"]["narrative"]["source"]["path"], "the", "this", checkout)
+
+
+@pytest.fixture(scope="module")
+def original(finished, tmp_path_factory) -> Checkout:
+    return finished.copy(tmp_path_factory.mktemp("original") / "copy")
+
+
+@pytest.fixture(scope="module")
+def every_job(original) -> list[Job]:
+    return jobs_of(original.make("-n", "--forceall"))
+
+
+@pytest.fixture
+def copy(original, finished):
+    """The finished run; its sources get their content and their times back after the test."""
+    yield finished
+    for path in sources(finished.folder):
+        before = original.folder / path.relative_to(finished.folder)
         if path.stat().st_mtime_ns != before.stat().st_mtime_ns:
             shutil.copy2(before, path)
 
 
-def planned(folder: Path) -> dict[str, set[str]]:
-    """The jobs of a dry run: rule -> the values of their wildcard."""
-    done = snakemake(folder, "-n")
-    assert done.returncode == 0, done.stdout + done.stderr
-    found: dict[str, set[str]] = {}
-    rule = ""
-    for line in (done.stdout + done.stderr).splitlines():
-        if match := re.fullmatch(r"(?:local)?rule (\w+):", line):
-            rule = match[1]
-            found.setdefault(rule, set())
-        elif match := re.fullmatch(r" +wildcards: \w+=(.+)", line):
-            found[rule].add(match[1])
-    found.pop("all", None)
-    return found
+@pytest.mark.parametrize("change", TABLE)
+def test_exactly_the_rules_of_the_table_and_their_followers_rerun(copy, every_job, change):
+    CHANGES[change](copy)
+    first = set()
+    for rule, wildcards in RULE.findall(TABLE[change]):
+        jobs = [job.name for job in every_job if job.rule == rule]
+        named = {f"{rule} {wildcard}" for wildcard in wildcards.split(", ")} if wildcards else set(jobs)
+        assert jobs and named <= set(jobs), f"{rule} has no such job"
+        first |= named
+    assert {job.name for job in jobs_of(copy.make("-n"))} == followers(first, every_job)
 
 
-@pytest.fixture(scope="module")
-def plans(finished, tmp_path_factory) -> dict[str, Callable[[], dict[str, set[str]]]]:
-    """For each change, a function that gives its dry run; they go on side by side, each in a copy of its own."""
-    copies: Queue[Path] = Queue()
-    for number in range(WORKERS):
-        copies.put(shutil.copytree(finished, tmp_path_factory.mktemp("stale") / str(number), symlinks=True))
-
-    def plan(scenario: dict) -> dict[str, set[str]]:
-        folder = copies.get()
-        try:
-            change(folder, scenario)
-            return planned(folder)
-        finally:
-            undone(folder, finished)
-            copies.put(folder)
-
-    with ThreadPoolExecutor(WORKERS) as pool:
-        yield {scenario["change"]: pool.submit(plan, scenario).result for scenario in CODE + OTHER}
-
-
-@NEEDS_LATEX
-@pytest.mark.parametrize("scenario", CODE + OTHER, ids=lambda scenario: scenario["change"])
-def test_exactly_the_stale_rules_rerun(plans, scenario):
-    found = plans[scenario["change"]]()
-    expected = reruns(scenario, SETS)
-    assert set(found) == set(expected)
-    for rule, jobs in expected.items():
-        if jobs:
-            assert found[rule] == (named(jobs, modules(scenario)[0]) if "files" in scenario else set(jobs)), rule
-
-
-@pytest.fixture(scope="module")
-def code(tmp_path_factory) -> Path:
-    """A copy of the code alone."""
-    folder = tmp_path_factory.mktemp("code")
-    for name in ("dynatree", "scripts"):
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    return folder
-
-
-def fingerprints(root: Path) -> dict[str, str]:
-    code_hash.cache_clear()
-    return {job: code_hash(script, root) for job, script in JOBS.items()}
-
-
-@pytest.mark.parametrize("scenario", CODE, ids=lambda scenario: scenario["change"])
-def test_a_change_of_each_module_changes_the_fingerprints_of_who_uses_it(code, scenario):
-    before = fingerprints(code)
-    for module in modules(scenario):
-        original = (code / module).read_text()
-        edit(code / module)
-        now = fingerprints(code)
-        (code / module).write_text(original)
-        changed = {job for job in JOBS if now[job] != before[job]}
-        expected = reruns({"fingerprints": scenario["fingerprints"]}, SETS)
-        assert changed == {job for job in JOBS if covered(job, expected, module)}, module
-
-
-def covered(job: str, expected: dict[str, list[str]], module: Path) -> bool:
-    rule, _, name = job.partition(" ")
-    return rule in expected and (not expected[rule] or name in named(expected[rule], module))
-
-
-def test_every_module_and_script_is_in_one_scenario():
-    found = sorted(path for scenario in CODE for path in modules(scenario))
-    assert found == sorted(
-        path.relative_to(ROOT) for kind in ("dynatree", "scripts") for path in (ROOT / kind).rglob("*.py")
-    )
-
-
-@NEEDS_LATEX
-def test_the_rules_are_those_of_the_workflow(finished):
-    done = snakemake(finished, "-n", "--forceall", "--quiet", "rules")
-    jobs = {line.split()[0] for line in done.stdout.splitlines() if line and line.split()[-1].isdigit()}
-    assert jobs - {"total", "all"} == set(CONTENT["rules"])
-
-
-def test_the_document_shows_the_scenarios():
-    assert markdown(CONTENT) in (ROOT / "docs/staleness.md").read_text(), "run `make staleness`"
+def test_the_table_describes_every_change():
+    assert list(TABLE) == list(CHANGES)
