@@ -1,4 +1,4 @@
-"""A real Slurm of one node in a folder of its own: no systemd, no /etc/slurm, no cgroups, loopback only."""
+"""A real Slurm of one node in a separate folder: no systemd, no /etc/slurm, no cgroups, loopback only."""
 
 import os
 import re
@@ -15,8 +15,8 @@ PROGRAMS = ("munged", "munge", "slurmctld", "slurmd", "sbatch", "squeue", "scont
 PATH = f"{os.environ['PATH']}{os.pathsep}/usr/sbin"
 GPUS = 2
 
-# config_overrides lets the node have more cores than the machine, so that only --exclusive keeps jobs apart.
-# MinJobAge keeps finished jobs, which the tests look at.
+# config_overrides allows more cores than the machine has, so that only --exclusive separates jobs.
+# MinJobAge keeps finished jobs, which the tests inspect.
 SLURM_CONF = """\
 ClusterName=dynatree
 SlurmctldHost={host}(127.0.0.1)
@@ -49,16 +49,16 @@ NodeName={host} NodeAddr=127.0.0.1 CPUs=4 RealMemory=12000 Gres=gpu:{gpus} State
 PartitionName=cpu Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 PartitionName=gpu Nodes=ALL MaxTime=INFINITE State=UP
 """
-# Terminals stand in for GPUs, as in Slurm's own tests.
+# Terminals stand for GPUs, as in the tests of Slurm itself.
 GRES_CONF = f"Name=gpu File=/dev/tty[0-{GPUS - 1}]\n"
 
 
 class Unavailable(Exception):
-    """Why there is no Slurm here."""
+    """The reason why Slurm cannot start."""
 
 
 class Cluster:
-    """Starts in ``folder``; ``stop`` ends what was started."""
+    """Daemons of Slurm with their files in ``folder``; ``stop`` ends them."""
 
     def __init__(self, folder: Path):
         missing = [program for program in PROGRAMS if not shutil.which(program, path=PATH)]
@@ -80,16 +80,16 @@ class Cluster:
             raise
 
     def ask(self, *command: str) -> str:
-        """What a command of Slurm prints; empty when it fails."""
+        """Return the output of a command of Slurm, empty when it fails."""
         return subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=30).stdout
 
     def jobs(self) -> list[dict[str, str]]:
-        """Slurm's own records of all jobs, by their names in `scontrol show job`."""
+        """Return the fields of all jobs in `scontrol show job`."""
         lines = self.ask("scontrol", "--oneliner", "--details", "show", "job").splitlines()
         return [dict(re.findall(r"(\S+?)=(\S*)", line)) for line in lines if line.startswith("JobId=")]
 
     def active(self) -> list[str]:
-        """The ids of the jobs that wait or run."""
+        """Return the ids of the pending and running jobs."""
         return self.ask("squeue", "--noheader", "--format=%i").split()
 
     def stop(self) -> None:
@@ -118,7 +118,7 @@ class Cluster:
         (self.folder / "slurm.conf").write_text(content)
         (self.folder / "gres.conf").write_text(GRES_CONF)
         version = tuple(map(int, re.findall(r"\d+", self.ask("slurmd", "-V"))[:2]))
-        # Before 24.05 nothing turns cgroups off, but the set-up of v1 touches nothing, and that of v2 needs systemd.
+        # Before 24.05 cgroups cannot be disabled. The setup of v1 changes nothing, and that of v2 needs systemd.
         plugin = "disabled" if version >= (24, 5) else "cgroup/v1"
         (self.folder / "cgroup.conf").write_text(f"CgroupPlugin={plugin}\n")
 
@@ -134,7 +134,7 @@ class Cluster:
             if self.daemons[-1].poll() is not None or time.monotonic() > deadline:
                 program = Path(self.daemons[-1].args[0]).name
                 log = (self.folder / f"{program}.out").read_text().strip().splitlines()
-                raise Unavailable(f"{program} did not start: {log[-1] if log else 'it says nothing'}")
+                raise Unavailable(f"{program} did not start: {log[-1] if log else 'without a message'}")
             time.sleep(0.2)
 
 

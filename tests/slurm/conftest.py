@@ -1,4 +1,4 @@
-"""One Slurm for all tests, and a copy of the repository for each."""
+"""One Slurm for all tests, and copies of the repository."""
 
 from pathlib import Path
 
@@ -40,7 +40,7 @@ def prepared(cluster, tmp_path_factory) -> Run:
 
 @pytest.fixture
 def small(prepared: Run, tmp_path: Path) -> Run:
-    """A copy in which one Slurm job, draft_tree, is left to do for the target ``TREE``."""
+    """A copy in which one Slurm job, draft_tree, is missing for the target ``TREE``."""
     run = Run(prepared.cluster, tmp_path / "copy")
     run.take_over(prepared, "resources", "results/ci/prompts")
     return run

@@ -28,7 +28,7 @@ SUBMITTED = (
 
 
 class Run:
-    """A copy of the repository in ``folder`` and what Snakemake does there."""
+    """A copy of the repository in ``folder``, with Snakemake on a cluster."""
 
     def __init__(self, cluster: Cluster, folder: Path):
         self.cluster = cluster
@@ -41,7 +41,7 @@ class Run:
         }
 
     def profile_asks_for_gpus(self) -> None:
-        """The tiny run computes on the CPU; with this, Slurm hands its timings a device all the same."""
+        """Make the profile ask for a GPU, although the tiny run computes on the CPU."""
         profile = self.folder / "workflow/profiles/slurm/profile.yaml"
         old = '      slurm_extra: "--exclusive"\n'
         assert old in profile.read_text()
@@ -52,7 +52,7 @@ class Run:
             shutil.copytree(other.folder / place, self.folder / place)
 
     def script(self, text: str) -> None:
-        """Put ``text`` before the script of the small run's job."""
+        """Insert ``text`` at the start of the script of draft_tree."""
         path = self.folder / "scripts/draft_tree.py"
         path.write_text(text + path.read_text())
 
@@ -69,7 +69,7 @@ class Run:
         return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
     def jobs(self) -> list[dict[str, str]]:
-        """Slurm's records of the jobs submitted from here."""
+        """Return the fields of the jobs that were submitted from this folder."""
         return [job for job in self.cluster.jobs() if job["WorkDir"] == str(self.folder)]
 
     def states(self) -> list[str]:
@@ -79,5 +79,5 @@ class Run:
 def wait(until: Callable[[], bool], seconds: float = 90) -> None:
     deadline = time.monotonic() + seconds
     while not until():
-        assert time.monotonic() < deadline, "waited in vain"
+        assert time.monotonic() < deadline, "the condition did not become true in time"
         time.sleep(0.2)

@@ -33,7 +33,7 @@ def test_timings_have_their_device_and_the_node_for_themselves(submitted):
     assert {job["TresPerJob"] for job in jobs} <= {"gres:gpu:1", "gres/gpu:1"}
     neighbours = list(pairwise(jobs))
     assert all(first["EndTime"] <= second["StartTime"] for first, second in neighbours)
-    assert any(second["SubmitTime"] < first["EndTime"] for first, second in neighbours), "none had to wait"
+    assert any(second["SubmitTime"] < first["EndTime"] for first, second in neighbours), "no job was pending"
 
 
 def test_records_name_job_and_device(submitted):

@@ -48,6 +48,10 @@ class Checkout:
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout + done.stderr
 
+    def with_ordinary_python(self) -> "Checkout":
+        """Return the same copy for processes that a signal must end."""
+        return replace(self, python=Path(sys.executable))
+
     def copy(self, folder: Path) -> "Checkout":
         """Copy everything, results and times of files included, into a new folder."""
         subprocess.run(["cp", "-a", self.folder, folder], check=True)

@@ -1,4 +1,4 @@
-"""Input that wants to run code, read files or write elsewhere."""
+"""Checkpoints and configurations made to run code, read files or write elsewhere."""
 
 import copy
 import pickle
@@ -44,7 +44,7 @@ def add_pickle(checkpoint: Path, pwned: Path) -> None:
     (checkpoint / "pytorch_model.bin").write_bytes(pickle.dumps(Evil(pwned)))
 
 
-def test_the_pickle_would_do_harm(pwned):
+def test_the_pickle_of_these_tests_runs_code(pwned):
     pickle.loads(pickle.dumps(Evil(pwned)))
     assert pwned.exists()
 
@@ -60,7 +60,7 @@ def test_a_checkpoint_of_pickles_is_refused(checkpoint, pwned):
     assert not pwned.exists()
 
 
-def test_a_pickle_beside_the_weights_is_not_read(checkpoint, pwned):
+def test_a_pickle_beside_the_weights_is_ignored(checkpoint, pwned):
     expected = generate(load_pair(checkpoint), "a", "autoregressive", 4, None).tokens
     add_pickle(checkpoint, pwned)
     assert generate(load_pair(checkpoint), "a", "autoregressive", 4, None).tokens == expected
@@ -83,7 +83,7 @@ def test_code_of_a_checkpoint_is_not_run(checkpoint, pwned, model_type):
     assert not pwned.exists()
 
 
-def test_no_code_asks_for_remote_code_or_pickles():
+def test_no_module_loads_remote_code_or_pickles():
     for path in [*(ROOT / "dynatree").rglob("*.py"), *(ROOT / "scripts").rglob("*.py")]:
         text = path.read_text()
         for word in ("trust_remote_code=True", "use_safetensors=False", "torch.load(", "import pickle", "yaml.load("):
@@ -137,7 +137,7 @@ TEXTS = {"kind": "books", "repository": "a/b", "revision": "0" * 40, "split": "t
         ("methods/a;b", {}, "methods"),
     ],
 )
-def test_names_that_lead_elsewhere_are_refused(place, value, key):
+def test_names_of_other_places_are_refused(place, value, key):
     config = copy.deepcopy(yaml.safe_load((ROOT / "config/ci.yaml").read_text()))
     *path, last = place.split("/")
     section = config

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 import yaml
@@ -38,9 +39,9 @@ os.replace = replace
 def slow(copy) -> Checkout:
     """A copy in which a request takes long enough to be interrupted."""
     config = yaml.safe_load((copy / "config/ci.yaml").read_text())
-    config["experiments"]["sweep"]["new_tokens"] = 300
+    config["experiments"]["sweep"] |= {"new_tokens": 120, "lengths": [1, 2], "depths": [2], "branches": [2]}
     (copy / CONFIG).write_text(yaml.safe_dump(config, sort_keys=False))
-    return Checkout(copy.folder, copy.python, CONFIG)
+    return replace(copy, config=CONFIG)
 
 
 def journal(checkout: Checkout) -> list[bytes]:
@@ -76,16 +77,17 @@ def wait_for_three_lines(checkout: Checkout, process: subprocess.Popen) -> list[
     return journal(checkout)
 
 
-def job(checkout: Checkout) -> list[str]:
-    """Return the command by which Snakemake measures the record, without its redirections."""
-    shown = checkout.make(RECORD, "-n", "--printshellcmds")
-    (command,) = [shlex.split(line) for line in shown.splitlines() if "scripts/benchmark.py" in line]
-    return command[: command.index("2>&1")]
+def job(checkout: Checkout, output: str) -> list[str]:
+    """Return the command by which Snakemake makes an output, without its redirections."""
+    shown = checkout.make(output, "-n", "--printshellcmds")
+    (command,) = [shlex.split(line) for line in shown.splitlines() if f"--output {output}" in line]
+    return command[command.index("python") : command.index("2>&1")]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_a_restart_of_a_killed_workflow_repeats_no_finished_request(slow, number):
-    workflow = start(slow, slow.command(RECORD))
+    killable = slow.with_ordinary_python()
+    workflow = start(killable, killable.command(RECORD))
     before = wait_for_three_lines(slow, workflow)
     if number == signal.SIGINT:  # as the terminal sends it, to everything in the foreground
         os.killpg(workflow.pid, number)
@@ -94,32 +96,33 @@ def test_a_restart_of_a_killed_workflow_repeats_no_finished_request(slow, number
     workflow.wait(timeout=120)
     assert not (slow / RECORD).exists()
     slow.make(RECORD)
-    now = journal(slow)
-    assert now[: len(before)] == before
-    assert set(measured(now).values()) == {1}, "a finished request was measured again"
-    records = json.loads((slow / RECORD).read_text())["records"]
-    assert {(record["prompt"], record["case"]) for record in records} >= set(measured(now))
+    check_journal(slow, before)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_a_restart_of_a_killed_job_repeats_no_finished_request(slow, number):
-    command = job(slow)
-    process = start(slow, command)
+    process = start(slow.with_ordinary_python(), job(slow, RECORD))
     before = wait_for_three_lines(slow, process)
     process.send_signal(number)
     process.wait(timeout=120)
     assert not (slow / RECORD).exists()
-    assert start(slow, command).wait(timeout=300) == 0
-    now = journal(slow)
-    assert now[: len(before)] == before
-    assert set(measured(now).values()) == {1}, "a finished request was measured again"
-    assert (slow / RECORD).exists()
+    slow.make(RECORD)
+    check_journal(slow, before)
+
+
+def check_journal(checkout: Checkout, before: list[bytes]) -> None:
+    """Check that a restart kept the lines of the journal and measured every other request once."""
+    lines = journal(checkout)
+    assert lines[: len(before)] == before
+    assert set(measured(lines).values()) == {1}, "a finished request was measured again"
+    records = json.loads((checkout / RECORD).read_text())["records"]
+    assert {(record["prompt"], record["case"]) for record in records} >= set(measured(lines))
 
 
 def test_a_job_killed_before_its_output_is_renamed_leaves_none(copy):
     (copy / "sitecustomize.py").write_text(KILL_BEFORE_RENAME)
-    assert copy.snakemake(TREE).returncode != 0
+    process = start(copy.with_ordinary_python(), job(copy, TREE))
+    assert process.wait(timeout=120) == -signal.SIGKILL
     assert not (copy / TREE).exists()
-    (copy / "sitecustomize.py").unlink()
     copy.make(TREE)
     assert json.loads((copy / TREE).read_text())

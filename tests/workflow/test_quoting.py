@@ -1,4 +1,4 @@
-"""No value reaches a shell unquoted, whatever a configuration holds."""
+"""Every value of a configuration is quoted before a shell reads it."""
 
 import re
 from pathlib import Path
@@ -19,7 +19,7 @@ def commands(path: Path) -> list[str]:
 @pytest.mark.parametrize("path", RULES, ids=lambda path: path.stem)
 def test_every_value_in_a_command_is_quoted(path):
     text = path.read_text()
-    assert len(commands(path)) == text.count("    shell:\n"), "a command is written in a way that this test cannot read"
+    assert len(commands(path)) == text.count("    shell:\n"), "this test cannot parse the form of a command"
     for command in commands(path):
         assert 'f"' not in command, "an f-string puts values into a command before they can be quoted"
         unquoted = {value for value in VALUE.findall(command) if not value.endswith(":q")} - NUMBERS
@@ -30,13 +30,13 @@ def test_there_are_commands_to_check():
     assert sum(len(commands(path)) for path in RULES) >= 15
 
 
-def test_rules_run_nothing_but_commands():
-    """Other ways to run code would escape the test above."""
+def test_rules_run_nothing_but_shell_commands():
+    """Other ways to run code would escape the check of quoting."""
     for path in RULES:
         assert not re.search(r"^    (run|script|notebook|wrapper):|\bshell\(", path.read_text(), re.M), path
 
 
-def test_no_parameter_is_taken_for_a_pattern():
-    """Snakemake looks for wildcards in strings, but not in what functions return."""
+def test_no_parameter_holds_braces_that_snakemake_expands():
+    """Snakemake expands wildcards in strings, but not in values that functions return."""
     for path in RULES:
         assert not re.search(r"^        \w+=json\.dumps\(", path.read_text(), re.M), f"{path.name}: use literal(...)"

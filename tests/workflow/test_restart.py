@@ -21,7 +21,8 @@ def running(copy, tmp_path):
     gate = f"import pathlib, time\nwhile not pathlib.Path({str(go)!r}).exists():\n    time.sleep(0.1)\n"
     script.write_text(gate + script.read_text())
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    workflow = subprocess.Popen(copy.command(TREE), cwd=copy.folder, env=copy.environment(), **quiet)
+    killable = copy.with_ordinary_python()
+    workflow = subprocess.Popen(killable.command(TREE), cwd=copy.folder, env=killable.environment(), **quiet)
     log = copy / "results/ci/logs/draft_tree.log"
     deadline = time.monotonic() + 120
     while not log.exists():

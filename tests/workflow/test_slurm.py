@@ -11,7 +11,7 @@ from dynatree.workflow.slurm import LOGS, jobs_of, wait_for_jobs
 
 @pytest.fixture
 def squeue(tmp_path, monkeypatch):
-    """Set the lines that squeue prints at its first call; after that the queue is empty."""
+    """A file of the lines that squeue prints at its first call. After that the queue is empty."""
     program, answers = tmp_path / "bin/squeue", tmp_path / "answers"
     program.parent.mkdir()
     program.write_text(f'#!/bin/sh\necho "$@" >>{tmp_path}/calls\ncat {answers} && : >{answers}\n')

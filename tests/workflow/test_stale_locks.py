@@ -1,4 +1,4 @@
-"""Locks of dead workflows go, those of live ones and of other hosts stay."""
+"""Locks of killed workflows are removed; locks of live workflows and of other hosts stay."""
 
 import signal
 import subprocess
@@ -29,7 +29,7 @@ def lock(tmp_path) -> Path:
 
 @pytest.fixture
 def start(tmp_path):
-    """Start a workflow with a job; gives its process and whether it is alone. All end with the test."""
+    """A function that starts a workflow with a job and returns its process and True if it is alone."""
     started, jobs = [], []
 
     def start() -> tuple[subprocess.Popen, bool]:
@@ -47,7 +47,7 @@ def start(tmp_path):
     subprocess.run(["kill", *jobs], check=False)
 
 
-def test_the_locks_of_a_killed_workflow_go_although_its_jobs_live(start, lock):
+def test_the_locks_of_a_killed_workflow_are_removed_although_its_jobs_live(start, lock):
     process, alone = start()
     assert alone
     lock.write_text("results/x\n")
@@ -57,7 +57,7 @@ def test_the_locks_of_a_killed_workflow_go_although_its_jobs_live(start, lock):
     assert not lock.exists()
 
 
-def test_the_locks_of_a_live_workflow_stay_whoever_else_ends(start, lock):
+def test_the_locks_of_a_live_workflow_stay_when_another_ends(start, lock):
     start()
     lock.write_text("results/x\n")
     second, alone = start()
