@@ -89,9 +89,10 @@ def pin(library: str, checkout: Checkout) -> None:
 def change_nothing_that_counts(checkout: Checkout) -> None:
     for path in sources(checkout.folder):
         if path.suffix == ".py":
-            path.write_text(f"# A remark.\n{path.read_text()}\n\n# Another one.\n")
+            text = path.read_text()
+            text = text.replace('"""', '"""More about it: ', 1) if text.startswith('"""') else text
+            path.write_text(f"# A remark.\n{text}\n\n# Another one.\n")
         os.utime(path)
-    edit("dynatree/decoding/engine.py", '"""', '"""Another docstring. ', checkout)
     pin("ruff", checkout)
     set_values({"distillation.steps": 5}, checkout)
 
@@ -115,7 +116,7 @@ CHANGES: dict[str, Callable[[Checkout], None]] = {
         change_nothing_that_counts
     ),
     "Options of a method": partial(set_values, {"methods.dynatree_static.options.stop_probability": 0.2}),
-    "Label of a method, a data set and a compressed cache": partial(set_values, LABELS),
+    "Labels of a method, a data set and a compressed cache": partial(set_values, LABELS),
     "Label of a model": partial(set_values, {"models.draft.label": "another label"}),
     "Texts of a data set": lambda checkout: add_text(checkout),
     "Tokens of one experiment": partial(set_values, {"experiments.ablation.new_tokens": 10}),
@@ -161,13 +162,17 @@ def copy(original, finished):
 @pytest.mark.parametrize("change", TABLE)
 def test_exactly_the_rules_of_the_table_and_their_followers_rerun(copy, every_job, change):
     CHANGES[change](copy)
+    planned = {job.name for job in jobs_of(copy.make("-n"))}
     first = set()
     for rule, wildcards in RULE.findall(TABLE[change]):
-        jobs = [job.name for job in every_job if job.rule == rule]
-        named = {f"{rule} {wildcard}" for wildcard in wildcards.split(", ")} if wildcards else set(jobs)
-        assert jobs and named <= set(jobs), f"{rule} has no such job"
+        jobs = {job.name for job in every_job if job.rule == rule}
+        if wildcards == "some":
+            named = jobs & planned
+        else:
+            named = {f"{rule} {wildcard}" for wildcard in wildcards.split(", ")} if wildcards else jobs
+        assert named and named <= jobs, f"{rule} has no such job"
         first |= named
-    assert {job.name for job in jobs_of(copy.make("-n"))} == followers(first, every_job)
+    assert planned == followers(first, every_job)
 
 
 def test_the_table_describes_every_change():
