@@ -49,7 +49,7 @@ def test_documents_link_to_existing_files(path):
         assert (path.parent / link).exists(), link
 
 
-@pytest.mark.parametrize("path", [path for path in DOCUMENTS if path.stem != "staleness"], ids=lambda path: path.name)
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
 def test_documents_name_existing_paths_and_targets(path):
     text = path.read_text()
     folders = "config|docs|dynatree|envs|examples|models|scripts|tests|workflow"
