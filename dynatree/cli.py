@@ -14,7 +14,7 @@ GREEN, PLAIN = "\x1b[32m", "\x1b[0m"
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run a subcommand; returns the exit status: 0, 1 for a failed check, 2 for a mistake of the user's."""
+    """Run a subcommand and return the exit status: 0, 1 for a failed check, 2 for a mistake of the user."""
     options = _parser().parse_args(arguments)
     try:
         return options.run(options)
@@ -31,7 +31,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="command")
     _add_generate(commands.add_parser("generate", help="continue a prompt"))
     _add_check(commands.add_parser("check", help="verify that a target and a draft fit together"))
-    _add_trace(commands.add_parser("trace", help="say what a file of the pipeline was made from"))
+    _add_trace(commands.add_parser("trace", help="print the inputs that a file of the pipeline was made from"))
     return parser
 
 
@@ -49,12 +49,12 @@ def _add_generate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--max-new-tokens", type=int, default=128, help="default: %(default)s")
     parser.add_argument("--backend", default="stock", help="stock, packed or auto (default: %(default)s)")
     parser.add_argument("--draft-weights", default="same", help="same, int8 or auto (default: %(default)s)")
-    parser.add_argument("--compile", action="store_true", help="compile passes of static shapes; pays on a GPU")
+    parser.add_argument("--compile", action="store_true", help="compile forward passes of static shapes, for a GPU")
     parser.add_argument("--ignore-eos", action="store_true", help="do not stop at an end-of-sequence token")
     parser.add_argument("--temperature", type=float, default=0.0, help="0 decodes greedily (default: %(default)s)")
-    parser.add_argument("--top-k", type=int, help="draw from the most likely tokens only")
-    parser.add_argument("--top-p", type=float, help="draw from the most likely tokens that reach this probability")
-    parser.add_argument("--seed", type=int, default=0, help="of the draws (default: %(default)s)")
+    parser.add_argument("--top-k", type=int, help="sample from this number of most likely tokens")
+    parser.add_argument("--top-p", type=float, help="sample from the most likely tokens that reach this probability")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the sampling noise (default: %(default)s)")
     form = "NAME:OPTION=VALUE,... or JSON, such as streaming_llm:sinks=4,window=252"
     parser.add_argument("--draft-cache", metavar="METHOD", help=f"compress the draft's cache, without loss: {form}")
     parser.add_argument(
@@ -85,7 +85,7 @@ def _add_trace(parser: argparse.ArgumentParser) -> None:
 
 
 def _method_options() -> dict[str, tuple[object, list[str]]]:
-    """Every option of any method, with its default and the methods that take it."""
+    """Return every option of any method, with its default and the methods that take it."""
     options: dict[str, tuple[object, list[str]]] = {}
     for method in POLICIES:
         for name, parameter in policy_options(method).items():
@@ -95,7 +95,7 @@ def _method_options() -> dict[str, tuple[object, list[str]]]:
 
 
 def _value(text: str):
-    """A number, true, false or null as in JSON; anything else is a name."""
+    """Return a number, boolean or null as in JSON, or the text itself."""
     try:
         return json.loads(text)
     except ValueError:
@@ -162,7 +162,7 @@ def _summary(stats) -> dict:
 
 
 class _Stream:
-    """Prints tokens as they are emitted, holding back bytes that do not form a character yet."""
+    """Print tokens as they are emitted, once their bytes form a complete character."""
 
     def __init__(self, tokenizer, color: bool):
         self.tokenizer = tokenizer

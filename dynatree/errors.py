@@ -1,5 +1,5 @@
-"""The one exception that tells a user what to do."""
+"""The exception for mistakes of a user."""
 
 
 class DynatreeError(ValueError):
-    """A mistake the user can mend: the message says what is wrong, where, and how to fix it."""
+    """A mistake that the user can correct. The message says what is wrong, where, and how to fix it."""

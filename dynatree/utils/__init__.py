@@ -1,1 +1,1 @@
-"""Files, locks, paths and checks."""
+"""Files, locks, paths, the host and checks of options."""

@@ -1,4 +1,4 @@
-"""Files that are whole or absent: atomic writes, hashes and manifests."""
+"""Atomic writes, hashes and manifests of files."""
 
 import hashlib
 import json
@@ -18,10 +18,10 @@ MANIFEST = "MANIFEST.sha256"
 
 @contextmanager
 def whole_file(path: str | Path) -> Iterator[BinaryIO]:
-    """A stream to write a file with, which is either the old one or the whole new one, whatever interrupts.
+    """Yield a stream that replaces a file at the end of the block, so the file is either the old or the new one.
 
     Raises:
-        OSError: the disk is full, or the place cannot be written to; it names ``path``.
+        OSError: the disk is full or the folder is not writable. The error names ``path``.
     """
     path = Path(path)
     try:
@@ -59,7 +59,11 @@ def write_json(path: str | Path, value) -> None:
 
 
 def read_json(path: str | Path, remedy: str):
-    """Read JSON; a missing or damaged file raises a DynatreeError that ends in ``remedy``."""
+    """Return the content of a JSON file.
+
+    Raises:
+        DynatreeError: the file is missing or damaged. The message ends in ``remedy``.
+    """
     try:
         return json.loads(Path(path).read_text())
     except FileNotFoundError as error:
@@ -70,9 +74,9 @@ def read_json(path: str | Path, remedy: str):
 
 @contextmanager
 def new_folder(path: str | Path) -> Iterator[Path]:
-    """A temporary folder beside ``path`` that takes its place when the block succeeds and vanishes when it fails.
+    """Yield a temporary folder that replaces ``path`` if the block succeeds and is removed if it fails.
 
-    One process at a time makes a folder; what a killed one left is removed by the next.
+    A lock admits one process at a time, and each removes the remains of a killed predecessor.
     """
     path = Path(path)
     partial = path.with_name(f".{path.name}.partial")
@@ -88,13 +92,13 @@ def new_folder(path: str | Path) -> Iterator[Path]:
 
 
 def sha256(path: str | Path) -> str:
-    """Hexadecimal SHA-256 of a file."""
+    """Return the SHA-256 of a file in hexadecimal digits."""
     with Path(path).open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def manifest_of(folder: Path) -> str:
-    """The hashes of all files of a folder, in the format of sha256sum."""
+    """Return the hashes of all files of a folder in the format of sha256sum."""
     files = sorted(p for p in folder.rglob("*") if p.is_file() and p.name != MANIFEST)
     return "".join(f"{sha256(p)}  {p.relative_to(folder).as_posix()}\n" for p in files)
 
@@ -105,15 +109,15 @@ def write_manifest(folder: Path) -> None:
 
 
 def read_manifest(folder: Path) -> dict[str, str]:
-    """File name -> SHA-256 of a folder's manifest."""
+    """Return the SHA-256 of each file name in a folder's manifest."""
     lines = (folder / MANIFEST).read_text().splitlines()
     return {name: digest for digest, _, name in (line.partition("  ") for line in lines if line)}
 
 
 def check_folder(folder: Path) -> None:
-    """Raise unless every file of a fetched folder is as its manifest says; a folder without a manifest is left alone.
+    """Raise unless every file of a fetched folder has the hash of its manifest. Skip a folder without a manifest.
 
-    A damaged folder loses its manifest, which the pipeline goes by: the next run fetches the folder again.
+    A damaged folder loses its manifest, so the next run of the pipeline fetches the folder again.
 
     Raises:
         DynatreeError: a file is missing or has changed.

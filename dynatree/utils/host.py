@@ -1,4 +1,4 @@
-"""The machine and the checkout that something is computed on and from. Imports no torch."""
+"""Description of this machine and of the repository's checkout. Imports no torch."""
 
 import os
 import platform
@@ -13,7 +13,7 @@ ALLOCATION = ("SLURM_JOB_ID", "CUDA_VISIBLE_DEVICES")
 
 
 def checkout() -> dict:
-    """The repository's commit, "unknown" outside a checkout, and whether files differ from it."""
+    """Return the repository's commit ("unknown" outside a checkout) and True if files differ from it."""
     return {
         "commit": _git("rev-parse", "HEAD") or "unknown",
         "uncommitted_changes": bool(_git("status", "--porcelain")),
@@ -21,7 +21,7 @@ def checkout() -> dict:
 
 
 def machine() -> dict:
-    """Name, system and processor of this machine, and the cores that this process may use."""
+    """Return name, system and processor of this machine, and the number of cores available to this process."""
     return {
         "machine": platform.node(),
         "system": f"{_distribution()}, {platform.system()} {platform.machine()}",
@@ -31,28 +31,28 @@ def machine() -> dict:
 
 
 def allocation() -> dict[str, str]:
-    """What a batch system gave to this process: its job and its devices, where the environment says so."""
+    """Return the job and the devices that a batch system allocated to this process, if any."""
     return {name: os.environ[name] for name in ALLOCATION if name in os.environ}
 
 
 def now() -> str:
-    """UTC, to the second."""
+    """Return the current time in UTC, to the second, in ISO format."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def load() -> float:
-    """Mean number of runnable processes over the last minute."""
+    """Return the mean number of runnable processes over the last minute."""
     return round(os.getloadavg()[0], 2)
 
 
 def cpu_clock() -> float | None:
-    """Present frequency of the CPU in MHz, the mean over all cores; None where the system does not tell."""
+    """Return the current CPU frequency in MHz, the mean over all cores; None if the system does not report it."""
     frequencies = [float(text) for text in _cpu_info("cpu MHz")]
     return round(sum(frequencies) / len(frequencies), 1) if frequencies else None
 
 
 def _cpu_info(name: str) -> list[str]:
-    """A value of each core, as Linux lists them."""
+    """Return one value per core from Linux's list."""
     try:
         lines = CPU_INFO.read_text().splitlines()
     except OSError:
@@ -61,7 +61,7 @@ def _cpu_info(name: str) -> list[str]:
 
 
 def _git(*arguments: str) -> str | None:
-    """Output of a git command in the repository; None outside a checkout or without git."""
+    """Return the output of a git command in the repository; None outside a checkout or without git."""
     if not (ROOT / ".git").exists():  # an installed package may lie in a checkout of something else
         return None
     try:

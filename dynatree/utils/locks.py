@@ -1,4 +1,4 @@
-"""Locks that keep timings undisturbed and measurements apart, whichever process asks."""
+"""Locks between processes: undisturbed timings, and one writer per folder."""
 
 import fcntl
 import os
@@ -11,13 +11,13 @@ from pathlib import Path
 
 @contextmanager
 def machine_lock(exclusive: bool) -> Iterator[None]:
-    """Hold the machine: a timing holds it alone, all other work shares it.
+    """Hold the lock of the machine: a timing holds it exclusively, and all other work shares it.
 
-    Every process of the pipeline takes this lock, those of other workflows on the machine too. The kernel frees it
-    when the process ends, however it ends.
+    Every process of the pipeline takes this lock, across all workflows on the machine. The kernel releases it when
+    the process ends, even if it is killed.
 
     Args:
-        exclusive: wait until nothing else runs and keep everything else waiting.
+        exclusive: hold the lock alone.
     """
     path = Path(tempfile.gettempdir()) / "dynatree-machine.lock"
     with file_lock(path, exclusive, "a timing on this machine" if not exclusive else "other work on this machine"):
@@ -26,7 +26,7 @@ def machine_lock(exclusive: bool) -> Iterator[None]:
 
 @contextmanager
 def file_lock(path: Path, exclusive: bool, holder: str) -> Iterator[None]:
-    """Hold a lock file, waiting for it with one line on stderr that names the ``holder``."""
+    """Hold a lock on a file. Before a wait, print one line on stderr that names the ``holder``."""
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     try:

@@ -1,4 +1,4 @@
-"""The checkout that this package lies in, for what needs more than the package."""
+"""Paths of the repository around the package."""
 
 from pathlib import Path
 
@@ -8,7 +8,11 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def repository_path(name: str) -> Path:
-    """The path of a file or folder of the repository; a DynatreeError where the package is installed without it."""
+    """Return the path of a file or folder of the repository.
+
+    Raises:
+        DynatreeError: the package is installed without its repository.
+    """
     path = ROOT / name
     if not path.exists():
         raise DynatreeError(f"{path} is missing: the pipeline is not part of the installed package; use a checkout")
