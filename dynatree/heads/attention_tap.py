@@ -1,56 +1,39 @@
-"""Attention whose weights can be looked at while a model runs, registered with transformers under a name of its own."""
+"""Attention weights of every head, handed to an observer during a forward pass."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import torch
-from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 
-OBSERVED = "dynatree_observed"
+from dynatree.models.attention import attention_weights
+from dynatree.models.masks import tree_mask
+from dynatree.models.transfer import upload
 
 Observer = Callable[[int, torch.Tensor], None]
 
-_observers: dict[int, Observer] = {}  # id of a model's configuration -> who looks at its attention
 
+class AttentionTap:
+    """Computes the attention weights of every layer in a forward pass over a chain of tokens.
 
-def observed_attention(module, query, key, value, attention_mask, scaling=None, **kwargs):
-    """Causal attention in float32 over all cached keys and the new ones, shown to the observer of the module's model.
+    Pass it as ``compressed`` to :func:`dynatree.models.forward.hidden_states`. The output of the pass stays the same.
 
-    The query heads that share a key/value head are further query rows of that head, so no key is ever copied.
+    Args:
+        observer: called with the index of the layer and its weights [heads, new tokens, all tokens so far] in float32.
     """
-    # query: [1, heads, n, head_dim]; key, value: [1, kv_heads, length, head_dim]; the new keys are the last n
-    _, heads, n, head_dim = query.shape
-    kv_heads, length = key.shape[1:3]
-    rows = query.reshape(kv_heads, heads // kv_heads * n, head_dim)
-    scores = (rows.float() * scaling) @ key[0].float().transpose(1, 2)
-    scores = scores.reshape(heads, n, length)
-    ahead = torch.ones(n, length, dtype=torch.bool, device=key.device).triu(length - n + 1)
-    weights = scores.masked_fill_(ahead, -torch.inf).softmax(-1)  # [heads, n, length]
-    _observers[id(module.config)](module.layer_idx, weights)
-    mixed = weights.to(value.dtype).reshape(kv_heads, -1, length) @ value[0]
-    return mixed.reshape(1, heads, n, head_dim).transpose(1, 2).contiguous(), None
 
+    def __init__(self, observer: Observer):
+        self.observer = observer
 
-def _no_mask(*arguments, **options) -> None:
-    """The attention above is causal by itself, so transformers need not build a mask."""
+    def attend(self, layer: int, query: torch.Tensor, key: torch.Tensor, scaling: float | None) -> torch.Tensor | None:
+        """Call the observer and return the causal mask of the pass.
 
-
-AttentionInterface.register(OBSERVED, observed_attention)
-AttentionMaskInterface.register(OBSERVED, _no_mask)
-
-
-@contextmanager
-def observing(model: PreTrainedModel, observer: Observer) -> Iterator[None]:
-    """Show ``observer`` the attention of every layer of ``model`` while it reads one text without padding.
-
-    The observer is called with the number of the layer and its weights [heads, new tokens, all tokens so far] in
-    float32, which it must not change. The model's own setting is restored afterwards.
-    """
-    before = model.config._attn_implementation
-    model.config._attn_implementation = OBSERVED
-    _observers[id(model.config)] = observer
-    try:
-        yield
-    finally:
-        model.config._attn_implementation = before
-        del _observers[id(model.config)]
+        Args:
+            layer: index of the layer.
+            query: [1, heads, n, head_dim].
+            key: [1, kv_heads, length, head_dim]; the new keys are the last ``n``.
+            scaling: factor of the scores.
+        """
+        n, length = query.shape[2], key.shape[2]
+        mask = tree_mask(n, None, length - n)
+        mask = mask if mask is None else upload(mask, query.device)
+        self.observer(layer, attention_weights(query, key, mask, scaling, slice(0, n)).flatten(0, 1))
+        return mask

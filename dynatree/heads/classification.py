@@ -1,19 +1,19 @@
-"""What kind of head it is, and how much of the past it needs.
+"""The kind of an attention head, and the window of past keys that it needs.
 
 A head has the first of these kinds that applies, by its statistics from :mod:`dynatree.heads.statistics`:
 
-* ``global``: its entropy is above 3.0 nats, or more than 0.2 of its mass is global. It spreads out or reaches far; a
-  cache of sinks and recent keys takes from it what it looks for, as from the *retrieval heads* of DuoAttention (Xiao et
-  al., ICLR 2025). The limit of 3.0 nats is that of the original's class "gathering"; that on the global mass is ours,
-  for heads that look sharply at one distant place.
-* ``sink``: more than 0.3 of its mass lies on the sinks. The limit is the original's; its classes "sink_positional" and
-  "sink_mixed" are both here, because what a cache has to keep for them differs by the window, which is given apart.
+* ``global``: its entropy is above 3.0 nats, or more than 0.2 of its mass is global. Its attention is spread out or
+  distant. A cache of sinks and recent keys loses the keys that it attends to, as with the *retrieval heads* of
+  DuoAttention (Xiao et al., ICLR 2025). The limit of 3.0 nats is that of the original's class "gathering". We add the
+  limit on the global mass for heads with sharp attention to one distant key.
+* ``sink``: more than 0.3 of its mass is on the sinks. The limit is the original's. This kind contains its classes
+  "sink_positional" and "sink_mixed", which differ by the window only.
 * ``local``: more than 0.6 of its mass is local, again the original's limit (its class "true_positional").
 * ``mixed``: none of these.
 
 The window is read from the profile of distances, whatever the kind: the smallest upper edge of a bin such that the
-sinks and all nearer keys hold 0.95 of the mass. There is none, which means to keep everything, where that window would
-exceed half of the text: so few queries look back farther that the text says nothing about it.
+sinks and all nearer keys hold 0.95 of the mass. A head has no window, and needs all keys, if the window would exceed
+half of the text: too few queries of the text are that far from its beginning.
 """
 
 from collections.abc import Sequence
@@ -25,13 +25,13 @@ KINDS = ("sink", "local", "mixed", "global")
 
 @dataclass(frozen=True)
 class Thresholds:
-    """The limits of the kinds and of the window; see the module.
+    """The limits of the kinds and of the window, see the module.
 
     Attributes:
         entropy: nats above which a head is global.
-        far: global mass above which it is global too.
+        far: global mass above which a head is global, too.
         sink: mass on the sinks above which a head is a sink head.
-        local: local mass above which it is local.
+        local: local mass above which a head is local.
         coverage: mass that the sinks and the window must hold.
         reach: longest window, as a share of the text's tokens.
     """
@@ -44,7 +44,7 @@ class Thresholds:
     reach: float = 0.5
 
     def kind(self, entropy: float, sink: float, local: float, far: float) -> str:
-        """The kind of a head, one of KINDS, by its entropy in nats and the masses of three bands."""
+        """Return the kind of a head, one of KINDS, by its entropy in nats and the masses of three bands."""
         if entropy > self.entropy or far > self.far:
             return "global"
         if sink > self.sink:
@@ -52,7 +52,7 @@ class Thresholds:
         return "local" if local > self.local else "mixed"
 
     def window(self, sink: float, profile: Sequence[float], edges: Sequence[int], tokens: int) -> int | None:
-        """Last keys that a head needs besides the sinks, itself included; None for all of them.
+        """Return the number of last keys that a head needs beside the sinks, its own included; None for all keys.
 
         Args:
             sink: mass on the sinks.

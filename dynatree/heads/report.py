@@ -1,10 +1,14 @@
-"""The file of a model's heads: their statistics, kinds and windows on a text, as JSON and as a table.
+"""The report on the heads of a model: statistics, kinds and windows on a text, as JSON and as a table.
 
-``head_aware`` reads it. Its keys are "format", "version", "model" (layers, heads, kv_heads), "text" (datasets, source,
-tokens, queries), "bands" and "thresholds" (see :mod:`dynatree.heads.statistics` and
-:mod:`dynatree.heads.classification`), "edges" (smallest distance of each bin of a profile) and "heads", one entry per
-query head: "layer", "head", "kind", "window" (null to keep everything), "entropy", "sink", "local", "recent",
-"global", "profile".
+The compression method ``head_aware`` reads the JSON. Its keys are:
+
+* "format" and "version"
+* "model": layers, heads, kv_heads
+* "text": datasets, source, tokens, queries
+* "bands" and "thresholds", see :mod:`dynatree.heads.statistics` and :mod:`dynatree.heads.classification`
+* "edges": smallest distance of each bin of a profile
+* "heads", one entry per query head: "layer", "head", "kind", "window" (null to keep everything), "entropy", "sink",
+  "local", "recent", "global", "profile"
 """
 
 from collections.abc import Iterator
@@ -15,21 +19,22 @@ from transformers import PretrainedConfig
 from dynatree.errors import DynatreeError
 from dynatree.heads.classification import Thresholds
 from dynatree.heads.statistics import Bands, HeadStatistics
+from dynatree.models.attention import head_counts
 
 FORMAT, VERSION = "dynatree-heads", 1
 DECIMALS = 6
 
 
 def joined_tokens(datasets: dict[str, dict], tokenizer, tokens: int) -> list[int]:
-    """The first ``tokens`` tokens of all prompts of the data sets, one paragraph after the other.
+    """Return the first ``tokens`` tokens of all prompts of the data sets, joined as paragraphs.
 
     Args:
         datasets: name -> prepared prompts, see :func:`dynatree.data.prompts.prepare`.
-        tokenizer: of the model that will read them.
+        tokenizer: of the model that will read the text.
         tokens: number of tokens.
 
     Raises:
-        DynatreeError: there is less text than that.
+        DynatreeError: the prompts have fewer tokens.
     """
     texts = [
         prompt["text"] for dataset in datasets.values() for part in ("prompts", "tuning") for prompt in dataset[part]
@@ -46,24 +51,19 @@ def joined_tokens(datasets: dict[str, dict], tokenizer, tokens: int) -> list[int
 def describe_heads(
     config: PretrainedConfig, text: dict, statistics: HeadStatistics, bands: Bands, thresholds: Thresholds
 ) -> dict:
-    """The content of the file.
+    """Return the content of the JSON file.
 
     Args:
-        config: the model's.
-        text: what is said of the text; "tokens" is its length.
-        statistics: of the model on that text.
-        bands: with which they were taken.
-        thresholds: by which heads are told apart.
+        config: configuration of the model.
+        text: description of the text; "tokens" is its length.
+        statistics: statistics of the model on that text.
+        bands: their bands.
+        thresholds: limits of the kinds and windows.
     """
-    heads = config.num_attention_heads
     return {
         "format": FORMAT,
         "version": VERSION,
-        "model": {
-            "layers": config.num_hidden_layers,
-            "heads": heads,
-            "kv_heads": getattr(config, "num_key_value_heads", None) or heads,
-        },
+        "model": head_counts(config)._asdict(),
         "text": text | {"queries": statistics.queries},
         "bands": asdict(bands),
         "thresholds": asdict(thresholds),
@@ -95,12 +95,12 @@ def _entries(statistics: HeadStatistics, tokens: int, thresholds: Thresholds) ->
 
 
 def _rounded(value: float) -> float:
-    """Rounded, and not below zero, which differences of sums may miss by a rounding error."""
+    """Round ``value``; a difference of sums may lie below zero by a rounding error."""
     return max(0.0, round(value, DECIMALS))
 
 
 def head_rows(content: dict) -> list[dict]:
-    """One row per head; the profile becomes columns "distance_0", "distance_1", "distance_2", "distance_4", ..."""
+    """Return one row per head; the profile becomes columns "distance_0", "distance_1", "distance_2", ..."""
     names = [f"distance_{edge}" for edge in content["edges"]]
     return [
         {key: value for key, value in head.items() if key != "profile"} | dict(zip(names, head["profile"], strict=True))

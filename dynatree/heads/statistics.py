@@ -1,8 +1,8 @@
-r"""Where each attention head of a model looks in a text, without ever holding a matrix of all its attention.
+r"""Attention statistics of each head of a model on a text, computed without complete attention matrices.
 
-The text is read in chunks against a growing key/value cache. While a layer attends, the weights of one chunk,
+The model reads the text in chunks against a growing key/value cache. In each layer the weights of one chunk,
 [heads, chunk, length] in float32, are reduced to sums over its queries and dropped, so memory is bounded by one layer
-of one chunk. The sums are kept in float64.
+of one chunk. The sums are in float64.
 
 For a query at position q and a key at position k, at distance d = q - k, the mass of a head is split into four bands
 that never overlap and sum to one:
@@ -13,10 +13,10 @@ that never overlap and sum to one:
 * *recent*: local <= d < recent,
 * *global*: the rest.
 
-Only queries at positions from ``sinks + local`` on are counted: before that, there is nothing but sinks and the local
-band to look at. The profile holds the mass of the keys that are not sinks by distance, in bins that double in width:
-0, 1, 2 to 3, 4 to 7, and so on. Entropy is in nats; it grows with the length of the text, so heads are to be compared
-on the same text.
+Only queries at positions from ``sinks + local`` on are counted, because earlier ones see only sinks and the local band.
+The profile holds the mass of the keys that are not sinks by distance, in bins that double in width:
+0, 1, 2 to 3, 4 to 7, and so on. Entropy is in nats. It grows with the length of the text, so compare heads on the same
+text.
 """
 
 from collections.abc import Sequence
@@ -26,14 +26,15 @@ import torch
 from transformers import PreTrainedModel
 
 from dynatree.errors import DynatreeError
-from dynatree.heads.attention_tap import observing
+from dynatree.heads.attention_tap import AttentionTap
+from dynatree.models.forward import hidden_states
 from dynatree.models.kv_cache import TreeCache
 from dynatree.models.pair import check_architecture
 
 
 @dataclass(frozen=True)
 class Bands:
-    """Which keys count as what; see the module.
+    """The bands of keys, see the module.
 
     Args:
         sinks: first keys of the text.
@@ -41,7 +42,7 @@ class Bands:
         recent: keys at a smaller distance than this are recent or local.
 
     Raises:
-        DynatreeError: one of them is too small.
+        DynatreeError: an argument is too small.
     """
 
     sinks: int = 4
@@ -66,7 +67,7 @@ class HeadStatistics:
     """Means over the counted queries of a text, each tensor [layers, heads] in float64.
 
     Attributes:
-        entropy: of the weights of a query, in nats.
+        entropy: entropy of the weights of a query, in nats.
         sink, local, recent, far: mass of the bands; they sum to one. ``far`` is the global one.
         profile: [layers, heads, bins], mass of the keys that are not sinks by distance; with ``sink`` it sums to one.
         edges: smallest distance of each bin.
@@ -86,13 +87,16 @@ class HeadStatistics:
 def measure_heads(
     model: PreTrainedModel, tokens: Sequence[int], bands: Bands | None = None, chunk: int = 128
 ) -> HeadStatistics:
-    """Attention statistics of every query head of ``model`` over a text.
+    """Return the attention statistics of every query head of ``model`` over a text.
 
     Args:
         model: GPT-NeoX or Llama.
         tokens: ids of the text.
         bands: None for the defaults.
-        chunk: queries read at a time; changes memory and time, not the result.
+        chunk: queries per forward pass; changes memory and time, not the result.
+
+    Returns:
+        Means over the counted queries.
 
     Raises:
         DynatreeError: the architecture is not supported, the text is too short or too long, or ``chunk`` is below 1.
@@ -107,14 +111,15 @@ def measure_heads(
     sums = _Sums(config.num_hidden_layers, config.num_attention_heads, bands, edges)
     cache = TreeCache(config.num_hidden_layers, len(tokens))
     ids = torch.tensor([list(tokens)], device=model.device)
-    with torch.inference_mode(), observing(model, sums.add):
+    tap = AttentionTap(sums.add)
+    with torch.inference_mode():
         for part in ids.split(chunk, dim=1):
-            model.base_model(input_ids=part, past_key_values=cache, use_cache=True)
+            hidden_states(model, part, cache=cache, compressed=tap)
     return sums.means(len(tokens) - bands.first)
 
 
 def bin_edges(length: int) -> list[int]:
-    """Smallest distance of each bin of the profile of a text of ``length`` tokens: 0, 1, 2, 4, 8, ..."""
+    """Return the smallest distance of each bin of the profile of a text of ``length`` tokens: 0, 1, 2, 4, 8, ..."""
     return [0, *(2**power for power in range((length - 1).bit_length()))]
 
 
@@ -129,7 +134,7 @@ def _check_length(length: int, bands: Bands, positions: int) -> None:
 
 
 class _Sums:
-    """Sums over queries: what an observer of attention adds up."""
+    """Sums over queries."""
 
     def __init__(self, layers: int, heads: int, bands: Bands, edges: list[int]):
         self.bands, self.edges = bands, edges
@@ -160,17 +165,17 @@ class _Sums:
         self.within[layer] += (before[..., -1:] - outside).double().sum(1).cpu()
 
     def means(self, queries: int) -> HeadStatistics:
-        """The sums divided by the number of queries."""
+        """Return the sums divided by the number of queries."""
         sink, within = self.sink / queries, self.within / queries
         local, recent, nearer = within[..., 0], within[..., 1], within[..., 2:]
-        whole = 1 - sink
+        others = 1 - sink
         return HeadStatistics(
             entropy=self.entropy / queries,
             sink=sink,
             local=local,
             recent=recent - local,
-            far=whole - recent,
-            profile=torch.diff(nearer, dim=-1, prepend=torch.zeros_like(sink)[..., None], append=whole[..., None]),
+            far=others - recent,
+            profile=torch.diff(nearer, dim=-1, prepend=torch.zeros_like(sink)[..., None], append=others[..., None]),
             edges=self.edges,
             queries=queries,
         )

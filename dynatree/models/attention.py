@@ -1,25 +1,47 @@
-"""Attention that never copies grouped keys, registered with transformers under a name of its own."""
+"""Attention that never copies grouped keys, registered with transformers under the name ``GROUPED``."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NamedTuple
 
 import torch
-from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
+from transformers import AttentionInterface, AttentionMaskInterface, PretrainedConfig, PreTrainedModel
 from transformers.masking_utils import sdpa_mask
 
 GROUPED = "dynatree_grouped"
-QUERIES_AT_ONCE = 128  # whose attention to all rows is in memory while it is observed
+QUERIES_AT_ONCE = 128  # bounds the memory of attention weights over all entries
+
+
+class HeadCounts(NamedTuple):
+    """Number of layers, of query heads per layer, and of key/value heads per layer."""
+
+    layers: int
+    heads: int
+    kv_heads: int
+
+
+def head_counts(config: PretrainedConfig) -> HeadCounts:
+    """Return the layers and heads of a model; without grouped keys it has as many key/value heads as query heads."""
+    heads = config.num_attention_heads
+    return HeadCounts(config.num_hidden_layers, heads, getattr(config, "num_key_value_heads", None) or heads)
 
 
 def grouped_attention(module, query, key, value, attention_mask, scaling=None, dropout=0.0, compressed=None, **kwargs):
-    """Scaled dot-product attention that never copies grouped keys and values.
+    """Return scaled dot-product attention without a copy of grouped keys and values.
 
-    The query heads that share a key/value head are laid out as further query rows of that head, so one stock kernel
-    call serves all of them. A cache that is passed along as ``compressed`` knows which rows of each layer and head the
-    mask must leave out, and may want to see the attention.
+    The query heads that share a key/value head become further query rows of that head. One stock kernel call then
+    serves all of them.
+
+    Args:
+        module: attention layer of a transformers model.
+        query: [1, heads, n, head_dim].
+        key, value: [1, kv_heads, length, head_dim].
+        attention_mask: boolean [1, 1 or kv_heads, n, length], or None where causal attention is right.
+        scaling: factor of the scores.
+        dropout: ignored.
+        compressed: object whose ``attend(layer, query, key, scaling)`` returns the mask of each layer instead, for
+            example a compressed cache or a :class:`dynatree.heads.attention_tap.AttentionTap`.
     """
-    # query: [1, heads, n, head_dim]; key, value: [1, kv_heads, length, head_dim]
-    # mask: [1, 1 or kv_heads, n, length] or None
     if compressed is not None:
         attention_mask = compressed.attend(module.layer_idx, query, key, scaling)
     batch, heads, n, head_dim = query.shape
@@ -41,33 +63,41 @@ def grouped_attention(module, query, key, value, attention_mask, scaling=None, d
 def attention_weights(
     query: torch.Tensor, key: torch.Tensor, mask: torch.Tensor | None, scaling: float | None, rows: slice
 ) -> torch.Tensor:
-    """Attention [kv_heads, rows, length] of some query rows in float32, averaged over the heads of each group.
+    """Return the attention of some query rows in float32: [kv_heads, group, rows, length], each row sums to one.
 
     Args:
         query: [1, heads, n, head_dim].
-        key: [1, kv_heads, length, head_dim], the new tokens' last.
+        key: [1, kv_heads, length, head_dim]; the keys of the ``n`` new tokens are the last.
         mask: boolean [1, 1 or kv_heads, n, length]; None for a causal one.
-        scaling: of the products; None for the usual one.
-        rows: of the queries.
+        scaling: factor of the scores; None for the usual one.
+        rows: which of the ``n`` query rows.
     """
     _, heads, n, head_dim = query.shape
     kv_heads, length = key.shape[1:3]
     chosen = query[0, :, rows].float().view(kv_heads, heads // kv_heads, -1, head_dim)
     scores = chosen @ key[0].float()[:, None].transpose(2, 3)  # [kv_heads, group, rows, length]
-    scores = scores * (head_dim**-0.5 if scaling is None else scaling)
+    scores *= head_dim**-0.5 if scaling is None else scaling
     if mask is None:
         mask = torch.ones(1, 1, n, length, dtype=torch.bool, device=query.device).tril(length - n)
-    scores = scores.masked_fill(~mask[0, :, None, rows], -torch.inf)
-    return scores.softmax(dim=-1).mean(dim=1)
+    return scores.masked_fill_(~mask[0, :, None, rows], -torch.inf).softmax(dim=-1)
 
 
 def latest_weights(
-    query: torch.Tensor, key: torch.Tensor, mask: torch.Tensor | None, scaling: float | None, most: int
+    query: torch.Tensor, key: torch.Tensor, mask: torch.Tensor | None, scaling: float | None, limit: int
 ) -> Iterator[torch.Tensor]:
-    """The attention of the last ``most`` query rows, see :func:`attention_weights`, as many at once as memory bears."""
+    """Yield the attention of the last ``limit`` query rows, averaged over groups, in parts that fit in memory.
+
+    Args:
+        query, key, mask, scaling: see :func:`attention_weights`.
+        limit: number of query rows at most.
+
+    Yields:
+        [kv_heads, rows, length] of up to ``QUERIES_AT_ONCE`` rows, in their order.
+    """
     new = query.shape[2]
-    for start in range(new - min(new, most), new, QUERIES_AT_ONCE):
-        yield attention_weights(query, key, mask, scaling, slice(start, min(start + QUERIES_AT_ONCE, new)))
+    for start in range(new - min(new, limit), new, QUERIES_AT_ONCE):
+        rows = slice(start, min(start + QUERIES_AT_ONCE, new))
+        yield attention_weights(query, key, mask, scaling, rows).mean(dim=1)
 
 
 AttentionInterface.register(GROUPED, grouped_attention)
@@ -75,8 +105,8 @@ AttentionMaskInterface.register(GROUPED, sdpa_mask)
 
 
 @contextmanager
-def grouped(model: PreTrainedModel):
-    """Let ``model`` attend without copying grouped keys; its own setting is restored afterwards."""
+def grouped(model: PreTrainedModel) -> Iterator[None]:
+    """Use :func:`grouped_attention` in ``model`` within the block; restore the model's own setting afterwards."""
     before = model.config._attn_implementation
     model.config._attn_implementation = GROUPED
     try:

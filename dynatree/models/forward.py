@@ -1,5 +1,7 @@
 """The forward pass of a transformers model over new tokens; the only one that decoding calls."""
 
+from typing import Any
+
 import torch
 from transformers import PreTrainedModel
 from transformers.cache_utils import Cache
@@ -11,23 +13,25 @@ from dynatree.models.trimmed_head import TrimmedHead
 def hidden_states(
     model: PreTrainedModel,
     ids: torch.Tensor,
-    positions: torch.Tensor,
-    mask: torch.Tensor | None,
-    cache: Cache,
-    compressed: Cache | None = None,
+    positions: torch.Tensor | None = None,
+    mask: torch.Tensor | None = None,
+    cache: Cache | None = None,
+    compressed: Any = None,
 ) -> torch.Tensor:
-    """The last hidden states [batch, n, hidden] at new tokens, whose keys and values ``cache`` then holds.
+    """Return the last hidden states [batch, n, hidden_size] of new tokens and append their entries to ``cache``.
 
     Args:
         model: target or draft.
-        ids, positions: [batch, n].
-        mask: boolean [batch, 1, n, rows], which transformers passes through unchanged; None where causal is right.
-        cache: of this package.
-        compressed: the cache again if it gives each layer a mask of its own, see :mod:`dynatree.models.attention`.
+        ids: [batch, n] token ids.
+        positions: [batch, n] position ids; None to count on from the cache.
+        mask: boolean [batch, 1, n, entries], which transformers passes on unchanged; None where causal attention is
+            right.
+        cache: key/value cache; None for a pass without one.
+        compressed: object with a mask for each layer, see :mod:`dynatree.models.attention`; often the cache itself.
     """
     inputs = {"input_ids": ids, "position_ids": positions, "attention_mask": mask, "past_key_values": cache}
     with grouped(model):
-        return model.base_model(**inputs, use_cache=True, compressed=compressed).last_hidden_state
+        return model.base_model(**inputs, use_cache=cache is not None, compressed=compressed).last_hidden_state
 
 
 def apply_head(head: torch.nn.Module, hidden: torch.Tensor) -> torch.Tensor:

@@ -11,10 +11,12 @@ from hypothesis import strategies as st
 from dynatree import DynatreeError
 from dynatree.data.random_model import byte_tokenizer
 from dynatree.heads import statistics as headstats
-from dynatree.heads.attention_tap import observing
+from dynatree.heads.attention_tap import AttentionTap
 from dynatree.heads.classification import KINDS, Thresholds
 from dynatree.heads.report import describe_heads, head_rows, joined_tokens
 from dynatree.heads.statistics import Bands, bin_edges, measure_heads
+from dynatree.models.forward import hidden_states
+from dynatree.models.kv_cache import TreeCache
 from tests.support.models import POSITIONS, tiny_model
 
 BANDS = Bands(sinks=4, local=8, recent=24)
@@ -117,13 +119,13 @@ def test_what_is_observed_is_one_chunk_of_one_layer_and_is_not_kept(monkeypatch)
 def test_a_model_is_left_as_it_was_and_computes_the_same_while_observed(kind):
     model, ids = tiny_model(kind), torch.tensor([text(40)])
     before = model.config._attn_implementation
+    cache, layers = TreeCache(2, 40), []
+    tap = AttentionTap(lambda layer, weights: layers.append(layer))
     with torch.no_grad():
-        plain = model(ids).logits
-        with observing(model, lambda layer, weights: None):
-            observed = model(ids).logits
-    torch.testing.assert_close(observed, plain, atol=1e-4, rtol=1e-4)
-    with pytest.raises(RuntimeError), observing(model, lambda layer, weights: None):
-        raise RuntimeError
+        plain = model.base_model(ids).last_hidden_state
+        observed = [hidden_states(model, part, cache=cache, compressed=tap) for part in ids.split(25, dim=1)]
+    torch.testing.assert_close(torch.cat(observed, dim=1), plain, atol=1e-4, rtol=1e-4)
+    assert layers == [0, 1, 0, 1]
     assert model.config._attn_implementation == before
 
 
