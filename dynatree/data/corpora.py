@@ -1,4 +1,4 @@
-"""Where the text of prompts comes from: files of prompts, local data sets, and data sets on the hub."""
+"""Sources of prompt texts: files of prompts, local data sets, and data sets on the hub."""
 
 import gc
 import re
@@ -13,12 +13,16 @@ from dynatree.errors import DynatreeError
 COMMIT = re.compile(r"[0-9a-f]{40}")
 TITLE = re.compile(r"= ([^=].*) =")
 HEADING = re.compile(r"=.*=")
-PUBLISHED_LEAST = 200  # characters below which the original's preparation does not take a text
-RUNNING_LEAST = 100  # characters of the shortest paragraph of a book that counts as running text
+PUBLISHED_MIN = 200  # characters of the shortest text in the original's preparation
+RUNNING_MIN = 100  # characters of the shortest paragraph of a book that counts as running text
 
 
 def read_prompts(path: Path) -> dict:
-    """Read a YAML file with "source" and "prompts", each of which has an "id" of its own and "text"."""
+    """Read a YAML file with "source" and "prompts"; each prompt has a unique "id" and a "text".
+
+    Raises:
+        DynatreeError: the file is missing, damaged or incomplete.
+    """
     try:
         data = yaml.safe_load(path.read_text())
         ids = [prompt["id"] for prompt in data["prompts"] if prompt["text"].strip()]
@@ -31,11 +35,11 @@ def read_prompts(path: Path) -> dict:
 
 
 def rows(source: dict) -> Iterator[tuple[str, str]]:
-    """Yield (name, text) of each row of a data set, read no further than asked for.
+    """Yield (name, text) of each row of a data set, lazily.
 
     Args:
         source: either ``path``, a parquet file with a column "text" or, for books, a folder of .txt files; or
-            ``repository``, ``revision``, ``split`` and, where the data set has several, ``configuration`` on the hub.
+            ``repository``, ``revision``, ``split`` and, if the data set has several, ``configuration`` on the hub.
 
     Raises:
         DynatreeError: the data set is missing, damaged, or cannot be reached.
@@ -49,7 +53,7 @@ def rows(source: dict) -> Iterator[tuple[str, str]]:
 
 
 def origin(source: dict) -> str:
-    """Name a data set so that it can be found again."""
+    """Return a description by which a data set can be found."""
     if "path" in source:
         return source["path"]
     configuration = f" {source['configuration']}" if "configuration" in source else ""
@@ -107,14 +111,14 @@ def _stream(source: dict) -> Iterator[str | None]:
         )
         for row in stream:
             yield row.get("text")
-    except Exception as error:  # each layer below, down to HTTP, raises errors of its own that share no base class
+    except Exception as error:  # the layers below, down to HTTP, raise errors without a common base class
         reason = (str(error).strip().splitlines() or ["no message"])[0]
         raise DynatreeError(
             f"cannot read {origin(source)} ({type(error).__name__}: {reason}); check the network and the names, or "
             "let source/path name a local copy"
         ) from error
     finally:
-        # Reading threads that a half-read stream leaves behind would abort the interpreter when it ends.
+        # Reading threads of a partly read stream would abort the interpreter at exit.
         stream = None
         gc.collect()
 
@@ -127,21 +131,21 @@ def _numbered(place, texts) -> Iterator[tuple[str, str]]:
 
 
 def joined_paragraphs(lines: Iterator[str]) -> Iterator[str]:
-    """WikiText as the original prepares it: lines are joined up to an empty line or a heading.
+    """Yield paragraphs of WikiText as the original prepares them: lines joined up to an empty line or a heading.
 
-    What is then still too short is kept and joined with what follows, across headings.
+    A paragraph that is too short is joined with the following lines, across headings.
     """
     joined = ""
     for line in lines:
         if line.strip() and not line.startswith(" ="):
             joined += f" {line.strip()}"
-        elif len(joined) >= PUBLISHED_LEAST:
+        elif len(joined) >= PUBLISHED_MIN:
             yield joined.strip()
             joined = ""
 
 
 def articles(lines: Iterator[str]) -> Iterator[tuple[str, list[str]]]:
-    """WikiText by article: an id, and the paragraphs without headings."""
+    """Yield the articles of WikiText: an id, and the paragraphs without headings."""
     number, title, paragraphs = 0, None, []
     for line in lines:
         text = line.strip()
@@ -161,7 +165,7 @@ def _slug(title: str) -> str:
 
 
 def book_paragraphs(text: str) -> list[str]:
-    """Paragraphs of a book, with its line breaks, without the licence text that Project Gutenberg puts around it."""
+    """Return the paragraphs of a book, line breaks included, without the license text of Project Gutenberg."""
     text = text.replace("\r\n", "\n")
     if start := re.search(r"^\*\*\* ?START OF.*$", text, re.MULTILINE):
         text = text[start.end() :]
@@ -171,5 +175,5 @@ def book_paragraphs(text: str) -> list[str]:
 
 
 def is_running(paragraph: str) -> bool:
-    """Is this running text, as opposed to a heading, an ornament or a line of a table of contents?"""
-    return len(paragraph) >= RUNNING_LEAST and sum(map(str.islower, paragraph)) > len(paragraph) / 2
+    """Return True for running text, False for a heading, an ornament or a line of a table of contents."""
+    return len(paragraph) >= RUNNING_MIN and sum(map(str.islower, paragraph)) > len(paragraph) / 2

@@ -1,4 +1,4 @@
-"""Downloads that go on where they were cut off, whether the connection or the process ended."""
+"""Downloads that resume after an interruption of the connection or the process."""
 
 import http.client
 import time
@@ -7,27 +7,26 @@ import urllib.request
 from pathlib import Path
 
 from dynatree.errors import DynatreeError
-from dynatree.utils.files import sha256
-from dynatree.workflow.script import FULL
+from dynatree.utils.files import DISK_FULL, sha256
 
 ATTEMPTS = 5
-PAUSE = 2.0  # seconds before the second attempt; each further pause is longer
+PAUSE = 2.0  # seconds before the second attempt; pauses grow linearly
 TIMEOUT = 60  # seconds without a byte
 BLOCK = 2**16
 
 
 def download(url: str, path: Path, digest: str) -> None:
-    """Make ``path`` the file that ``url`` serves. One that is there with the right hash is not downloaded again.
+    """Download ``url`` to ``path`` unless the file exists with the right hash.
 
-    What has arrived lies in ``path`` with the suffix ``.partial``; the next call asks for the rest only.
+    Received bytes are in ``path`` with the suffix ``.partial``; the next call requests only the rest.
 
     Args:
-        url: of kind http, https or file.
-        path: its folder is made; no two processes may download to the same path.
-        digest: SHA-256 that the file must have.
+        url: an http, https or file URL.
+        path: its folder is created. Two processes must not download to the same path.
+        digest: required SHA-256.
 
     Raises:
-        DynatreeError: the file does not come, or has another hash; only then is what has arrived discarded.
+        DynatreeError: the download fails, or the hash differs; only a wrong hash discards the received bytes.
         OSError: the disk is full.
     """
     if path.is_file() and sha256(path) == digest:
@@ -48,25 +47,25 @@ def _persist(url: str, partial: Path) -> None:
             _continue(url, partial)
             return
         except (OSError, http.client.HTTPException) as error:
-            if getattr(error, "errno", None) in FULL:
+            if getattr(error, "errno", None) in DISK_FULL:
                 raise
             if attempt == ATTEMPTS or _final(error):
                 raise DynatreeError(
-                    f"cannot download {url} ({error}); check the network and run again: what has arrived is kept"
+                    f"cannot download {url} ({error}); check the network and run again; received bytes are kept"
                 ) from error
             print(f"{url}: {error}; trying again", flush=True)
             time.sleep(PAUSE * attempt)
 
 
 def _continue(url: str, partial: Path) -> None:
-    """Ask for what is missing, and for the whole file where the server cannot send a part."""
+    """Request the missing bytes; start over if the server cannot send a part."""
     present = partial.stat().st_size if partial.exists() else 0
     request = urllib.request.Request(url, headers={"Range": f"bytes={present}-"} if present else {})
     try:
         response = urllib.request.urlopen(request, timeout=TIMEOUT)
     except urllib.error.HTTPError as error:
         if error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
-            return  # nothing is missing; the hash tells whether it is right
+            return  # nothing is missing; the caller checks the hash
         raise
     with response, partial.open("ab" if response.status == http.HTTPStatus.PARTIAL_CONTENT else "wb") as stream:
         end = stream.tell() + int(response.headers.get("Content-Length", 0))
@@ -77,5 +76,5 @@ def _continue(url: str, partial: Path) -> None:
 
 
 def _final(error: Exception) -> bool:
-    """Whether the server refused for good."""
+    """True if another attempt cannot succeed."""
     return isinstance(error, urllib.error.HTTPError) and error.code < http.HTTPStatus.INTERNAL_SERVER_ERROR

@@ -1,4 +1,4 @@
-"""Prompts of a data set, as token ids: some to measure on, and others to choose settings on."""
+"""Prompts of a data set as token ids: some for measuring, others for tuning."""
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
@@ -8,7 +8,7 @@ from pathlib import Path
 from transformers import AutoConfig, AutoTokenizer
 
 from dynatree.data.corpora import (
-    PUBLISHED_LEAST,
+    PUBLISHED_MIN,
     articles,
     book_paragraphs,
     is_running,
@@ -19,34 +19,34 @@ from dynatree.data.corpora import (
 )
 from dynatree.errors import DynatreeError
 
-FRONT_MATTER = 0.1  # share of a book at its beginning that may be title pages, prefaces and contents
+FRONT_MATTER = 0.1  # share of a book that title pages, prefaces and contents may take
 
 Prompt = dict  # with "id", "text" and "tokens"
 Cut = Callable[[Iterable[str]], tuple[Prompt, int] | None]
 
 
 def prepare(settings: dict, tokenizer_folder: Path, limits: dict) -> dict:
-    """Read, cut, tokenise and check the prompts of a data set.
+    """Read, cut, tokenize and check the prompts of a data set.
 
     Args:
         settings: the data set's section of the configuration: "name", "stands_for", "source", "count" and "tuning";
             for real data sets also "mode" and "length". In mode "tokens" texts are cut to ``length`` tokens; in mode
             "published" to at most ``length`` characters, as the original does.
         tokenizer_folder: folder of the target with its tokenizer.
-        limits: "least" and "most" tokens of a prompt; "new_tokens" and "tuning_new_tokens" are what measured and
-            tuning prompts must leave room for within the model's positions.
+        limits: "least" and "most" tokens of a prompt; "new_tokens" and "tuning_new_tokens", which measured and tuning
+            prompts must leave free of the model's positions.
 
     Returns:
         "stands_for", "source" as a text, "prompts" and "tuning": each prompt has "id", "text" and "tokens".
 
     Raises:
-        DynatreeError: too few usable texts, a prompt that is too short, too long or there twice, or an unreadable
-            source. Nothing else is ever taken instead.
+        DynatreeError: too few usable texts, a prompt that is too short, too long or repeated, or an unreadable
+            source. No other text replaces them.
     """
     _check_settings(settings)
     tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder)
     limits = limits | {"positions": AutoConfig.from_pretrained(tokenizer_folder).max_position_embeddings}
-    if settings.get("mode") == "tokens":  # known before anything is downloaded
+    if settings.get("mode") == "tokens":  # checked before any download
         _check_length(f"{settings['name']}: every prompt", settings["length"], limits, limits["new_tokens"])
     source, prompts = _read(settings, tokenizer)
     count = settings["count"]
@@ -60,13 +60,13 @@ def prepare(settings: dict, tokenizer_folder: Path, limits: dict) -> dict:
 
 
 def _read(settings: dict, tokenizer) -> tuple[str, list[Prompt]]:
-    """Describe the origin, and read as many prompts as asked for: the measured ones, then those for tuning."""
+    """Return a description of the origin and the prompts: the measured ones, then those for tuning."""
     source, count, needed = settings["source"], settings["count"], settings["count"] + settings["tuning"]
     if source["kind"] == "file":
         data = read_prompts(Path(source["path"]))
         found = [{key: prompt[key] for key in ("id", "text")} for prompt in data["prompts"]]
         _check_number(source["path"], found, needed)
-        # Tuning prompts come from the end, so that measuring more prompts does not change what was tuned on.
+        # Tuning prompts come from the end, so that measuring more prompts does not change them.
         chosen = found[:count] + found[len(found) - settings["tuning"] :]
         return data["source"], [prompt | {"tokens": tokenizer(prompt["text"]).input_ids} for prompt in chosen]
     prepare_mode, description = MODES[source["kind"], settings["mode"]]
@@ -84,9 +84,7 @@ def _published_wikitext(texts: Iterator[tuple[str, str]], settings: dict, tokeni
 
 
 def _published_books(texts: Iterator[tuple[str, str]], settings: dict, tokenizer) -> list[Prompt]:
-    return _first_characters(
-        ((name, text) for name, text in texts if len(text) >= PUBLISHED_LEAST), settings, tokenizer
-    )
+    return _first_characters(((name, text) for name, text in texts if len(text) >= PUBLISHED_MIN), settings, tokenizer)
 
 
 def _first_characters(texts: Iterator[tuple[str, str]], settings: dict, tokenizer) -> list[Prompt]:
@@ -103,22 +101,22 @@ def _wikitext_by_article(texts: Iterator[tuple[str, str]], settings: dict, token
 
 
 def _books_by_place(texts: Iterator[tuple[str, str]], settings: dict, tokenizer) -> list[Prompt]:
-    """One passage of each book, or as many of each as it takes when there are fewer books than prompts."""
+    """One passage of each book, or several if the books are fewer than the prompts."""
     cut, needed = _cutter(tokenizer, settings["length"]), settings["count"] + settings["tuning"]
     books = ((name, book_paragraphs(text)) for name, text in texts)
     books = list(islice((book for book in books if _passages(book, 1, cut)), needed))
     by_book = []
     for share in range(-(-needed // len(books)), needed + 1) if books else ():
         by_book = [_passages(book, share, cut) for book in books]
-        if sum(map(len, by_book)) >= needed:  # otherwise a short book gave less than its share: ask more of the others
+        if sum(map(len, by_book)) >= needed:  # otherwise a short book has less than its share
             break
-    # In turn from each book, so that measured and tuning prompts both come from several.
+    # Alternating between books, so that measured and tuning prompts both come from several.
     longest = max(map(len, by_book), default=0)
     return [passages[place] for place in range(longest) for passages in by_book if place < len(passages)]
 
 
 def _passages(book: tuple[str, list[str]], share: int, cut: Cut) -> list[Prompt]:
-    """Up to ``share`` passages at even distances behind the front matter, none overlapping the one before."""
+    """Up to ``share`` passages at even distances after the front matter, without overlap."""
     name, paragraphs = book
     offsets = [0]
     for paragraph in paragraphs:
@@ -138,9 +136,9 @@ def _passages(book: tuple[str, list[str]], share: int, cut: Cut) -> list[Prompt]
 
 
 def _cutter(tokenizer, length: int) -> Cut:
-    """A function that joins paragraphs to a prompt of exactly ``length`` tokens and says how many it took.
+    """Return a function that joins paragraphs to a prompt of exactly ``length`` tokens and counts them.
 
-    It returns None where there is too little text, and where the cut would fall inside a character.
+    The function returns None if the text is too short or the cut would fall inside a character.
     """
 
     def cut(paragraphs: Iterable[str]) -> tuple[Prompt, int] | None:
@@ -160,12 +158,12 @@ def _cutter(tokenizer, length: int) -> Cut:
     return cut
 
 
-# (kind, mode) -> what prepares the prompts, and how the paper describes it
+# (kind, mode) -> function that prepares the prompts, and its description in the paper
 MODES = {
     ("wikitext", "published"): (_published_wikitext, "joined lines, cut to {length} characters as in the original"),
     ("wikitext", "tokens"): (_wikitext_by_article, "one passage of {length} tokens per article"),
     ("books", "published"): (_published_books, "the first {length} characters of each book, as in the original"),
-    ("books", "tokens"): (_books_by_place, "passages of {length} tokens from behind the front matter of each book"),
+    ("books", "tokens"): (_books_by_place, "passages of {length} tokens after the front matter of each book"),
 }
 
 
@@ -198,7 +196,7 @@ def _check_prompts(label: str, prompts: list[Prompt], count: int, limits: dict) 
     for index, prompt in enumerate(prompts):
         name = f"{label}: prompt {prompt['id']!r}"
         if prompt["id"] in ids or tuple(prompt["tokens"]) in texts:
-            raise DynatreeError(f"{name} is there twice; measured and tuning prompts must all differ in id and text")
+            raise DynatreeError(f"{name} is repeated; measured and tuning prompts must all differ in id and text")
         ids.add(prompt["id"])
         texts.add(tuple(prompt["tokens"]))
         new_tokens = limits["new_tokens" if index < count else "tuning_new_tokens"]

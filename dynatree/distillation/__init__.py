@@ -1,1 +1,1 @@
-"""How the embedded draft is made from its target."""
+"""Distillation of the embedded draft from its target."""

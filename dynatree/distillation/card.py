@@ -44,5 +44,5 @@ The weights derive from {target}, which is licensed under Apache-2.0, and so are
 
 
 def model_card(**facts) -> str:
-    """Render the card; ``facts`` are the fields of :data:`CARD`."""
+    """Return the card; ``facts`` are the fields of :data:`CARD`."""
     return CARD.format(**facts)

@@ -1,16 +1,19 @@
-"""Text sampled by the target itself, labelled with the target's own predictions.
+"""Text sampled from the target, labeled with the target's own predictions.
 
-Labels cost nothing extra: the logits from which the next token is drawn also name the most likely one.
+Labels need no further forward pass: the logits from which the next token is drawn also give the most likely one.
 """
 
 import random
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
 from tqdm import tqdm
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from dynatree.distillation.openings import sample_openings
+from dynatree.models.forward import apply_head, hidden_states
 from dynatree.models.kv_cache import TreeCache
 
 CANDIDATES = 64  # a token is sampled among the target's most likely ones
@@ -19,16 +22,26 @@ EXPLORING = 24  # upper bound of the tokens after the opening sampled at tempera
 
 
 @torch.inference_mode()
-def sample_shard(target, tokenizer, sequences: int, length: int, seed: int) -> dict[str, torch.Tensor]:
+def sample_shard(
+    target: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, sequences: int, length: int, seed: int
+) -> dict[str, torch.Tensor]:
     """Sample ``sequences`` texts of ``length`` tokens and label every position.
 
-    Each text starts with a short opening, wanders at temperature 1 for up to ``EXPLORING`` tokens and goes on at a
+    Each text starts with a short opening, continues at temperature 1 for up to ``EXPLORING`` tokens and then at a
     temperature of its own between 0.1 and 1. Special tokens are never sampled, but they may be labels.
+
+    Args:
+        target: the model that is sampled.
+        tokenizer: its tokenizer.
+        sequences: number of texts.
+        length: tokens of each text, the opening included.
+        seed: seed of openings, temperatures and draws.
 
     Returns:
         ``tokens`` and ``labels``, both [sequences, length] int32: the text, and at each position the target's most
         likely next token.
     """
+    head = target.get_output_embeddings()
     rng = random.Random(seed)
     generator = torch.Generator().manual_seed(seed)
     openings = tokenizer(sample_openings(sequences, seed), add_special_tokens=False).input_ids
@@ -46,12 +59,9 @@ def sample_shard(target, tokenizer, sequences: int, length: int, seed: int) -> d
     cache = TreeCache(target.config.num_hidden_layers, length)
     labels = torch.empty(sequences, length, dtype=torch.int32)
     for position in range(length):
-        step = target(
-            input_ids=tokens[:, position : position + 1],
-            position_ids=torch.tensor([[position]]),
-            past_key_values=cache,
-        )
-        scores, candidates = step.logits[:, -1].topk(CANDIDATES)  # [sequences, CANDIDATES]
+        ids = tokens[:, position : position + 1]
+        hidden = hidden_states(target, ids, torch.full_like(ids, position), cache=cache)  # [sequences, 1, hidden_size]
+        scores, candidates = apply_head(head, hidden[:, 0]).topk(CANDIDATES)  # [sequences, CANDIDATES]
         labels[:, position] = candidates[:, 0]
         if position + 1 < length:
             temperature = torch.where(torch.tensor(position + 1) < calm_from, 1.0, calm)[:, None]
@@ -62,13 +72,30 @@ def sample_shard(target, tokenizer, sequences: int, length: int, seed: int) -> d
     return {"tokens": tokens.int(), "labels": labels}
 
 
-def sample_text(target, tokenizer, folder: Path, shards: int, sequences: int, length: int, seed: int) -> None:
-    """Write ``shards`` files of sampled text to ``folder``; files that exist already are kept, so a run resumes."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for index in tqdm(range(shards), desc="sampling", unit="shard"):
-        path = folder / f"{index:04d}.safetensors"
+def shard_paths(folder: Path, shards: int) -> list[Path]:
+    """Return the files of ``shards`` shards in ``folder``."""
+    return [folder / f"{index:04d}.safetensors" for index in range(shards)]
+
+
+def sample_text(
+    target: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    paths: Sequence[Path],
+    sequences: int,
+    length: int,
+    seed: int,
+) -> None:
+    """Write shards of sampled text; existing files stay, so an interrupted run resumes.
+
+    Args:
+        target, tokenizer, sequences, length: see :func:`sample_shard`.
+        paths: files of the shards.
+        seed: seed of the first shard; each further shard has the next.
+    """
+    for index, path in enumerate(tqdm(paths, desc="sampling", unit="shard")):
         if path.exists():
             continue
+        path.parent.mkdir(parents=True, exist_ok=True)
         shard = sample_shard(target, tokenizer, sequences, length, seed + index)
         partial = path.with_suffix(".partial")
         save_file(shard, partial)

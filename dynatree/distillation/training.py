@@ -1,4 +1,4 @@
-"""Distil a small draft from a target: its own outer layers, trained on what it says next."""
+"""Distillation of a small draft: the outer layers of its target, trained on the target's own predictions."""
 
 import copy
 import math
@@ -8,8 +8,10 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 from tqdm import tqdm
+from transformers import PreTrainedModel
 
 from dynatree.errors import DynatreeError
+from dynatree.models.forward import hidden_states
 from dynatree.models.trimmed_head import TrimmedHead, trim_vocabulary
 
 CHECKPOINT_EVERY = 100  # steps
@@ -21,11 +23,11 @@ class Recipe:
 
     Attributes:
         layers: layers of the draft, taken from both ends of the target.
-        vocabulary: tokens of the trimmed head, the most frequent labels.
-        steps: optimiser steps.
+        vocabulary: tokens of the trimmed head: the most frequent labels.
+        steps: optimizer steps.
         batch: sequences in a step.
         rate, head_rate: peak learning rates of the layers and of the head.
-        seed: order of the batches.
+        seed: seed of the order of the batches.
     """
 
     layers: int = 2
@@ -38,7 +40,11 @@ class Recipe:
 
 
 def load_samples(folder: Path) -> dict[str, torch.Tensor]:
-    """All shards of sampled text in ``folder``, concatenated."""
+    """Return all shards of sampled text in ``folder``, concatenated.
+
+    Raises:
+        DynatreeError: ``folder`` holds fewer than two shards.
+    """
     paths = sorted(folder.glob("*.safetensors"))
     if len(paths) < 2:
         raise DynatreeError(f"{folder} holds {len(paths)} shards of sampled text; at least 2 are needed")
@@ -47,13 +53,19 @@ def load_samples(folder: Path) -> dict[str, torch.Tensor]:
 
 
 def frequent_tokens(labels: torch.Tensor, count: int, vocabulary: int) -> torch.Tensor:
-    """The ``count`` most frequent ids in ``labels`` of any shape, in ascending order."""
+    """Return the ``count`` most frequent ids in ``labels`` of any shape, in ascending order."""
     counts = torch.bincount(labels.flatten().long(), minlength=vocabulary)
     return counts.argsort(descending=True, stable=True)[:count].sort().values
 
 
-def make_student(target, layers: int, token_map: torch.Tensor):
-    """An untrained draft: the target's first and last layers, frozen embeddings, norm and some rows of its head."""
+def make_student(target: PreTrainedModel, layers: int, token_map: torch.Tensor) -> PreTrainedModel:
+    """Return an untrained draft: the target's first and last layers, frozen embeddings, norm and some rows of its head.
+
+    Args:
+        target: a Llama model, which stays as it is.
+        layers: layers of the draft.
+        token_map: [tokens] increasing token ids of the trimmed head.
+    """
     total = target.config.num_hidden_layers
     first = math.ceil(layers / 2)
     chosen = [*range(first), *range(total - (layers - first), total)]
@@ -70,12 +82,14 @@ def make_student(target, layers: int, token_map: torch.Tensor):
     return student
 
 
-def distil(target, samples: dict[str, torch.Tensor], recipe: Recipe, checkpoint: Path):
+def distill(
+    target: PreTrainedModel, samples: dict[str, torch.Tensor], recipe: Recipe, checkpoint: Path
+) -> PreTrainedModel:
     """Train a draft; an interrupted run continues from ``checkpoint``.
 
     Args:
         target: the model whose layers the draft starts from.
-        samples: what :func:`load_samples` returns.
+        samples: result of :func:`load_samples`.
         recipe: hyper-parameters.
         checkpoint: safetensors file, written every ``CHECKPOINT_EVERY`` steps.
 
@@ -88,22 +102,22 @@ def distil(target, samples: dict[str, torch.Tensor], recipe: Recipe, checkpoint:
     row_of[token_map] = torch.arange(len(token_map))
     head = student.get_output_embeddings()
     body = [p for n, p in student.named_parameters() if p.requires_grad and p is not head.weight]
-    optimiser = torch.optim.AdamW([{"params": body}, {"params": [head.weight]}], betas=(0.9, 0.98))
+    optimizer = torch.optim.AdamW([{"params": body}, {"params": [head.weight]}], betas=(0.9, 0.98))
     batches = _batches(len(samples["tokens"]), recipe)
-    start = _resume(checkpoint, student, optimiser)
+    start = _resume(checkpoint, student, optimizer)
     progress = tqdm(range(start, recipe.steps), initial=start, total=recipe.steps, desc="distilling", unit="step")
     for step in progress:
-        for group, peak in zip(optimiser.param_groups, (recipe.rate, recipe.head_rate), strict=True):
+        for group, peak in zip(optimizer.param_groups, (recipe.rate, recipe.head_rate), strict=True):
             group["lr"] = peak * _cosine(step, recipe.steps)
         rows = batches[step]
         loss = _loss(student, head, {name: tensor[rows] for name, tensor in samples.items()}, row_of)
-        optimiser.zero_grad(set_to_none=True)
+        optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(body, 1.0)
-        optimiser.step()
+        optimizer.step()
         progress.set_postfix(loss=f"{loss.item():.3f}")
         if (step + 1) % CHECKPOINT_EVERY == 0:
-            _save(checkpoint, step + 1, student, optimiser)
+            _save(checkpoint, step + 1, student, optimizer)
     return student.eval()
 
 
@@ -111,7 +125,7 @@ def _loss(student, head: TrimmedHead, batch: dict[str, torch.Tensor], row_of: to
     """Cross-entropy with the target's argmax, over the positions where the head can express it."""
     labels = row_of[batch["labels"].long()]  # [sequences, length]
     known = labels >= 0
-    hidden = student.base_model(input_ids=batch["tokens"].long(), use_cache=False).last_hidden_state
+    hidden = hidden_states(student, batch["tokens"].long())
     logits = head.trimmed(hidden[known])  # [positions, head rows]
     return torch.nn.functional.cross_entropy(logits, labels[known])
 
@@ -137,10 +151,10 @@ def _trainable(student) -> list[torch.nn.Parameter]:
     return [p for p in student.parameters() if p.requires_grad]
 
 
-def _save(path: Path, step: int, student, optimiser) -> None:
+def _save(path: Path, step: int, student, optimizer) -> None:
     tensors = {"step": torch.tensor(step)}
     for index, parameter in enumerate(_trainable(student)):
-        state = optimiser.state[parameter]
+        state = optimizer.state[parameter]
         tensors |= {
             f"{index}.value": parameter.detach(),
             f"{index}.exp_avg": state["exp_avg"],
@@ -152,8 +166,8 @@ def _save(path: Path, step: int, student, optimiser) -> None:
     partial.replace(path)
 
 
-def _resume(path: Path, student, optimiser) -> int:
-    """Restore the latest checkpoint, if there is one; returns the step to go on with."""
+def _resume(path: Path, student, optimizer) -> int:
+    """Restore the latest checkpoint, if any, and return the next step."""
     if not path.exists():
         return 0
     tensors = load_file(path)
@@ -161,7 +175,7 @@ def _resume(path: Path, student, optimiser) -> int:
     for index, parameter in enumerate(_trainable(student)):
         with torch.no_grad():
             parameter.copy_(tensors[f"{index}.value"])
-        optimiser.state[parameter] = {
+        optimizer.state[parameter] = {
             "step": torch.tensor(float(step)),
             "exp_avg": tensors[f"{index}.exp_avg"],
             "exp_avg_sq": tensors[f"{index}.exp_avg_sq"],

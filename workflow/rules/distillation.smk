@@ -5,6 +5,7 @@ RECIPE = config["distillation"]
 rule sample_text:
     input:
         target=f"{model_folder('target')}/MANIFEST.sha256",
+        openings="dynatree/distillation/openings.yaml",
     output:
         touch(f"results/{RUN}/distillation/samples/complete"),
     log:
@@ -26,6 +27,7 @@ rule sample_text:
 rule distill_draft:
     input:
         target=f"{model_folder('target')}/MANIFEST.sha256",
+        openings="dynatree/distillation/openings.yaml",
         samples=f"results/{RUN}/distillation/samples/complete",
     output:
         f"results/{RUN}/distillation/draft/model.safetensors",

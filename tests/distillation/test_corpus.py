@@ -1,0 +1,24 @@
+"""Text sampled from the target."""
+
+import torch
+
+from dynatree.data.random_model import SPECIAL, byte_tokenizer
+from dynatree.distillation.corpus import sample_text, shard_paths
+from dynatree.distillation.training import load_samples
+
+
+def test_labels_are_the_targets_own_argmax(target, folder):
+    samples = load_samples(folder)
+    with torch.inference_mode():
+        expected = target(samples["tokens"].long()).logits.argmax(-1)
+    assert torch.equal(samples["labels"].long(), expected)
+    assert not torch.isin(samples["tokens"], torch.arange(len(SPECIAL))).any()
+    assert len(samples["tokens"].unique(dim=0)) == 24
+
+
+def test_sampling_resumes_and_repeats(target, folder, tmp_path):
+    before = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+    sample_text(target, byte_tokenizer(), shard_paths(folder, 3), sequences=8, length=48, seed=5)
+    assert before == {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+    sample_text(target, byte_tokenizer(), shard_paths(tmp_path, 1), sequences=8, length=48, seed=5)
+    assert (tmp_path / "0000.safetensors").read_bytes() == (folder / "0000.safetensors").read_bytes()
