@@ -99,7 +99,7 @@ def check_lengths(
 
 def _most_rows(method: Method, prompt: int, total: int) -> int:
     """Rows that a cache whose keys are rotated to consecutive positions ever holds of a text of ``total`` tokens."""
-    between = method.rows(total) + method.every
+    between = method.max_entries(total) + method.every
     return min(total, max(prompt + 1, between))
 
 

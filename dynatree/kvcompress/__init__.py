@@ -1,6 +1,6 @@
-"""Compression of key/value caches: which rows stay, and a cache that keeps their true positions.
+"""Compression of key/value caches: methods that select entries, and caches that keep their true positions.
 
-Public names load lazily, so importing one module never pulls in the others.
+Public names load lazily, so importing one module does not import the others.
 """
 
 from importlib import import_module

@@ -1,69 +1,72 @@
-"""What a method remembers of the attention in one layer, where trees are decoded.
+"""The attention that one layer's cache entries have received, as far as a compression method uses it.
 
-Only tokens that end up in the text count: the attention of a drafted token waits until the token is accepted, and is
-forgotten if it is not. So what is remembered depends on the text alone and not on what was drafted.
+Only tokens that end up in the text count. The attention of a drafted token is pending until the token is accepted and
+is dropped if it is rejected. The history therefore depends on the text alone, not on the drafted trees.
 """
 
 import torch
 
-from dynatree.kvcompress.methods.base import Kept, Method, gather_rows
+from dynatree.kvcompress.methods.base import Kept, Method, gather_entries
 from dynatree.models.attention import attention_weights, latest_weights
 
 
-class Observer:
-    """Observes one layer.
+class AttentionHistory:
+    """The attention in one layer.
 
     Args:
-        method: decides what is remembered.
+        method: the compression method, which reduces attention weights to what it uses.
 
     Attributes:
-        remembered: [kv_heads, queries, rows], see :meth:`Method.observe`; None before anything was observed.
-        waiting: first row and attention [kv_heads, n, rows] of passes over drafted tokens.
+        observed: [kv_heads, queries, entries], see :meth:`Method.observe`; None before the first forward pass.
+        pending: first new entry and attention [kv_heads, n, entries] of each pass over drafted tokens.
     """
 
     def __init__(self, method: Method):
         self.method = method
-        self.remembered: torch.Tensor | None = None
-        self.waiting: list[tuple[int, torch.Tensor]] = []
+        self.observed: torch.Tensor | None = None
+        self.pending: list[tuple[int, torch.Tensor]] = []
 
-    def observe(self, query, key, mask: torch.Tensor | None, scaling: float | None, drafted: bool) -> None:
-        """See a pass.
+    def observe(self, query, key, mask: torch.Tensor | None, scaling: float | None, drafted: bool = False) -> None:
+        """Add the attention of a forward pass.
 
         Args:
             query, key, mask, scaling: see :func:`dynatree.models.attention.attention_weights`.
-            drafted: whether tokens of the pass may turn out not to be in the text.
+            drafted: True if tokens of the pass may be rejected.
         """
-        new, rows = query.shape[2], key.shape[2]
+        new, entries = query.shape[2], key.shape[2]
         if drafted:
-            self.waiting.append((rows - new, attention_weights(query, key, mask, scaling, slice(0, new))))
+            weights = attention_weights(query, key, mask, scaling, slice(0, new)).mean(dim=1)
+            self.pending.append((entries - new, weights))
             return
         for weights in latest_weights(query, key, mask, scaling, self.method.observed_queries):
-            self._take(weights)
+            self._add(weights)
 
-    def keep(self, start: int, rows: list[int]) -> None:
-        """Of the rows from ``start`` on, ``rows`` are in the text, and the others are gone."""
-        stays = [*range(start), *rows]
-        for first, weights in self.waiting:
+    def keep(self, start: int, entries: list[int]) -> None:
+        """Settle the pending attention: of the entries from ``start`` on, only ``entries`` are in the text."""
+        stays = [*range(start), *entries]
+        for first, weights in self.pending:
             end = first + weights.shape[1]
-            queries = [row - first for row in stays if first <= row < end]
+            queries = [entry - first for entry in stays if first <= entry < end]
             if queries:
-                self._take(weights[:, queries][:, :, [row for row in stays if row < end]])
-        self.waiting = []
+                self._add(weights[:, queries][:, :, [entry for entry in stays if entry < end]])
+        self.pending = []
 
-    def lengthened(self, rows: int) -> torch.Tensor | None:
-        """What is remembered, for all ``rows``: new ones have received no attention."""
-        if self.remembered is None:
+    def padded(self, entries: int) -> torch.Tensor | None:
+        """Return what was observed as [kv_heads, queries, entries]; new entries have received no attention."""
+        if self.observed is None:
             return None
-        return torch.nn.functional.pad(self.remembered, (0, rows - self.remembered.shape[2]))
+        return torch.nn.functional.pad(self.observed, (0, entries - self.observed.shape[2]))
 
-    def evict(self, kept: Kept, rows: int) -> None:
-        """Of all ``rows`` only the ``kept`` ones stay."""
-        self.remembered = gather_rows(self.lengthened(rows).transpose(1, 2), kept).transpose(1, 2)
+    def evict(self, kept: Kept, entries: int) -> None:
+        """Drop all of ``entries`` entries except the ``kept`` ones."""
+        observed = self.padded(entries)
+        if observed is not None:
+            self.observed = gather_entries(observed.transpose(1, 2), kept).transpose(1, 2)
 
     def tensors(self) -> list[torch.Tensor]:
-        """Everything that is held."""
-        held = [weights for _, weights in self.waiting]
-        return held if self.remembered is None else [*held, self.remembered]
+        """Return all tensors held."""
+        held = [weights for _, weights in self.pending]
+        return held if self.observed is None else [*held, self.observed]
 
-    def _take(self, weights: torch.Tensor) -> None:
-        self.remembered = self.method.observe(self.lengthened(weights.shape[2]), weights)
+    def _add(self, weights: torch.Tensor) -> None:
+        self.observed = self.method.observe(self.padded(weights.shape[2]), weights)

@@ -16,11 +16,12 @@ from dynatree.models.attention import grouped
 
 @dataclass
 class CompressionContext:
-    """What :func:`compress` yields.
+    """A model inside :func:`compress`.
 
     Attributes:
-        model, method: as given.
-        cache: of the latest request, to inspect or to continue with; None before the first pass.
+        model: the model.
+        method: its compression method.
+        cache: cache of the latest request, to inspect or to continue with; None before the first pass.
     """
 
     model: PreTrainedModel
@@ -28,10 +29,10 @@ class CompressionContext:
     cache: CompressedCache | None = field(default=None, init=False)
 
     def prepare(self, module: torch.nn.Module, args: tuple, inputs: dict) -> tuple[tuple, dict]:
-        """Forward pre-hook: a new request gets a compressed cache, a running one keeps its own.
+        """Forward pre-hook: give a new request a compressed cache; a running one keeps its own.
 
         Raises:
-            DynatreeError: the pass asks for what a compressed cache does not do.
+            DynatreeError: a compressed cache does not support the pass.
         """
         states = args[0] if args else inputs.get("input_ids")
         states = inputs.get("inputs_embeds") if states is None else states
@@ -50,7 +51,7 @@ class CompressionContext:
         return args, inputs | {"past_key_values": self.cache, "compressed": self.cache, "use_cache": True}
 
     def finish(self, *_) -> None:
-        """Forward hook: what the cache is used for outside the block is checked again."""
+        """Forward hook: check uses of the cache outside the block again."""
         if self.cache is not None:
             self.cache.guided = False
 
@@ -66,7 +67,7 @@ class CompressionContext:
 
     def _check_mask(self, mask: torch.Tensor | None, new: int) -> None:
         if mask is None or (new == 1 and self.cache.seen):
-            return  # a mask that grows in generate was looked at with the prompt
+            return  # generate extends the mask that was checked with the prompt
         if mask.ndim != 2:
             raise DynatreeError("compress() makes the masks itself and takes none of four dimensions")
         if not mask.all():
@@ -75,20 +76,21 @@ class CompressionContext:
 
 @contextmanager
 def compress(model: PreTrainedModel, method: str | Method, **options) -> Iterator[CompressionContext]:
-    """Let every pass of ``model`` in the block use a compressed cache; afterwards the model is as before.
+    """Use a compressed cache in every pass of ``model`` within the block; restore the model afterwards.
 
     Args:
         model: GPT-NeoX or Llama. Greedy decoding, sampling and single passes work, one sequence at a time.
         method: name of a method, see :data:`dynatree.kvcompress.METHODS`, with its options; or the object.
+        options: see ``method``.
 
     Yields:
-        CompressionContext: whose ``cache`` tells what was kept and what it costs.
+        CompressionContext: its ``cache`` shows the kept entries and the memory held.
 
     Raises:
         DynatreeError: method, options or model are wrong; in the block, a pass is batched, padded or without a cache.
     """
     compression = CompressionContext(model, make_method(method, **options))
-    CompressedCache(model, compression.method)  # what does not fit is said here and not in the first pass
+    CompressedCache(model, compression.method)  # raises errors here rather than in the first pass
     hooks = (
         model.base_model.register_forward_pre_hook(compression.prepare, with_kwargs=True),
         model.base_model.register_forward_hook(compression.finish, always_call=True),

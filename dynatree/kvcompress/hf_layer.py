@@ -1,4 +1,4 @@
-"""One layer of a compressed cache: rows, their true positions, and what was observed of the attention."""
+"""One layer of a compressed Hugging Face cache: entries, their true positions, and the attention they received."""
 
 from typing import TYPE_CHECKING
 
@@ -6,25 +6,29 @@ import torch
 from transformers.cache_utils import CacheLayerMixin
 
 from dynatree.errors import DynatreeError
-from dynatree.kvcompress.methods.base import Kept, Method, gather_rows
+from dynatree.kvcompress.attention_history import AttentionHistory
+from dynatree.kvcompress.methods.base import Kept, Method, gather_entries
 from dynatree.kvcompress.rotary import rotate_keys
-from dynatree.models.attention import latest_weights
 
 if TYPE_CHECKING:
     from dynatree.kvcompress.hf_cache import CompressedCache
 
 
 class CompressedLayer(CacheLayerMixin):
-    """The rows of one layer, of which each head may hold others and another number.
+    """The entries of one layer. Heads may hold different entries and different numbers of them.
+
+    Args:
+        cache: the cache that the layer belongs to.
+        index: index of the layer in the model.
 
     Attributes:
-        keys, values: [rows of all heads, head_dim], head after head, nothing in between.
-        positions: [kv_heads, longest] place of each row in the text; -1 fills up, at the beginning, what heads with
-            fewer rows lack. One line stands for all heads while they hold the same rows.
-        phases: [1, rows] positions that the keys were rotated for; only if the method rotates them.
-        lengths: rows of each head.
-        seen: tokens taken in.
-        observed: [kv_heads, queries, longest] what the method remembers of the attention.
+        keys, values: [entries of all heads, head_dim], head after head, without padding.
+        positions: [kv_heads, longest] index of each entry in the text. Heads with fewer entries begin with -1. One line
+            stands for all heads while they hold the same entries.
+        phases: [1, entries] positions that the keys were rotated for; None unless the method rotates them.
+        lengths: number of entries of each head.
+        seen: tokens seen, evicted ones included.
+        history: attention that the entries have received.
     """
 
     def __init__(self, cache: "CompressedCache", index: int):
@@ -40,19 +44,21 @@ class CompressedLayer(CacheLayerMixin):
 
     @property
     def longest(self) -> int:
-        """Rows of the head that has most."""
+        """Entries of the head that has most."""
         return max(self.lengths, default=0)
 
     def reset(self) -> None:
-        """Forget everything."""
-        self.keys = self.values = self.positions = self.phases = self.observed = None
+        """Drop everything."""
+        self.keys = self.values = self.phases = None
+        self.positions = torch.empty(1, 0, dtype=torch.int64)
+        self.history = AttentionHistory(self.method)
         self.lengths: list[int] = []
         self.seen = 0
         self.fresh = 0  # tokens since the last compression
         self.new = 0  # tokens of the current pass
-        self.columns: torch.Tensor | None = None  # positions of the rows that the current pass attends to, until it has
-        self.width = 0  # rows that the current pass attends to, filling included
-        self.filled = False  # whether heads of the current pass begin with filling
+        self.columns: torch.Tensor | None = None  # positions of the entries that the current pass attends to
+        self.width = 0  # entries that the current pass attends to, filling included
+        self.filled = False  # True if heads of the current pass begin with filling
         self.is_initialized = False
 
     def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
@@ -66,7 +72,7 @@ class CompressedLayer(CacheLayerMixin):
         self.is_initialized = True
 
     def update(self, key_states, value_states, *args, **kwargs) -> tuple[torch.Tensor, torch.Tensor]:
-        """Append rows. The pass attends to them and to all that were there; what is evicted is gone after it.
+        """Append entries. The pass attends to them and to all earlier ones; evictions take effect after it.
 
         Returns:
             Keys and values [1, kv_heads, longest, head_dim] for the pass.
@@ -101,7 +107,7 @@ class CompressedLayer(CacheLayerMixin):
     def _turned(self, keys: torch.Tensor) -> torch.Tensor:
         """Keys [kv_heads, longest, head_dim] at the positions 0, 1, 2, ... if the method rotates them.
 
-        What is stored stays as it was computed: however often rows before it are evicted, a key is rounded once.
+        Stored keys stay as computed, so a key is rounded once however often earlier entries are evicted.
         """
         if not self.method.rotates:
             return keys
@@ -109,40 +115,31 @@ class CompressedLayer(CacheLayerMixin):
         return rotate_keys(keys, shift, self.cache.frequencies)
 
     def attend(self, query: torch.Tensor, key: torch.Tensor, scaling: float | None) -> torch.Tensor | None:
-        """The mask of a pass, after :meth:`update`; the method sees its attention if it wants to.
+        """Return the mask of a pass, after :meth:`update`, and record its attention if the method uses it.
 
         Args:
             query: [1, heads, n, head_dim].
-            key: [1, kv_heads, longest, head_dim], what :meth:`update` returned.
-            scaling: of their products.
+            key: [1, kv_heads, longest, head_dim] that :meth:`update` returned.
+            scaling: factor of the scores.
 
         Returns:
-            Boolean [1, 1 or kv_heads, n, longest]: each token attends to everything cached and to those tokens of the
-            pass that are not later, and no head to its filling. None if that is causal.
+            Boolean [1, 1 or kv_heads, n, longest]: each token attends to all cached entries, to itself and to earlier
+            tokens of the pass, but no head to its filling. None if that is causal.
         """
-        mask = self._mask()
-        self.columns = None
+        columns, self.columns = self.columns, None
+        assert columns is not None, "update() precedes attend() in every pass inside compress()"
+        mask = self._mask(columns)
         if self._awaits_attention:
-            self._observe(query, key, mask, scaling)
+            self.history.observe(query, key, mask, scaling)
             self._settle()
         return mask
 
-    def _mask(self) -> torch.Tensor | None:
-        length = self.columns.shape[1]
+    def _mask(self, columns: torch.Tensor) -> torch.Tensor | None:
+        length = columns.shape[1]
         if not self.filled and self.new in (1, length):
             return None
-        causal = torch.ones(self.new, length, dtype=torch.bool, device=self.columns.device).tril(length - self.new)
-        return (causal & (self.columns >= 0)[:, None])[None]
-
-    def _observe(self, query, key, mask: torch.Tensor | None, scaling: float | None) -> None:
-        self._lengthen_observed()
-        for weights in latest_weights(query, key, mask, scaling, self.method.observed_queries):
-            self.observed = self.method.observe(self.observed, weights)
-
-    def _lengthen_observed(self) -> None:
-        """Rows that came since the last observation have received no attention."""
-        if self.observed is not None:
-            self.observed = torch.nn.functional.pad(self.observed, (0, self.longest - self.observed.shape[2]))
+        causal = torch.ones(self.new, length, dtype=torch.bool, device=columns.device).tril(length - self.new)
+        return (causal & (columns >= 0)[:, None])[None]
 
     @property
     def _awaits_attention(self) -> bool:
@@ -153,38 +150,36 @@ class CompressedLayer(CacheLayerMixin):
             self.compress()
 
     def compress(self) -> None:
-        """Evict what the method does not keep, now; nothing before the first pass.
+        """Evict now what the method does not keep; before the first pass, do nothing.
 
         Raises:
-            DynatreeError: the method needs attention, and none was observed since it forgot what it had seen.
+            DynatreeError: the method needs attention, and none was observed since the last compression.
         """
         if not self.is_initialized:
             return
-        if self.method.observed_queries and self.observed is None:
+        if self.method.observed_queries and self.history.observed is None:
             raise DynatreeError(
                 f"{type(self.method).__name__} has observed no attention since the last compression; "
                 "compress right after the prompt, or set when='both'"
             )
         self.fresh = 0
-        self._lengthen_observed()
         keys, values = self._padded(self.keys), self._padded(self.values)
         positions = self.positions.expand(len(self.lengths), -1)
-        kept = self.method.select(keys, values, self.observed, positions, self.seen, self.index)
+        kept = self.method.select(keys, values, self.history.padded(self.longest), positions, self.seen, self.index)
         if isinstance(kept, list) or kept.shape[-1] < self.longest:
             self._keep(kept, keys, values)
         if self.method.when == "prefill" and not self.method.accumulates:
-            self.observed = None
+            self.history = AttentionHistory(self.method)
 
     def _keep(self, kept: Kept, keys: torch.Tensor, values: torch.Tensor) -> None:
         same = isinstance(kept, torch.Tensor) and kept.ndim == 1
         positions = self.positions if same else self.positions.expand(len(self.lengths), -1)
-        self.positions = gather_rows(positions, kept, fill=-1)
-        self.lengths = [len(rows) for rows in kept] if not same else [len(kept)] * len(self.lengths)
-        self.keys, self.values = self._flat(gather_rows(keys, kept)), self._flat(gather_rows(values, kept))
+        self.positions = gather_entries(positions, kept, fill=-1)
+        self.history.evict(kept, self.longest)
+        self.lengths = [len(entries) for entries in kept] if not same else [len(kept)] * len(self.lengths)
+        self.keys, self.values = self._flat(gather_entries(keys, kept)), self._flat(gather_entries(values, kept))
         if self.phases is not None:
-            self.phases = gather_rows(self.phases, kept)
-        if self.observed is not None:
-            self.observed = gather_rows(self.observed.transpose(1, 2), kept).transpose(1, 2)
+            self.phases = gather_entries(self.phases, kept)
 
     @property
     def _ragged(self) -> bool:
@@ -203,15 +198,17 @@ class CompressedLayer(CacheLayerMixin):
         return padded[self.positions >= 0] if self._ragged else padded.reshape(-1, padded.shape[-1])
 
     def kept(self) -> list[torch.Tensor]:
-        """True positions of the rows of each head, increasing; no heads before the first pass."""
+        """Return the true positions of the entries of each head, increasing; no heads before the first pass."""
         if not self.is_initialized:
             return []
         lines = self.positions.expand(len(self.lengths), -1)
         return [line[line >= 0] for line in lines]
 
     def tensors(self) -> list[torch.Tensor]:
-        """Everything that the layer keeps in memory between passes."""
-        held = (self.keys, self.values, self.positions, self.phases, self.observed)
+        """Return all tensors held between passes."""
+        if not self.is_initialized:
+            return []
+        held = (self.keys, self.values, self.positions, self.phases, *self.history.tensors())
         return [tensor for tensor in held if tensor is not None]
 
     def get_seq_length(self) -> int:

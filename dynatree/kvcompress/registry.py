@@ -5,7 +5,7 @@ import json
 
 from dynatree.errors import DynatreeError
 from dynatree.kvcompress.methods.base import Method
-from dynatree.kvcompress.methods.full import NoCompression
+from dynatree.kvcompress.methods.full import FullCache
 from dynatree.kvcompress.methods.h2o import H2O
 from dynatree.kvcompress.methods.head_aware import HeadAware
 from dynatree.kvcompress.methods.l2_norm import L2Norm
@@ -13,9 +13,11 @@ from dynatree.kvcompress.methods.l2_norm_recent import L2NormRecent
 from dynatree.kvcompress.methods.sliding_window import SlidingWindow
 from dynatree.kvcompress.methods.snapkv import SnapKV
 from dynatree.kvcompress.methods.streaming_llm import StreamingLLM
+from dynatree.utils.registry import make, options_of
 
+KIND = "compression method"
 METHODS: dict[str, type[Method]] = {
-    "full": NoCompression,
+    "full": FullCache,
     "l2_norm": L2Norm,
     "l2_norm_recent": L2NormRecent,
     "sliding_window": SlidingWindow,
@@ -27,47 +29,40 @@ METHODS: dict[str, type[Method]] = {
 
 
 def method_options(method: str) -> dict[str, inspect.Parameter]:
-    """The options of a compression method with their defaults.
+    """Return the options of a compression method with their defaults.
 
     Raises:
         DynatreeError: there is no such method.
     """
-    if method not in METHODS:
-        raise DynatreeError(f"unknown compression method {method!r}; choose one of {', '.join(METHODS)}")
-    return dict(inspect.signature(METHODS[method]).parameters)
+    return options_of(METHODS, KIND, method)
 
 
 def make_method(method: str | Method, **options) -> Method:
-    """A compression method by its name; one that is made already is returned as it is.
+    """Return a compression method by its name; return a method object unchanged.
+
+    Args:
+        method: a name in :data:`METHODS`, or a method object.
+        options: arguments of the method's class; none beside an object.
 
     Raises:
         DynatreeError: there is no such method, or an option is unknown, missing or out of range.
     """
-    if isinstance(method, Method):
-        if options:
-            raise DynatreeError(f"options ({', '.join(options)}) go into the method object, not beside it")
-        return method
-    known = method_options(method)
-    unknown = sorted(set(options) - set(known))
-    if unknown:
-        raise DynatreeError(
-            f"compression method {method!r} does not take {', '.join(unknown)}; its options are {', '.join(known)}"
-        )
-    missing = [name for name, option in known.items() if option.default is option.empty and name not in options]
-    if missing:
-        raise DynatreeError(f"compression method {method!r} needs {', '.join(missing)}")
-    return METHODS[method](**options)
+    if not isinstance(method, Method):
+        return make(METHODS, KIND, method, options)
+    if options:
+        raise DynatreeError(f"options ({', '.join(options)}) go into the method object, not beside it")
+    return method
 
 
 def find_method(given) -> Method | None:
-    """The compression that a request asks for; None if it is none.
+    """Return the compression method that a request names; None if it names none or the full cache.
 
     Args:
         given: None, a method object, a name, a name with options as a pair or as text ("streaming_llm:budget=64"), or
             a mapping of "method" and options, also as JSON text.
 
     Raises:
-        DynatreeError: it is none of these, or :func:`make_method` refuses it.
+        DynatreeError: ``given`` is none of these, or :func:`make_method` refuses it.
     """
     if given is None:
         return None
@@ -79,7 +74,7 @@ def find_method(given) -> Method | None:
             'a pair (name, {option: value}) or {"method": name, option: value}'
         ) from None
     method = make_method(name, **options)
-    return None if isinstance(method, NoCompression) else method
+    return None if isinstance(method, FullCache) else method
 
 
 def _parts(given) -> tuple[str | Method, dict]:
@@ -97,7 +92,7 @@ def _parts(given) -> tuple[str | Method, dict]:
 
 
 def _value(text: str):
-    """A number, true, false or null as in JSON; anything else is a name."""
+    """Read a number, true, false or null as in JSON; anything else is a name."""
     try:
         return json.loads(text)
     except ValueError:

@@ -1,7 +1,8 @@
 """Rotation of cached keys to other positions.
 
-A rotary embedding turns each pair of dimensions by an angle proportional to the position, so a key moves by turning it
-by the difference; a scaling of the embedding, as in YaRN, is in the key already and is not applied again.
+A rotary embedding rotates each pair of dimensions by an angle proportional to the position. A key therefore moves to
+another position by a rotation by the difference. A scaling of the embedding, as in YaRN, is in the key already and is
+not applied again.
 """
 
 import torch
@@ -13,7 +14,7 @@ CHANGING = ("dynamic", "longrope")
 
 
 def rotary_frequencies(model: PreTrainedModel) -> torch.Tensor:
-    """Angles per position [rotated dimensions / 2] of a model, from its own rotary embedding.
+    """Return the angles per position [rotated dimensions / 2] of a model, from its own rotary embedding.
 
     Raises:
         DynatreeError: the model has none, or its angles change with the length of the text.
@@ -30,13 +31,13 @@ def rotary_frequencies(model: PreTrainedModel) -> torch.Tensor:
 
 
 def rotate_keys(keys: torch.Tensor, shift: torch.Tensor, frequencies: torch.Tensor) -> torch.Tensor:
-    """Keys as if their positions were larger by ``shift``; computed in float32.
+    """Return keys as if their positions were larger by ``shift``, computed in float32.
 
     Args:
-        keys: [..., length, head_dim], rotated for some position each; only the first dimensions, twice as many as
-            ``frequencies``, carry a phase, as in GPT-NeoX.
+        keys: [..., length, head_dim], each rotated for some position. Only the first ``2 * len(frequencies)``
+            dimensions carry a phase, as in GPT-NeoX.
         shift: [..., length] difference of positions, possibly negative.
-        frequencies: see :func:`rotary_frequencies`.
+        frequencies: [rotated dimensions / 2], see :func:`rotary_frequencies`.
     """
     half = len(frequencies)
     angles = shift[..., None].float() * frequencies.to(shift.device, torch.float32)  # [..., length, half]

@@ -1,9 +1,10 @@
-"""A compressed cache that trees are decoded with.
+"""A compressed key/value cache for tree decoding.
 
-Behind the rows that were kept lies a tail of rows that are not compressed yet; trees are appended to it and reduced to
-their accepted paths as in :class:`dynatree.models.kv_cache.TreeCache`. Rows are evicted when the text has grown by the
-method's ``every`` tokens, and only when all rows are of the text. So what a token attends to depends on the text before
-it, not on where rounds began and ended, as long as no round goes beyond :attr:`CompressedTreeCache.capacity_left`.
+A tail of entries that are not compressed yet follows the kept entries. Trees are appended to the tail and reduced to
+their accepted paths, as in :class:`dynatree.models.kv_cache.TreeCache`. Entries are evicted when the text has grown by
+the method's ``every`` tokens, and only when all entries belong to the text. Therefore the tokens that a token attends
+to depend on the text before it, not on where rounds began and ended, as long as no round exceeds
+:attr:`CompressedTreeCache.capacity_left`.
 """
 
 import sys
@@ -12,59 +13,59 @@ import torch
 from transformers import PreTrainedModel
 from transformers.cache_utils import Cache
 
-from dynatree.kvcompress.attention_history import Observer
+from dynatree.kvcompress.attention_history import AttentionHistory
+from dynatree.kvcompress.entry_buffer import EntryBuffer
 from dynatree.kvcompress.methods.base import Method
 from dynatree.kvcompress.rotary import rotary_frequencies
-from dynatree.kvcompress.row_buffer import Rows
+from dynatree.models.attention import head_counts
 from dynatree.models.decoding_cache import DecodingCache
 from dynatree.models.transfer import upload
 
-_PASSED_THROUGH = torch.ones(1, 1, 1, 1, dtype=torch.bool)  # each layer is given its own mask instead
+_PASSED_THROUGH = torch.ones(1, 1, 1, 1, dtype=torch.bool)  # placeholder: each layer gets its own mask
 
 
 class CompressedTreeCache(Cache, DecodingCache):
-    """Keys and values of one request, with the interface of a :class:`dynatree.models.kv_cache.TreeCache`.
+    """Keys and values of one request, reduced by a compression method.
 
-    Rows are named by the place of their token in the text. Layers share buffers as far as they hold equally many rows;
-    where a method keeps different numbers per head, each layer is as long as its longest head.
+    Entries are named by the index of their token in the text. Layers that hold equally many entries share a buffer.
+    Where a method keeps different numbers per head, each layer is as long as its longest head.
 
     Args:
-        model: whose layers it serves, GPT-NeoX or Llama.
-        method: says what stays.
-        rows: tokens of the whole request.
-        nodes: most rows of a tree.
+        model: the model whose layers it serves, GPT-NeoX or Llama.
+        method: the compression method.
+        tokens: tokens of the request, prompt included.
+        nodes: largest number of nodes of a tree.
 
     Raises:
         DynatreeError: the method does not fit the model.
     """
 
-    def __init__(self, model: PreTrainedModel, method: Method, rows: int, nodes: int):
-        config = model.config
-        kv_heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
-        method.check_model(config.num_hidden_layers, config.num_attention_heads, kv_heads)
+    def __init__(self, model: PreTrainedModel, method: Method, tokens: int, nodes: int):
+        counts = head_counts(model.config)
+        method.check_model(*counts)
         self.method = method
         self.device = model.device
         frequencies = rotary_frequencies(model) if method.rotates else None
-        slack = min(method.every, rows) + nodes + 1
-        layers = range(config.num_hidden_layers)
-        self.parts = [Rows(indices, slack, frequencies) for indices in _alike(method, layers) if indices]
-        self.observers = [Observer(method) for _ in layers] if method.observed_queries else []
+        slack = min(method.every, tokens) + nodes + 1
+        layers = range(counts.layers)
+        self.parts = [EntryBuffer(indices, slack, frequencies) for indices in _alike(method, layers) if indices]
+        self.histories = [AttentionHistory(method) for _ in layers] if method.observed_queries else []
         self._max_bytes = 0
         self._new = 0  # tokens of the first pass; 1 once they are kept
-        self._compressed_at = 0  # tokens of the text when rows were evicted last
-        self._drafted = False  # whether the current pass is over drafted tokens
+        self._compressed_at = 0  # tokens of the text at the last eviction
+        self._drafted = False  # True while the current pass is over drafted tokens
         self._masks: dict[int, torch.Tensor | None] = {}  # of the current pass, by layer
-        homes = {index: (part, place) for part in self.parts for place, index in enumerate(part.indices)}
-        super().__init__(layers=[homes[index][0].layers[homes[index][1]] for index in layers])
+        homes = {index: part.layers[place] for part in self.parts for place, index in enumerate(part.indices)}
+        super().__init__(layers=[homes[index] for index in layers])
 
     @property
     def compressed(self) -> "CompressedTreeCache":
-        """What attention has to be told of."""
+        """The cache itself, as each layer has a mask of its own."""
         return self
 
     @property
     def length(self) -> int:
-        """Tokens taken in."""
+        """Tokens of the request so far, evicted ones included."""
         return self.parts[0].length + self.parts[0].offset
 
     @property
@@ -74,17 +75,17 @@ class CompressedTreeCache(Cache, DecodingCache):
 
     @property
     def evicted(self) -> int:
-        """Tokens without a row in any layer."""
+        """Tokens without an entry in any layer."""
         return self.length - self.entries
 
     @property
     def shift(self) -> int:
-        """What to subtract from the place of a new token in the text for its position."""
+        """Offset between the index of a new token in the text and its position id."""
         return self.parts[0].offset if self.method.rotates else 0
 
     @property
     def capacity_left(self) -> int:
-        """Tokens that the text may grow by before rows are evicted."""
+        """Tokens that the text may grow by before entries are evicted."""
         if self.method.when == "prefill":
             return sys.maxsize
         return max(self.method.every - (self.length - self._compressed_at), 1)
@@ -95,13 +96,17 @@ class CompressedTreeCache(Cache, DecodingCache):
         return self._max_bytes
 
     def bytes(self) -> int:
-        """Memory of everything held: buffers, places of rows, attention observed and waiting for acceptance."""
-        held = [tensor.untyped_storage() for observer in self.observers for tensor in observer.tensors()]
+        """Return the memory held: buffers, text indices of entries, and observed attention, pending included."""
+        held = [tensor.untyped_storage() for history in self.histories for tensor in history.tensors()]
         observed = {storage.data_ptr(): storage.nbytes() for storage in held}
         return sum(part.bytes() for part in self.parts) + sum(observed.values())
 
     def mask(self, new: int, visible: torch.Tensor | None) -> torch.Tensor | None:
-        """Prepare a pass over ``new`` tokens, see :meth:`TreeCache.mask`; each layer has its mask."""
+        """Prepare the masks of all layers for a pass over ``new`` tokens and return a placeholder.
+
+        Args:
+            new, visible: see :func:`dynatree.models.masks.tree_mask`.
+        """
         self._new = self._new or new
         self._drafted = visible is not None
         for part in self.parts:
@@ -111,27 +116,27 @@ class CompressedTreeCache(Cache, DecodingCache):
         return None if new == 1 else _PASSED_THROUGH
 
     def attend(self, layer: int, query: torch.Tensor, key: torch.Tensor, scaling: float | None) -> torch.Tensor | None:
-        """The mask of ``layer`` in the current pass, whose attention the method sees if it wants to.
+        """Return the mask of ``layer`` in the current pass, and record its attention if the method uses it.
 
         Args:
             layer: its index.
             query: [1, heads, n, head_dim].
-            key: [1, kv_heads, rows, head_dim].
-            scaling: of their products.
+            key: [1, kv_heads, entries, head_dim].
+            scaling: factor of the scores.
         """
         mask = self._masks[layer]
-        if self.observers and self.method.covers(layer, self._new):
-            self.observers[layer].observe(query, key, mask, scaling, self._drafted)
+        if self.histories and self.method.covers(layer, self._new):
+            self.histories[layer].observe(query, key, mask, scaling, self._drafted)
         return mask
 
     def keep(self, start: int, entries: list[int]) -> None:
-        """As :meth:`TreeCache.keep`; then all rows are of the text, and some may be evicted."""
+        """Keep, of the entries from ``start`` on, only ``entries``; then evict what is due."""
         self._max_bytes = max(self._max_bytes, self.bytes())
         for part in self.parts:
-            offset = part.offset
-            part.keep(start - offset, [entry - offset for entry in entries])
-            for index in part.indices if self.observers else ():
-                self.observers[index].keep(start - offset, [entry - offset for entry in entries])
+            own = [entry - part.offset for entry in entries]
+            part.keep(start - part.offset, own)
+            for index in part.indices if self.histories else ():
+                self.histories[index].keep(start - part.offset, own)
         if self.length - self._compressed_at >= self.method.every:
             self._compress()
         self._new = 1
@@ -143,25 +148,23 @@ class CompressedTreeCache(Cache, DecodingCache):
                 self._evict(part, seen)
                 self._compressed_at = seen
         if self.method.when == "prefill":
-            self.observers = []
+            self.histories = []
 
-    def _evict(self, part: Rows, seen: int) -> None:
+    def _evict(self, part: EntryBuffer, seen: int) -> None:
         length = part.length
-        remembered = {
-            index: self.observers[index].lengthened(length) if self.observers else None for index in part.indices
-        }
+        observed = {index: self.histories[index].padded(length) if self.histories else None for index in part.indices}
 
         def select(index, keys, values, places):
-            return self.method.select(keys, values, remembered[index], places, seen, index)
+            return self.method.select(keys, values, observed[index], places, seen, index)
 
         kept = part.evict(select)
-        if kept and self.observers:
-            for index, rows in zip(part.indices, kept, strict=True):
-                self.observers[index].evict(rows, length)
+        if kept and self.histories:
+            for index, entries in zip(part.indices, kept, strict=True):
+                self.histories[index].evict(entries, length)
 
 
 def _alike(method: Method, layers: range) -> list[list[int]]:
-    """Groups of layers that hold equally many rows."""
+    """Group the layers that hold equally many entries."""
     compressed = [index for index in layers if index not in method.skip_layers]
     skipped = [index for index in layers if index in method.skip_layers]
     return [*([index] for index in compressed), skipped] if method.ragged else [compressed, skipped]

@@ -3,7 +3,7 @@
 import itertools
 import math
 import operator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from dynatree.policies.base import Policy, at_least, probability
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 class Autoregressive(Policy):
     """No tree at all: the target emits one token per round."""
 
-    node_budget: int = 0
+    node_budget: int = field(default=0, init=False)
 
     def __post_init__(self):
-        self.node_budget = 0
+        pass  # a node budget of 0 is right here
 
     @property
     def most_children(self) -> int:

@@ -194,10 +194,10 @@ def test_ragged_heads_and_uneven_layers_need_the_context(tmp_path):
     uneven = CompressedCache(model, "sliding_window", budget=8, skip_layers=[0])
     model(PROMPT, past_key_values=uneven)
     model(text(1), past_key_values=uneven)
-    with pytest.raises(DynatreeError, match="layers hold different numbers of rows"):
+    with pytest.raises(DynatreeError, match="layers hold different numbers of entries"):
         model(text(2), past_key_values=uneven)
     model.set_attn_implementation("eager")
-    with pytest.raises(DynatreeError, match="layers hold different numbers of rows"):
+    with pytest.raises(DynatreeError, match="layers hold different numbers of entries"):
         model(text(1), past_key_values=uneven)
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from dynatree.errors import DynatreeError
 from dynatree.kvcompress import METHODS, CompressedCache, make_method
-from dynatree.kvcompress.methods.base import gather_rows
+from dynatree.kvcompress.methods.base import gather_entries
 from dynatree.kvcompress.methods.l2_norm_recent import priorities
 from dynatree.kvcompress.registry import method_options
 from dynatree.models.kv_cache import TreeCache
@@ -75,7 +75,7 @@ def test_random_rows_are_a_uniform_sample_that_survives_further_evictions():
     step = torch.arange(30).expand(HEADS, 30)
     for end in range(31, 402):
         keys = torch.zeros(HEADS, step.shape[1], HEAD_DIM)
-        step = gather_rows(step, method.select(keys, keys, None, step, end - 1, 0))
+        step = gather_entries(step, method.select(keys, keys, None, step, end - 1, 0))
         if end < 401:
             step = torch.cat((step, torch.full((HEADS, 1), end - 1)), dim=1)
     assert step.tolist() == late
@@ -156,7 +156,7 @@ def test_the_core_works_on_the_buffer_of_a_tree_cache():
     for layer in range(2):
         keys, values = cache.buffer[2 * layer : 2 * layer + 2, 0, :, :12]
         kept = method.select(keys, values, None, positions, 12, layer)
-        assert torch.equal(gather_rows(keys, kept)[1, 2], states[0, 1, kept[1, 2]] + layer)
+        assert torch.equal(gather_entries(keys, kept)[1, 2], states[0, 1, kept[1, 2]] + layer)
 
 
 def test_every_method_takes_the_options_of_all():

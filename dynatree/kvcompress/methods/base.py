@@ -1,7 +1,7 @@
-"""What a compression method decides, and what all methods share.
+"""The interface of a compression method, and helpers that all methods share.
 
-A method is a pure function from the rows of one layer's cache to the rows that stay. It holds no model and no cache,
-so the same object serves a cache of Hugging Face, a buffer of this package, and a test.
+A method is a pure function from the entries of one layer's cache to the entries that stay. It holds no model and no
+cache, so one object serves a Hugging Face cache, a buffer of this package, and a test.
 """
 
 import math
@@ -20,18 +20,17 @@ Kept = torch.Tensor | list[torch.Tensor]
 
 @dataclass(kw_only=True)
 class Method:
-    """Decides which rows of a cache stay; never touches a model.
+    """Decides which entries of a cache stay.
 
     Attributes:
-        skip_layers: layers whose cache is left alone.
-        every: compress a layer when at least so many tokens have come since it was compressed last; in between it
-            grows.
+        skip_layers: layers that are not compressed.
+        every: tokens after which a layer is compressed again; in between it grows.
         when: "prefill" compresses after passes over several tokens, "decode" after passes over one, "both" after all.
-        observed_queries: of how many of a pass's last tokens the method wants to see the attention.
-        accumulates: whether attention seen before a compression matters after it even if the method is only used on
-            prompts.
-        ragged: whether heads of a layer may keep different numbers of rows.
-        rotates: whether kept keys are rotated to consecutive positions.
+        observed_queries: number of last tokens of a pass whose attention :meth:`observe` receives.
+        accumulates: True if attention observed before a compression matters after it, even if only prompts are
+            compressed.
+        ragged: True if heads of a layer may keep different numbers of entries.
+        rotates: True if kept keys are rotated to consecutive positions.
     """
 
     observed_queries: ClassVar[int] = 0
@@ -60,34 +59,33 @@ class Method:
         seen: int,
         layer: int,
     ) -> Kept:
-        """The rows that stay.
+        """Return the entries that stay.
 
         Args:
-            keys, values: [kv_heads, length, head_dim], rows in the order of their positions.
-            attention: what :meth:`observe` made of the attention, [kv_heads, queries, length]; None if the method
-                observes nothing.
-            positions: [kv_heads, length] place of each row in the text; -1 where a head has no such row, which only
-                happens after a selection that kept different numbers of rows.
-            seen: tokens that the layer has taken in, evicted ones included.
+            keys, values: [kv_heads, length, head_dim], entries in the order of their positions.
+            attention: result of :meth:`observe`, [kv_heads, queries, length]; None if the method observes nothing.
+            positions: [kv_heads, length] index of each entry in the text; -1 where a head has no entry, which only
+                happens after a selection that kept different numbers of entries.
+            seen: tokens that the layer has seen, evicted ones included.
             layer: index of the layer.
 
         Returns:
-            Increasing indices of rows: [kept] for all heads, [kv_heads, kept], or a list of one [kept] per head.
+            Increasing indices of entries: [kept] for all heads, [kv_heads, kept], or a list of one [kept] per head.
         """
         raise NotImplementedError
 
     def observe(self, before: torch.Tensor | None, weights: torch.Tensor) -> torch.Tensor:
-        """What to remember of the attention, for :meth:`select`.
+        """Return the attention that :meth:`select` uses, updated by that of further tokens.
 
         Args:
-            before: what was remembered, [kv_heads, queries, length]; 0 for rows that are new; None at first.
+            before: the previous result, [kv_heads, queries, length], 0 for new entries; None at first.
             weights: [kv_heads, n, length] attention of further tokens in float32, the mean over the query heads that
                 share a key/value head.
         """
         raise NotImplementedError
 
     def covers(self, layer: int, new: int) -> bool:
-        """Whether the method applies to ``layer`` after a pass over ``new`` tokens."""
+        """Return True if the method applies to ``layer`` after a pass over ``new`` tokens."""
         time = "prefill" if new > 1 else "decode"
         return layer not in self.skip_layers and self.when in (time, "both")
 
@@ -100,12 +98,12 @@ class Method:
 
 @dataclass(kw_only=True)
 class Budgeted(Method):
-    """A method that keeps a number of rows per head.
+    """A method that keeps a number of entries per head.
 
     Attributes:
-        budget: rows that stay.
-        keep_ratio: instead of ``budget``, the share in (0, 1] of the tokens *seen* that stays, so that compressing
-            after every token does not shrink the cache again and again.
+        budget: entries that stay.
+        keep_ratio: instead of ``budget``, the share in (0, 1] of the tokens *seen* that stays. A share of the entries
+            would shrink the cache at every compression.
     """
 
     budget: int | None = None
@@ -114,7 +112,7 @@ class Budgeted(Method):
     def __post_init__(self):
         super().__post_init__()
         if (self.budget is None) == (self.keep_ratio is None):
-            raise DynatreeError("give either budget (rows that stay) or keep_ratio (share of the tokens that stays)")
+            raise DynatreeError("give either budget (entries that stay) or keep_ratio (share of the tokens that stays)")
         if self.budget is not None:
             at_least(1, budget=self.budget)
             self._check_budget(self.budget)
@@ -125,24 +123,25 @@ class Budgeted(Method):
 
     @property
     def protected(self) -> dict[str, int]:
-        """Rows that stay in any case, by the option that asks for them."""
+        """Entries that always stay, by the option that sets their number."""
         return {}
 
     def _check_budget(self, budget: int) -> None:
         needed = sum(self.protected.values())
         if budget < needed:
-            what = " + ".join(f"{name} ({rows})" for name, rows in self.protected.items())
+            what = " + ".join(f"{name} ({count})" for name, count in self.protected.items())
             raise DynatreeError(f"budget ({budget}) is below {what}; raise it to at least {needed}")
 
-    def rows(self, seen: int) -> int:
-        """Rows that may stay of ``seen`` tokens."""
+    def max_entries(self, seen: int) -> int:
+        """Return the number of entries that may stay of ``seen`` tokens."""
         if self.budget is not None:
             return self.budget
+        assert self.keep_ratio is not None
         share = math.ceil(round(self.keep_ratio * seen, 6))  # 0.1 * 30 is a little more than 3
         return max(share, sum(self.protected.values()), 1)
 
     def select(self, keys, values, attention, positions, seen, layer) -> Kept:
-        count, length = self.rows(seen), keys.shape[1]
+        count, length = self.max_entries(seen), keys.shape[1]
         if length <= count:
             return torch.arange(length, device=keys.device)
         return self.choose(count, keys, values, attention, positions, layer)
@@ -156,31 +155,31 @@ class Budgeted(Method):
         positions: torch.Tensor,
         layer: int,
     ) -> Kept:
-        """As :meth:`select`, where ``count`` of more rows stay."""
+        """Return the ``count`` entries that stay of more than ``count``; see :meth:`select`."""
         raise NotImplementedError
 
 
 def highest(scores: torch.Tensor, count: int) -> torch.Tensor:
-    """Increasing indices [kv_heads, count] of the highest ``scores`` [kv_heads, length]; the earlier of equal ones."""
+    """Return increasing indices [kv_heads, count] of the highest ``scores`` [kv_heads, length]; ties: the earlier."""
     return scores.argsort(dim=-1, descending=True, stable=True)[:, :count].sort(dim=-1).values
 
 
 def with_recent(kept: torch.Tensor, recent: int, length: int) -> torch.Tensor:
-    """The indices ``kept`` [kv_heads, n] followed by those of the last ``recent`` of ``length`` rows."""
+    """Return the indices ``kept`` [kv_heads, n] followed by those of the last ``recent`` of ``length`` entries."""
     last = torch.arange(length - recent, length, device=kept.device)
     return torch.cat((kept, last.expand(len(kept), recent)), dim=1)
 
 
-def gather_rows(states: torch.Tensor, kept: Kept, fill: float = 0) -> torch.Tensor:
-    """The kept rows of ``states`` [kv_heads, length, ...] as a new tensor [kv_heads, most kept, ...].
+def gather_entries(states: torch.Tensor, kept: Kept, fill: float = 0) -> torch.Tensor:
+    """Return the kept entries of ``states`` [kv_heads, length, ...] as a new tensor [kv_heads, longest, ...].
 
-    Heads that keep fewer rows than others begin with rows of ``fill``, so that the newest rows stand at the end.
+    Heads that keep fewer entries than the longest begin with ``fill``, so that the newest entries are last.
     """
     if isinstance(kept, list):
-        most = max(map(len, kept))
-        gathered = states.new_full((len(kept), most, *states.shape[2:]), fill)
-        for head, rows in enumerate(kept):
-            gathered[head, most - len(rows) :] = states[head % len(states), rows]
+        longest = max(map(len, kept))
+        gathered = states.new_full((len(kept), longest, *states.shape[2:]), fill)
+        for head, entries in enumerate(kept):
+            gathered[head, longest - len(entries) :] = states[head % len(states), entries]
         return gathered
     if kept.ndim == 1:
         return states.index_select(1, kept)

@@ -1,4 +1,4 @@
-"""No compression: what the others are compared with."""
+"""No compression: the baseline of the other methods."""
 
 from dataclasses import dataclass
 
@@ -8,8 +8,8 @@ from dynatree.kvcompress.methods.base import Kept, Method
 
 
 @dataclass(kw_only=True)
-class NoCompression(Method):
-    """Keeps everything."""
+class FullCache(Method):
+    """Keeps all entries."""
 
     def select(self, keys, values, attention, positions, seen, layer) -> Kept:
         return torch.arange(keys.shape[1], device=keys.device)

@@ -1,8 +1,8 @@
-"""Keep the heavy hitters: rows that have received most attention so far.
+"""Keep the heavy hitters: entries that have received most attention so far.
 
 Zhang et al., "H2O: Heavy-Hitter Oracle for Efficient Generative Inference of Large Language Models", NeurIPS 2023: the
-attention that a row receives is added up over all tokens since it came; the newest rows stay in any case. Query heads
-that share a key/value head are averaged.
+attention that an entry receives is summed over all later tokens. The newest entries always stay. Query heads that share
+a key/value head are averaged.
 """
 
 import sys
@@ -16,10 +16,10 @@ from dynatree.utils.validate import at_least
 
 @dataclass(kw_only=True)
 class H2O(Budgeted):
-    """Of each head, keeps the newest rows and, of the older ones, those that have received most attention.
+    """Keeps, in each head, the newest entries and the older ones that have received most attention.
 
     Attributes:
-        recent: newest rows that stay in any case.
+        recent: newest entries, which always stay.
     """
 
     recent: int = 0

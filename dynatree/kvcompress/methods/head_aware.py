@@ -1,9 +1,8 @@
-"""A window for each head, by what the head attends to.
+"""A window for each head, by the tokens that the head attends to.
 
-Some heads look at the beginning and at what is near, others at the whole text; only the latter need a full cache: Xiao
-et al., "DuoAttention", ICLR 2025, and Ge et al., "Model Tells You What to Discard", ICLR 2024. Which head is which is
-read from a file that the head analysis of this package writes. Heads keep different numbers of rows, and the cache
-stores no more than these.
+Some heads attend to the first and to nearby tokens, others to the complete text. Only the latter need a full cache:
+Xiao et al., "DuoAttention", ICLR 2025, and Ge et al., "Model Tells You What to Discard", ICLR 2024. The head analysis
+of this package classifies the heads in a file. Heads keep different numbers of entries. The cache stores no padding.
 """
 
 import json
@@ -21,11 +20,11 @@ FORMAT, VERSION = "dynatree-heads", 1
 
 @dataclass(kw_only=True)
 class HeadAware(Method):
-    """Of each head, keeps the sinks and the head's window.
+    """Keeps, in each head, the sinks and the head's window.
 
     Attributes:
         classification: file with a window for each query head; a key/value head has the largest of its group.
-        sinks: first tokens that stay in every head.
+        sinks: first tokens, which stay in every head.
         windows: by layer and key/value head; None keeps everything.
     """
 
@@ -52,11 +51,11 @@ class HeadAware(Method):
         windows = [seen if window is None else window for window in self.windows[layer]]
         first = torch.tensor([seen - window for window in windows], device=positions.device)[:, None]
         stays = (positions >= 0) & ((positions < self.sinks) | (positions >= first))
-        return [row.nonzero().flatten() for row in stays]
+        return [line.nonzero().flatten() for line in stays]
 
 
 def read_windows(path: Path) -> list[list[int | None]]:
-    """The window of each key/value head, by layer, from a classification of query heads.
+    """Return the window of each key/value head, by layer, from a classification of query heads.
 
     Raises:
         DynatreeError: the file is missing, damaged, of another format, or does not cover every head once.

@@ -12,16 +12,16 @@ from dynatree.kvcompress.methods.base import Budgeted, Kept, highest
 
 @dataclass(kw_only=True)
 class L2Norm(Budgeted):
-    """Of each head, keeps the rows whose keys have the lowest norms."""
+    """Keeps, in each head, the entries whose keys have the lowest norms."""
 
     def choose(self, count, keys, values, attention, positions, layer) -> Kept:
         return highest(-key_norms(keys), count)
 
 
 def key_norms(keys):
-    """L2 norms [kv_heads, length] of ``keys`` [kv_heads, length, head_dim], rounded to half precision.
+    """Return the L2 norms [kv_heads, length] of ``keys`` [kv_heads, length, head_dim], rounded to half precision.
 
-    The keys of a token have the same norm everywhere in the first layer, up to rounding; which of them stay is then
-    not for rounding to say.
+    In layer 0 equal tokens have equal key norms up to rounding. Half precision makes them equal, so that position
+    breaks ties.
     """
     return keys.float().norm(dim=-1).half()

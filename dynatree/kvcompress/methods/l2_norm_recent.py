@@ -1,7 +1,7 @@
-"""A fixed number of rows chosen by the norm of their keys, the newest protected.
+"""A fixed number of entries chosen by the norm of their keys, the newest protected.
 
-The variants with which Devoto et al. (EMNLP 2024) and the original of this repository ask whether low norms matter:
-lowest, highest and random rows.
+Devoto et al. (EMNLP 2024) and the original of this repository compare three variants to test whether low norms matter:
+lowest, highest and random entries.
 """
 
 from dataclasses import dataclass
@@ -18,13 +18,13 @@ CHOICES = ("low", "high", "random")
 
 @dataclass(kw_only=True)
 class L2NormRecent(Budgeted):
-    """Of each head, keeps the newest rows and, of the older ones, those of lowest or highest key norm or at random.
+    """Keeps, in each head, the newest entries and older ones of lowest or highest key norm or at random.
 
     Attributes:
-        keep: "low", "high" or "random". Random rows have a fixed priority each, so that what remains after many
-            evictions is still a uniform sample.
-        recent: newest rows that stay in any case.
-        seed: of the priorities.
+        keep: "low", "high" or "random". Each random entry has a fixed priority, so the kept entries are a uniform
+            sample even after many evictions.
+        recent: newest entries, which always stay.
+        seed: seed of the priorities.
     """
 
     keep: str = "low"
@@ -55,12 +55,14 @@ class L2NormRecent(Budgeted):
 
 
 def priorities(positions: torch.Tensor, layer: int, seed: int) -> torch.Tensor:
-    """Random whole numbers below 2**31 that depend on seed, layer, head and position only.
+    """Return random integers below 2**31 that depend on seed, layer, head and position only.
 
-    Two rounds of multiply and shift, within 63 bits so that nothing overflows.
+    The hash is two rounds of multiply and shift within 63 bits, so nothing overflows.
 
     Args:
         positions: [kv_heads, length].
+        layer: index of the layer.
+        seed: seed of the hash.
     """
     below = 2**31 - 1
     heads = torch.arange(len(positions), device=positions.device)[:, None]

@@ -1,4 +1,4 @@
-"""Keep the newest rows only: window attention, the lower bar of StreamingLLM (Xiao et al., ICLR 2024)."""
+"""Keep the newest entries only: window attention, the baseline of StreamingLLM (Xiao et al., ICLR 2024)."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from dynatree.kvcompress.methods.base import Budgeted, Kept
 
 @dataclass(kw_only=True)
 class SlidingWindow(Budgeted):
-    """Keeps the newest rows."""
+    """Keeps the newest entries."""
 
     def choose(self, count, keys, values, attention, positions, layer) -> Kept:
         length = keys.shape[1]

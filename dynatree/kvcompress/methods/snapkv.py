@@ -1,8 +1,8 @@
-"""Keep what the last tokens of the prompt attend to.
+"""Keep the entries that the last tokens of the prompt attend to.
 
 Li et al., "SnapKV: LLM Knows What You are Looking for Before Generation", NeurIPS 2024: the attention of the last
-``window`` tokens, averaged over them and pooled over neighbouring rows, ranks the rows before them; the window itself
-stays. Query heads that share a key/value head are averaged.
+``window`` tokens, averaged over them and pooled over neighboring entries, ranks the entries before them. The window
+itself stays. Query heads that share a key/value head are averaged.
 """
 
 from dataclasses import dataclass
@@ -16,11 +16,11 @@ from dynatree.utils.validate import at_least
 
 @dataclass(kw_only=True)
 class SnapKV(Budgeted):
-    """Of each head, keeps the newest rows and those that the newest tokens attend to most.
+    """Keeps, in each head, the newest entries and those that the newest tokens attend to most.
 
     Attributes:
         window: newest tokens, which stay and whose attention counts.
-        pool: neighbouring rows over which attention is averaged; odd.
+        pool: neighboring entries over which attention is averaged; odd.
         when: "prefill" is the published method. In "both" the window moves on with every token, and the attention of
             its tokens is held in memory.
     """
@@ -32,7 +32,7 @@ class SnapKV(Budgeted):
     def __post_init__(self):
         at_least(1, window=self.window, pool=self.pool)
         if self.pool % 2 == 0:
-            raise DynatreeError(f"pool must be odd, so that it has a middle row, not {self.pool}")
+            raise DynatreeError(f"pool must be odd, so that it has a middle entry, not {self.pool}")
         super().__post_init__()
 
     @property

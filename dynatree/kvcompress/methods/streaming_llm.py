@@ -1,9 +1,9 @@
 """Attention sinks and a window.
 
 Xiao, Tian, Chen, Han and Lewis, "Efficient Streaming Language Models with Attention Sinks", ICLR 2024. As there,
-positions count within the cache: with ``rotate`` kept keys are rotated to the positions 0, 1, 2, ... and new tokens
-go on from there, so no position ever exceeds the size of the cache and a text may be of any length. Without it, keys
-stay where they were in the text.
+positions count within the cache: with ``rotate``, kept keys are rotated to the positions 0, 1, 2, ..., and new tokens
+continue from there. No position exceeds the size of the cache, and a text may be of any length. Without ``rotate``,
+keys keep their positions in the text.
 """
 
 from dataclasses import dataclass
@@ -17,12 +17,12 @@ from dynatree.utils.validate import at_least
 
 @dataclass(kw_only=True)
 class StreamingLLM(Budgeted):
-    """Keeps the first rows and the newest ones.
+    """Keeps the first entries and the newest ones.
 
     Attributes:
-        sinks: first rows that stay.
-        window: newest rows that stay at least. Alone it makes ``budget`` the sum of both; beside ``budget`` or
-            ``keep_ratio``, all that the sinks leave are the newest rows.
+        sinks: first entries, which stay.
+        window: minimum of newest entries, which stay. Alone it makes ``budget`` the sum of both. Beside ``budget`` or
+            ``keep_ratio``, the newest entries take all that the sinks leave.
         rotate: rotate kept keys to consecutive positions.
     """
 
@@ -41,7 +41,7 @@ class StreamingLLM(Budgeted):
         super().__post_init__()
         if self.rotate and self.skip_layers:
             raise DynatreeError(
-                "rotate=True needs all layers to hold the same rows; leave out skip_layers or set rotate=False"
+                "rotate=True needs all layers to hold the same entries; leave out skip_layers or set rotate=False"
             )
 
     @property
@@ -53,5 +53,5 @@ class StreamingLLM(Budgeted):
         return self.rotate
 
     def choose(self, count, keys, values, attention, positions, layer) -> Kept:
-        rows = torch.arange(keys.shape[1], device=keys.device)
-        return torch.cat((rows[: self.sinks], rows[len(rows) - count + self.sinks :]))
+        entries = torch.arange(keys.shape[1], device=keys.device)
+        return torch.cat((entries[: self.sinks], entries[len(entries) - count + self.sinks :]))
