@@ -6,11 +6,8 @@ min_version("9.20")
 report: "workflow/report/workflow.rst"
 
 
-configfile: "config/defaults.yaml"
-
-
-# Configuration files and values of the command line are merged last.
-if "models" not in config:
+# A configuration file on the command line must replace the default. Snakemake would merge the two.
+if "run" not in config:
 
     configfile: "config/demo.yaml"
 
@@ -39,7 +36,7 @@ if "distillation" in config:
     include: "workflow/rules/distillation.smk"
 
 
-# Light, or in need of the network: on a cluster they run where snakemake does.
+# These rules are light or need the network. On a cluster they run where Snakemake runs.
 localrules:
     all,
     fetch_model,

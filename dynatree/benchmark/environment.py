@@ -6,7 +6,7 @@ from importlib.metadata import version
 
 import torch
 
-from dynatree.utils.host import allocation, checkout, cpu_clock, machine
+from dynatree.utils.host import allocation, checkout, cpu_clock, describe_host
 
 LIBRARIES = ("torch", "transformers", "tokenizers", "safetensors", "numpy")
 
@@ -15,7 +15,7 @@ def environment(device: torch.device) -> dict:
     """Facts that a reader of a timing wants to know."""
     return {
         **checkout(),
-        **machine(),
+        **describe_host(),
         **allocation(),
         "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU",

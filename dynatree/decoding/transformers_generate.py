@@ -34,7 +34,7 @@ def custom_generate(
         DynatreeError: when called, generation asks for what decoding with trees does not do: beams, penalties, other
             logits processors or stopping criteria, or outputs other than token ids.
     """
-    pairs: dict[int, ModelPair] = {}
+    pairs: dict[PreTrainedModel, ModelPair] = {}
 
     def stream(tokens: list[int], accepted: int) -> None:
         for token in tokens:
@@ -44,7 +44,7 @@ def custom_generate(
         model, input_ids, logits_processor=(), stopping_criteria=(), generation_config=None, **inputs
     ) -> torch.LongTensor:
         asked = _asked(generation_config, [*logits_processor, *stopping_criteria])
-        pair = pairs.setdefault(id(model), ModelPair(model, draft))
+        pair = pairs.setdefault(model, ModelPair(model, draft))
         how = _sampling(asked) if generation_config.do_sample else {}
         stops = asked["EosTokenCriteria"].eos_token_id.flatten().tolist() if "EosTokenCriteria" in asked else None
         mask = inputs.get("attention_mask")

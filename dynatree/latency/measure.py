@@ -18,7 +18,7 @@ from dynatree.latency.cost_model import CostModel
 from dynatree.models.forward import head_rows
 from dynatree.models.runner import ModelRunner
 from dynatree.utils.files import write_json
-from dynatree.utils.host import machine
+from dynatree.utils.host import describe_host
 
 if TYPE_CHECKING:
     from dynatree.models.compiled import StaticModel
@@ -96,7 +96,7 @@ def _time(cached: ModelRunner, width: int, context: int) -> float:
 def conditions(model: PreTrainedModel, static: "StaticModel | None" = None) -> dict:
     """What a latency depends on."""
     config = {name: value for name, value in model.config.to_dict().items() if not name.startswith("_")}
-    device = torch.cuda.get_device_name(model.device) if model.device.type == "cuda" else machine()["processor"]
+    device = torch.cuda.get_device_name(model.device) if model.device.type == "cuda" else describe_host()["processor"]
     return {
         "architecture": hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode()).hexdigest()[:16],
         "layers": sorted({type(module).__name__ for module in model.modules()}),

@@ -1,4 +1,4 @@
-"""Whether a target and a draft can work together here: files, hashes, tokens, positions, number format, memory."""
+"""Compatibility of a target, a draft and this machine: files, hashes, tokens, positions, number format, memory."""
 
 import json
 from collections.abc import Iterator
@@ -13,13 +13,19 @@ from dynatree.models.loading import BORROWED, check_tokenizers, load_tokenizer
 from dynatree.models.pair import ARCHITECTURES
 from dynatree.utils.files import MANIFEST, sha256
 
-# int8 weights are rounded after they were loaded in a format of two bytes
+# int8 weights are loaded in a format of two bytes first
 BYTES = {"int8": 2, "float16": 2, "bfloat16": 2, "float32": 4, "float64": 8}
 
 
 @dataclass
 class CheckResult:
-    """One thing looked at: its ``subject``, whether it is ``good``, and what was seen."""
+    """The result of one check.
+
+    Attributes:
+        subject: the property checked.
+        good: True if the check passed.
+        detail: what was found, and how to fix it if the check failed.
+    """
 
     subject: str
     good: bool
@@ -27,19 +33,22 @@ class CheckResult:
 
 
 def check_pair(target: Path, draft: Path | None, dtype: str = "float32", device: str = "cpu") -> Iterator[CheckResult]:
-    """Look at the files of a pair without loading it, one finding after another.
+    """Check the files of a pair without loading it.
 
     Args:
-        target, draft: folders of the checkpoints.
-        dtype: number format they would be loaded in.
-        device: "cpu" or a CUDA device, whose free memory is compared with what the weights need.
+        target, draft: folders of the checkpoints; no draft if None.
+        dtype: number format of the weights once loaded.
+        device: "cpu" or a CUDA device, which needs enough free memory for the weights.
+
+    Yields:
+        One result after another.
     """
     folders = {"target": target} | ({"draft": draft} if draft else {})
     configs = {}
     for role, folder in folders.items():
-        findings = list(_check_files(role, folder))
-        yield from findings
-        if not all(finding.good for finding in findings):
+        results = list(_check_files(role, folder))
+        yield from results
+        if not all(result.good for result in results):
             return
         configs[role] = json.loads((folder / "config.json").read_text())
         yield _check_hashes(role, folder)
@@ -118,11 +127,11 @@ def _check_memory(folders, dtype: str, device: str) -> CheckResult:
 
 
 def _parameters(folder: Path) -> int:
-    """Numbers in the folder's safetensors files."""
+    """Number of parameters in the folder's safetensors files."""
     total = 0
     for path in folder.glob("*.safetensors"):
         with safe_open(path, "pt") as tensors:
-            for name in tensors.keys():  # noqa: SIM118 - safe_open is no dictionary
+            for name in tensors.keys():  # noqa: SIM118 - not a dictionary
                 count = 1
                 for size in tensors.get_slice(name).get_shape():
                     count *= size
@@ -131,7 +140,7 @@ def _parameters(folder: Path) -> int:
 
 
 def _free_memory(device: str) -> int:
-    """Bytes free on a device; on Linux what the kernel calls available."""
+    """Free bytes on a device; on Linux the kernel's estimate of available memory."""
     if device.startswith("cuda"):
         return torch.cuda.mem_get_info(device)[0]
     lines = Path("/proc/meminfo").read_text().splitlines()

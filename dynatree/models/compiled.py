@@ -1,8 +1,8 @@
-"""Passes of few shapes, for compilers and CUDA graphs.
+"""Forward passes of few shapes, for compilers and CUDA graphs.
 
-A pass over new tokens is padded to one of a few widths and reads the whole cache, whose capacity is one of a few too.
-So width and capacity alone decide the shapes, and each pair of them is one graph. What a pass must not see is masked;
-padding sees the first row only and is written behind the rows in use, where the next pass overwrites it.
+A forward pass is padded to one of a few widths and reads the complete cache, whose capacity is one of a few, too. Each
+pair of width and capacity is one graph. Entries beyond the current length are masked. Padding tokens attend to the
+first entry only and are written past the end, where the next pass overwrites them.
 """
 
 import weakref
@@ -21,25 +21,24 @@ from dynatree.models.pair import ModelPair
 from dynatree.models.transfer import upload
 
 WIDTHS = (1, 2, 4, 8, 16, 32, 64)
-ROWS = 256  # capacities are multiples of it
-Buffers = dict[tuple, list[tuple[torch.Tensor, list[torch.Tensor]]]]  # capacity, format and device -> those not in use
+CAPACITY_STEP = 256  # capacities are multiples of it
+Buffers = dict[tuple, list[tuple[torch.Tensor, list[torch.Tensor]]]]  # capacity, dtype and device -> free buffers
 
 
 def compile_pair(pair: ModelPair, backend: str | Callable | None = "inductor") -> ModelPair:
-    """A pair of the same models whose passes have static shapes and are compiled when they are first needed.
+    """Return a pair of the same models with forward passes of static shapes, compiled at first use.
 
-    Prompts, and passes over more than 64 tokens, stay as they are. A tree whose shape is fixed beforehand (a chain; a
-    fixed tree that is not pruned and fits its budget) is drafted without reading a token from the device before it is
-    verified.
+    Prompts, and passes over more than 64 tokens, stay ordinary passes. A tree whose shape is fixed beforehand (a chain,
+    or a fixed tree that is not pruned and fits its budget) is drafted without host-device synchronization.
 
     Args:
         pair: target and draft; the given pair itself does not change.
-        backend: of :func:`torch.compile`; "inductor" uses CUDA graphs on CUDA. None for static passes that are not
-            compiled, which shows what padding costs.
+        backend: backend of :func:`torch.compile`; "inductor" uses CUDA graphs on CUDA. None for static passes that are
+            not compiled, which shows the cost of padding.
 
     Raises:
-        DynatreeError: a model has packed or int8 weights, which cannot be traced, or the compiler that "inductor" needs
-            is missing.
+        DynatreeError: a model has packed or int8 weights, which cannot be traced, or the C++ compiler that "inductor"
+            needs is missing.
     """
     compiled = ModelPair(pair.target, pair.draft, pair.tokenizer)
     for role, model in (("target", pair.target), ("draft", pair.draft)):
@@ -72,9 +71,9 @@ def _check_compiler() -> None:
 
 
 class StaticModel:
-    """The static passes of one model, for all requests to it.
+    """The static forward passes of one model, for all its requests.
 
-    Buffers of finished requests are lent to later ones, so that a CUDA graph finds them where it was recorded.
+    Buffers of finished requests serve later ones, because CUDA graphs record buffer addresses.
 
     Args:
         model: the Hugging Face model.
@@ -89,29 +88,30 @@ class StaticModel:
 
     @property
     def name(self) -> str:
-        """How passes are made, for what is kept of measurements."""
+        """Name of the kind of passes, for records of measurements."""
         return f"static, {getattr(self.backend, '__name__', self.backend)}"
 
     @property
     def shapes(self) -> list[tuple[int, int]]:
-        """Widths and capacities of the passes made so far, each a graph."""
+        """Widths and capacities of the passes so far; each pair is a graph."""
         return list(self._graphs)
 
     def cache(self, capacity: int) -> "StaticCache":
-        """A cache for at least ``capacity`` rows and the padding of a pass."""
-        return StaticCache(self._free, self.model.config.num_hidden_layers, -(-(capacity + WIDTHS[-1]) // ROWS) * ROWS)
+        """Return a cache for at least ``capacity`` entries and the padding of a pass."""
+        steps = -(-(capacity + WIDTHS[-1]) // CAPACITY_STEP)
+        return StaticCache(self._free, self.model.config.num_hidden_layers, steps * CAPACITY_STEP)
 
     def serves(self, n: int, cached: int) -> bool:
-        """Whether a pass over ``n`` new tokens after ``cached`` ones is a static one."""
+        """Return True if a pass over ``n`` new tokens after ``cached`` ones is static."""
         return cached > 0 and n <= WIDTHS[-1]
 
     def forward(
         self, cache: "StaticCache", ids: torch.Tensor, positions: torch.Tensor, visible: torch.Tensor | None
     ) -> torch.Tensor:
-        """Logits [n, rows of the head] at new tokens, whose keys and values ``cache`` then holds.
+        """Return the logits [n, rows of the head] of new tokens and append their entries to ``cache``.
 
         Args:
-            cache: of this model, with a prompt in it.
+            cache: a cache of this model that holds a prompt.
             ids: [n], on the device of the model.
             positions: [n], on the host.
             visible: see :meth:`dynatree.models.runner.ModelRunner.forward`.
@@ -121,8 +121,8 @@ class StaticModel:
         padding = (0, width - n)
         mask = torch.zeros(1, 1, width, cache.capacity, dtype=torch.bool)
         fill_padded_mask(mask[0, 0], n, cache.length + n, visible)
-        rows = torch.arange(cache.length, cache.length + width)
-        places = upload(torch.stack((torch.nn.functional.pad(positions, padding), rows)), device)  # [2, width]
+        entries = torch.arange(cache.length, cache.length + width)
+        places = upload(torch.stack((torch.nn.functional.pad(positions, padding), entries)), device)  # [2, width]
         ids = torch.nn.functional.pad(ids, padding)[None]
         if self._captured:
             torch.compiler.cudagraph_mark_step_begin()  # the logits of the pass before are no longer needed
@@ -131,7 +131,7 @@ class StaticModel:
         return logits[:n]
 
     def _graph(self, width: int, capacity: int) -> Callable:
-        """The pass of one shape. Each has a cache of graphs of its own, so that finding one does not try the others."""
+        """Pass of one shape; each has a graph cache of its own, so a lookup does not try the other shapes."""
         if (width, capacity) not in self._graphs:
             self._graphs[width, capacity] = self._compiled()
         return self._graphs[width, capacity]
@@ -146,43 +146,50 @@ class StaticModel:
 
     @property
     def _captured(self) -> bool:
-        """Whether graphs are CUDA graphs."""
+        """True if graphs are CUDA graphs."""
         return self.backend == "inductor" and self.model.device.type == "cuda"
 
     def _run(
         self, layers: list[torch.Tensor], ids: torch.Tensor, places: torch.Tensor, mask: torch.Tensor
     ) -> torch.Tensor:
-        """Logits [width, rows of the head]; all that varies from pass to pass is in the tensors.
+        """Return the logits [width, rows of the head]; everything that varies between passes is in tensors.
 
         Args:
             layers: keys and values [1, kv_heads, capacity, head_dim] of each layer in turn, which the pass writes.
             ids: [1, width].
-            places: [2, width]: position of each token, and the row that it is written to.
+            places: [2, width]: position id of each token, and the entry that it is written to.
             mask: [1, 1, width, capacity].
         """
-        positions, rows = places
-        hidden = hidden_states(self.model, ids, positions[None], mask, _Writer(layers, rows))[0]
+        positions, entries = places
+        hidden = hidden_states(self.model, ids, positions[None], mask, _Writer(layers, entries))[0]
         return apply_head(self.model.get_output_embeddings(), hidden)
 
 
 class _Writer:
-    """What a layer of transformers needs of a cache while a static pass runs."""
+    """The part of the cache interface that a transformers layer uses in a static pass."""
 
-    def __init__(self, layers: list[torch.Tensor], rows: torch.Tensor):
+    def __init__(self, layers: list[torch.Tensor], entries: torch.Tensor):
         self.layers = layers
-        self.rows = rows
+        self.entries = entries
 
     def update(self, key_states, value_states, index: int, *args, **kwargs) -> tuple[torch.Tensor, torch.Tensor]:
         keys, values = self.layers[2 * index], self.layers[2 * index + 1]
-        return keys.index_copy_(2, self.rows, key_states), values.index_copy_(2, self.rows, value_states)
+        return keys.index_copy_(2, self.entries, key_states), values.index_copy_(2, self.entries, value_states)
 
 
 class StaticCache(TreeCache):
-    """A :class:`TreeCache` whose buffer is borrowed and begins with zeros, for rows that are masked are read too.
+    """A :class:`TreeCache` with a borrowed buffer.
+
+    The buffer begins with zeros because attention reads masked entries, too.
+
+    Args:
+        free: buffers of finished requests.
+        num_layers: layers of the model.
+        capacity: entries of the buffer.
 
     Attributes:
-        states: the keys and values of each layer in turn, views of the buffer. As inputs of a graph they are written in
-            place, where the buffer as a whole would be copied.
+        states: the keys and values of each layer in turn, views of the buffer. A graph writes these inputs in place; it
+            would copy the complete buffer.
     """
 
     def __init__(self, free: Buffers, num_layers: int, capacity: int):

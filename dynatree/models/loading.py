@@ -10,14 +10,14 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTra
 
 from dynatree.errors import DynatreeError
 from dynatree.models.compiled import compile_pair
-from dynatree.models.linear.int8_dynamic import DRAFT_WEIGHTS, has_integers, in_integers, integer_layer
-from dynatree.models.linear.int8_weight_only import quantise
+from dynatree.models.linear.int8_dynamic import DRAFT_WEIGHTS, integer_layer, quantize_dynamic, supports_int8
+from dynatree.models.linear.int8_weight_only import quantize
 from dynatree.models.linear.packed import BACKENDS, faster_packed, pack, packable, packed_layer
 from dynatree.models.linear.replace import faster
 from dynatree.models.pair import ModelPair
 from dynatree.models.trimmed_head import TrimmedHead, trim_vocabulary
 
-BORROWED = "dynatree"  # key of config.json that marks a draft which borrows its target's embeddings
+BORROWED = "dynatree"  # key of config.json in a draft that borrows its target's embeddings
 
 
 def load_pair(
@@ -34,22 +34,25 @@ def load_pair(
 
     Args:
         target, draft: folder or hub id of each model.
-        device: "auto" for CUDA where there is one, otherwise the CPU; or a torch device.
+        device: "auto" for CUDA if available, otherwise the CPU; or a torch device.
         dtype: "auto" for float16 on CUDA and float32 on the CPU; the name of a torch floating-point type; or "int8"
             for a target with int8 weights, whose activations, like the draft, are float16 on CUDA and bfloat16 on the
             CPU.
         draft_tokens: trim the draft's output vocabulary to these token ids.
         backend: "stock" for the layers of torch; "packed" for weights packed by
-            :func:`dynatree.models.linear.packed.pack`, in float32 on the CPU; "auto" for whichever a short measurement
-            of each model finds faster.
-        draft_weights: "same" for a draft whose layers are those of the backend; "int8" for one that multiplies in
-            integers, see :mod:`dynatree.models.linear.int8_dynamic`, which changes proposals but never the
-            output; "auto" for whichever a short measurement finds faster.
-        compile: passes of static shapes through :func:`torch.compile`, see :func:`dynatree.compile_pair`; with the
-            layers of torch only.
+            :func:`dynatree.models.linear.packed.pack`, in float32 on the CPU; "auto" for the faster one in a short
+            measurement of each model.
+        draft_weights: "same" for the layers of the backend; "int8" for dynamic quantization of the draft, see
+            :mod:`dynatree.models.linear.int8_dynamic`, which changes proposals but never the output; "auto" for the
+            faster one in a short measurement.
+        compile: True for forward passes of static shapes through :func:`torch.compile`, see
+            :func:`dynatree.compile_pair`; needs the layers of torch.
+
+    Returns:
+        The pair, ready to decode.
 
     Raises:
-        DynatreeError: a model cannot be loaded, or the two do not fit; the message says what to do.
+        DynatreeError: a model cannot be loaded, or the two do not fit.
     """
     if backend not in BACKENDS:
         raise DynatreeError(f"backend must be one of {', '.join(BACKENDS)}, not {backend!r}")
@@ -64,7 +67,7 @@ def load_pair(
     number_format = _number_format(dtype, place)
     target_model = load_model(target, "target", place, number_format)
     if dtype == "int8":
-        quantise(target_model)
+        quantize(target_model)
     tokenizer = load_tokenizer(target)
     draft_model = None
     if draft is not None:
@@ -81,7 +84,7 @@ def load_pair(
 
 
 def parameter_count(model: PreTrainedModel) -> int:
-    """Parameters of a model, tied ones once, as if its layers were those of torch; packed and int8 ones list none."""
+    """Return the number of parameters, tied ones once, as if the layers were those of torch; packed ones list none."""
     head = model.get_output_embeddings()
     with torch.device("meta"):
         plain = AutoModelForCausalLM.from_config(model.config)
@@ -95,16 +98,25 @@ def _wants_packing(model: PreTrainedModel, backend: str) -> bool:
 
 
 def _lay_out_draft(draft: PreTrainedModel, packed: bool, weights: str) -> None:
-    """Give a draft int8 layers where they are asked for, or faster and left to choice; else those of the backend."""
+    """Give a draft int8 layers if asked for, or if faster and "auto"; otherwise those of the backend."""
     usual = packed_layer if packed else lambda layer: layer
-    if weights == "int8" or (weights == "auto" and has_integers(draft) and faster(draft, integer_layer, than=usual)):
-        in_integers(draft)
+    if weights == "int8" or (weights == "auto" and supports_int8(draft) and faster(draft, integer_layer, than=usual)):
+        quantize_dynamic(draft)
     elif packed:
         pack(draft)
 
 
 def load_model(name: str | Path, role: str, device: torch.device, dtype: torch.dtype) -> PreTrainedModel:
-    """Load a causal language model from safetensors."""
+    """Load a causal language model from safetensors.
+
+    Args:
+        name: folder or hub id.
+        role: "target" or "draft", for messages.
+        device, dtype: of the weights.
+
+    Raises:
+        DynatreeError: the checkpoint is missing, damaged or incomplete.
+    """
     try:
         model = AutoModelForCausalLM.from_pretrained(
             name, dtype=dtype, use_safetensors=True, trust_remote_code=False, low_cpu_mem_usage=True
@@ -117,7 +129,7 @@ def load_model(name: str | Path, role: str, device: torch.device, dtype: torch.d
 
 
 def load_tokenizer(name: str | Path):
-    """Load the tokenizer of a model."""
+    """Load the tokenizer of a model; raise a DynatreeError if it is missing or damaged."""
     try:
         return AutoTokenizer.from_pretrained(name, trust_remote_code=False)
     except (OSError, ValueError) as error:
@@ -125,7 +137,16 @@ def load_tokenizer(name: str | Path):
 
 
 def load_draft(name: str | Path, target: PreTrainedModel, device: torch.device, dtype: torch.dtype) -> PreTrainedModel:
-    """Load a draft: any causal language model, or one saved by :func:`save_borrowing_draft`."""
+    """Load a draft: any causal language model, or one saved by :func:`save_borrowing_draft`.
+
+    Args:
+        name: folder or hub id.
+        target: its target, whose embeddings it may borrow.
+        device, dtype: of the weights.
+
+    Raises:
+        DynatreeError: the checkpoint is missing, damaged, or was made for another target.
+    """
     config = Path(name) / "config.json"
     if not (config.is_file() and BORROWED in _read_json(config)):
         return load_model(name, "draft", device, dtype)
@@ -133,9 +154,13 @@ def load_draft(name: str | Path, target: PreTrainedModel, device: torch.device, 
 
 
 def save_borrowing_draft(draft: PreTrainedModel, folder: Path) -> None:
-    """Save a draft with a trimmed head that reads the target's embeddings: layers, norm, head and map, in float16.
+    """Save the layers, norm, head and token map of a draft with a trimmed head, in float16.
 
     The embeddings are not stored; :func:`load_draft` takes them from the target.
+
+    Args:
+        draft: a draft that shares its target's embeddings.
+        folder: created if missing.
     """
     head = draft.get_output_embeddings()
     folder.mkdir(parents=True, exist_ok=True)
@@ -172,7 +197,15 @@ def _load_borrowing_draft(folder: Path, target: PreTrainedModel, device, dtype) 
 
 
 def check_tokenizers(tokenizer, target: str | Path, draft: str | Path) -> None:
-    """Raise unless the draft's tokenizer, where it has one, gives every token the target's id."""
+    """Raise unless the draft's tokenizer, if any, gives every token the target's id.
+
+    Args:
+        tokenizer: the target's.
+        target, draft: folders or hub ids.
+
+    Raises:
+        DynatreeError: a token has different ids.
+    """
     if Path(draft).is_dir() and not (Path(draft) / "tokenizer.json").exists():
         return
     ours, theirs = tokenizer.get_vocab(), load_tokenizer(draft).get_vocab()
@@ -189,8 +222,8 @@ def _device(name: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if name.startswith("cuda") and not torch.cuda.is_available():
         raise DynatreeError(
-            f"device {name!r} is asked for, but torch {torch.__version__} sees no CUDA device here; use a machine with "
-            "one and a CUDA build of torch, or choose 'cpu'"
+            f"device {name!r} is asked for, but torch {torch.__version__} finds no CUDA device; use a machine with one "
+            "and a CUDA build of torch, or choose 'cpu'"
         )
     return torch.device(name)
 

@@ -1,8 +1,8 @@
 """Drafts with a trimmed output vocabulary.
 
-The output head is most of a small draft's cost, and rare tokens are hardly ever accepted. A trimmed head scores only
-the tokens of a map; nothing but the proposals changes, so the output stays lossless. The idea is FR-Spec's
-(Zhao et al., 2025).
+The output head dominates the cost of a small draft, and rare tokens are hardly ever accepted. A trimmed head scores
+only the tokens of a map. Only proposals change, so the output stays lossless. The idea is FR-Spec's (Zhao et al.,
+2025).
 """
 
 import torch
@@ -15,13 +15,13 @@ from dynatree.errors import DynatreeError
 class TrimmedHead(nn.Module):
     """An output head over some tokens of the vocabulary.
 
-    ``forward`` returns logits over the whole vocabulary, minus infinity where the head has no row, so the model
-    remains an ordinary causal language model. :meth:`trimmed` returns only the rows the head has.
+    ``forward`` returns logits over the complete vocabulary, minus infinity where the head has no row, so the model
+    remains an ordinary causal language model. :meth:`trimmed` returns only the rows of the head.
 
     Args:
         weight: [tokens, hidden], one row for each entry of ``token_map``.
         token_map: [tokens], token id of each row.
-        vocabulary: size of the whole vocabulary.
+        vocabulary: size of the complete vocabulary.
     """
 
     def __init__(self, weight: torch.Tensor, token_map: torch.Tensor, vocabulary: int):
@@ -31,7 +31,7 @@ class TrimmedHead(nn.Module):
         self.vocabulary = vocabulary
 
     def trimmed(self, hidden: torch.Tensor) -> torch.Tensor:
-        """Logits [..., tokens] of the head's own rows, in the order of ``token_map``."""
+        """Return the logits [..., tokens] of the head's own rows, in the order of ``token_map``."""
         return nn.functional.linear(hidden, self.weight)
 
     def forward(self, hidden: torch.Tensor) -> torch.Tensor:
@@ -41,7 +41,7 @@ class TrimmedHead(nn.Module):
 
 
 def trim_vocabulary(model: PreTrainedModel, token_ids) -> PreTrainedModel:
-    """Let ``model`` propose only the tokens in ``token_ids``, in place.
+    """Trim the output head of ``model`` to the tokens in ``token_ids``, in place.
 
     Args:
         model: any Hugging Face causal language model with a bias-free output head.

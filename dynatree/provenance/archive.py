@@ -17,10 +17,11 @@ from importlib.metadata import version
 from pathlib import Path, PurePosixPath
 
 from dynatree.errors import DynatreeError
-from dynatree.provenance.fingerprint import ROOT, code_hash
+from dynatree.provenance.fingerprint import code_hash
 from dynatree.provenance.notes import note_path
 from dynatree.utils.files import read_json, whole_file
 from dynatree.utils.host import checkout
+from dynatree.utils.paths import ROOT
 
 ABOUT = "archive.json"
 RAW = (

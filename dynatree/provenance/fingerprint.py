@@ -15,8 +15,8 @@ from functools import cache, lru_cache
 from pathlib import Path
 
 from dynatree.errors import DynatreeError
+from dynatree.utils.paths import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = "dynatree"
 LOCK = "envs/requirements.lock"
 CARRIERS = {

@@ -21,9 +21,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from dynatree.errors import DynatreeError
-from dynatree.provenance.fingerprint import ROOT, code_hash
+from dynatree.provenance.fingerprint import code_hash
 from dynatree.utils.files import MANIFEST, manifest_of, sha256, write_json
-from dynatree.utils.host import allocation, checkout, cpu_clock, load, machine, now
+from dynatree.utils.host import allocation, checkout, cpu_clock, describe_host, load, now
+from dynatree.utils.paths import ROOT
 
 FOLDER = ".provenance"
 
@@ -54,7 +55,7 @@ def begin(script: Path, arguments: argparse.Namespace | dict | None, reads: Iter
         "arguments": json.loads(json.dumps(values, default=str)),
         "code": code_hash(name),
         **checkout(),
-        **machine(),
+        **describe_host(),
         **allocation(),
         "threads": os.environ.get("OMP_NUM_THREADS"),
         "load": load(),

@@ -14,8 +14,8 @@ from pathlib import Path
 from dynatree.config.validation import check
 from dynatree.errors import DynatreeError
 from dynatree.provenance.archive import ARTEFACTS, describe, files_of, unpack
-from dynatree.provenance.fingerprint import ROOT
 from dynatree.utils.files import sha256, write_json
+from dynatree.utils.paths import ROOT
 
 PIPELINE = (
     "Snakefile",

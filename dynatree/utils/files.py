@@ -1,5 +1,6 @@
 """Atomic writes, hashes and manifests of files."""
 
+import errno
 import hashlib
 import json
 import os
@@ -13,6 +14,7 @@ from typing import BinaryIO
 from dynatree.errors import DynatreeError
 from dynatree.utils.locks import file_lock
 
+DISK_FULL = {errno.ENOSPC, errno.EDQUOT}  # error numbers of a full disk and of an exhausted quota
 MANIFEST = "MANIFEST.sha256"
 
 
@@ -127,4 +129,4 @@ def check_folder(folder: Path) -> None:
     for name, expected in read_manifest(folder).items():
         if not (folder / name).is_file() or sha256(folder / name) != expected:
             (folder / MANIFEST).unlink()
-            raise DynatreeError(f"{folder / name} is damaged or missing; run the pipeline again, which fetches it anew")
+            raise DynatreeError(f"{folder / name} is damaged or missing; run the pipeline again to fetch it")

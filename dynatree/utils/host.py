@@ -20,7 +20,7 @@ def checkout() -> dict:
     }
 
 
-def machine() -> dict:
+def describe_host() -> dict:
     """Return name, system and processor of this machine, and the number of cores available to this process."""
     return {
         "machine": platform.node(),

@@ -1,7 +1,6 @@
 """The frame of every script of the pipeline: provenance notes, and one line for each error that a user can fix."""
 
 import argparse
-import errno
 import re
 import sys
 from collections.abc import Callable, Iterable
@@ -9,9 +8,8 @@ from pathlib import Path
 
 from dynatree.errors import DynatreeError
 from dynatree.provenance import notes
+from dynatree.utils.files import DISK_FULL
 from dynatree.utils.locks import machine_lock
-
-FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
 def run(
@@ -49,7 +47,7 @@ def explain(error: Exception) -> str | None:
     """Return one line on what is wrong, where, and how to fix it, or None for an error that a user cannot fix."""
     if isinstance(error, DynatreeError):
         return str(error)
-    if (isinstance(error, OSError) and error.errno in FULL) or "No space left on device" in str(error):
+    if (isinstance(error, OSError) and error.errno in DISK_FULL) or "No space left on device" in str(error):
         place = getattr(error, "filename", None) or Path.cwd()
         return f"the disk of {place} is full; free some space and start again: what is finished is kept"
     if _out_of_memory(error):

@@ -13,7 +13,7 @@ from dynatree import DynatreeError, ModelPair, compile_pair, generate, generate_
 from dynatree.latency.measure import CostModel
 from dynatree.models import runner
 from dynatree.models.compiled import WIDTHS, StaticModel
-from dynatree.models.linear.int8_dynamic import has_integers, in_integers
+from dynatree.models.linear.int8_dynamic import quantize_dynamic, supports_int8
 from dynatree.models.linear.packed import pack
 from dynatree.models.runner import ModelRunner
 from dynatree.models.trimmed_head import trim_vocabulary
@@ -265,10 +265,10 @@ def test_packed_weights_are_refused(tmp_path):
         load_pair(tmp_path, backend="auto", compile=True)
 
 
-@pytest.mark.skipif(not has_integers(tiny_model("llama", 1)), reason="this build of torch multiplies no integers")
+@pytest.mark.skipif(not supports_int8(tiny_model("llama", 1)), reason="this build of torch does not multiply int8")
 def test_int8_weights_are_refused():
     with pytest.raises(DynatreeError, match="the draft has packed or int8 weights"):
-        compile_pair(ModelPair(tiny_model("llama", 1), in_integers(tiny_model("llama", 1))))
+        compile_pair(ModelPair(tiny_model("llama", 1), quantize_dynamic(tiny_model("llama", 1))))
 
 
 @pytest.mark.parametrize("kind", KINDS)

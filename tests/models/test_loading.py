@@ -11,7 +11,7 @@ from dynatree.cli import main
 from dynatree.data.checkpoints import fetch
 from dynatree.distillation.training import make_student
 from dynatree.models.compatibility import check_pair
-from dynatree.models.linear.int8_weight_only import quantise
+from dynatree.models.linear.int8_weight_only import quantize
 from dynatree.models.linear.packed import pack
 from dynatree.models.loading import load_draft, parameter_count, save_borrowing_draft
 from dynatree.models.trimmed_head import trim_vocabulary
@@ -86,7 +86,7 @@ def test_too_little_memory_is_said(pair, monkeypatch):
 
 
 @pytest.mark.parametrize("kind", ["llama", "gpt_neox"])
-@pytest.mark.parametrize("change", [lambda model: model, pack, quantise])
+@pytest.mark.parametrize("change", [lambda model: model, pack, quantize])
 def test_parameters_are_counted_whatever_the_layers_are(kind, change):
     plain = tiny_model(kind)
     assert parameter_count(change(tiny_model(kind))) == plain.num_parameters() > 0

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from dynatree.errors import DynatreeError
-from dynatree.provenance.fingerprint import CARRIERS, ROOT, code_hash, import_closure, libraries, normalised
+from dynatree.provenance.fingerprint import CARRIERS, code_hash, import_closure, libraries, normalised
+from dynatree.utils.paths import ROOT
 
 MEASURING = "scripts/benchmark.py"
 

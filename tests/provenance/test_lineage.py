@@ -8,10 +8,10 @@ import pytest
 
 from dynatree import DynatreeError
 from dynatree.cli import main
-from dynatree.provenance.fingerprint import ROOT
 from dynatree.provenance.lineage import trace
 from dynatree.provenance.notes import hash_of, note_path
 from dynatree.provenance.number_search import occurrences
+from dynatree.utils.paths import ROOT
 
 RECORDS, SUMMARY, REQUESTS = (
     f"results/r/{name}" for name in ("records/main-a.json", "summary/main.csv", "requests/main.csv")

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from dynatree.provenance.fingerprint import ROOT, code_hash
+from dynatree.provenance.fingerprint import code_hash
 from dynatree.provenance.notes import note_path
 from dynatree.utils.files import sha256, write_bytes, write_text
+from dynatree.utils.paths import ROOT
 
 SCRIPT = """
 import argparse

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 import yaml
 
-from dynatree.config.load import load_config
 from tests.support.repository_copy import NEEDS_LATEX, PARTS, ROOT, Checkout
 
 pytestmark = [NEEDS_LATEX, pytest.mark.xdist_group("finished run")]
@@ -72,7 +71,7 @@ def add_code(path: str, checkout: Checkout) -> None:
 
 def set_values(values: dict, checkout: Checkout) -> None:
     path = checkout / checkout.config
-    config = load_config(path)
+    config = yaml.safe_load(path.read_text())
     for place, value in values.items():
         *parents, last = place.split(".")
         section = config
@@ -136,7 +135,7 @@ CHANGES: dict[str, Callable[[Checkout], None]] = {
 
 
 def add_text(checkout: Checkout) -> None:
-    config = load_config(checkout / checkout.config)
+    config = yaml.safe_load((checkout / checkout.config).read_text())
     edit(config["prompts"]["narrative"]["source"]["path"], "the", "this", checkout)
 
 

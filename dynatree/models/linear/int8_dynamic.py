@@ -1,8 +1,8 @@
-"""A draft that multiplies in int8 on a CPU.
+"""Dynamic int8 quantization of a draft on a CPU.
 
-A draft only proposes, so its rounding never reaches the output. In int8 its weights take a quarter of the memory
-traffic, and its products are those of fbgemm. Inputs are rounded in each pass, to two digits of seven bits each: the
-second one keeps the proposals close to those in float32, and as a further row of a small product it costs little.
+The target verifies every token of a draft, so rounding in the draft never reaches the output. Int8 weights take a
+quarter of the memory traffic, and fbgemm multiplies them. Activations are quantized dynamically into two 7-bit digits.
+The second digit recovers most of the float32 accuracy and costs only one extra row per token in a small product.
 """
 
 import warnings
@@ -18,12 +18,12 @@ from dynatree.models.trimmed_head import TrimmedHead
 DRAFT_WEIGHTS = ("same", "int8", "auto")
 ENGINES = ("x86", "fbgemm", "onednn")
 DIGIT = 63  # largest magnitude of a digit
-BASE = 2 * DIGIT  # what a digit is worth in units of the next one
-SMALLEST = 1e-12  # scale of a row of zeros
+BASE = 2 * DIGIT  # value of a digit in units of the next one
+MIN_SCALE = 1e-12  # scale of a row of zeros
 
 
 class IntegerLinear(nn.Module):
-    """A linear layer whose weight is int8 with one scale per output row, and whose input is rounded in each pass."""
+    """A linear layer with an int8 weight, one scale per output row, and dynamically quantized input."""
 
     def __init__(self, linear: nn.Linear):
         super().__init__()
@@ -39,7 +39,7 @@ class IntegerLinear(nn.Module):
 
 
 class IntegerTrimmedHead(TrimmedHead):
-    """A trimmed head of int8 weights."""
+    """A trimmed head with an int8 weight."""
 
     def __init__(self, head: TrimmedHead):
         super().__init__(head.weight.new_empty(0), head.token_map, head.vocabulary)
@@ -51,38 +51,38 @@ class IntegerTrimmedHead(TrimmedHead):
 
 
 def integer_layer(layer: nn.Module) -> nn.Module:
-    """An int8 layer in place of a linear one or a trimmed head."""
+    """Return an int8 layer in place of a linear layer or a trimmed head."""
     return IntegerTrimmedHead(layer) if isinstance(layer, TrimmedHead) else IntegerLinear(layer)
 
 
-def in_integers(draft: PreTrainedModel) -> PreTrainedModel:
+def quantize_dynamic(draft: PreTrainedModel) -> PreTrainedModel:
     """Replace the linear layers of a float32 draft on a CPU, its head included, by int8 ones, in place.
 
-    The draft can no longer be saved, moved or trained. Embeddings that a head is tied to stay as they are.
+    The draft can no longer be saved, moved or trained. Embeddings that a head is tied to stay unchanged.
 
     Raises:
-        DynatreeError: the draft is elsewhere or in another format, or this build of torch multiplies no integers.
+        DynatreeError: the draft is not in float32 on a CPU, or this build of torch does not multiply int8.
     """
-    if not has_integers(draft):
+    if not supports_int8(draft):
         raise DynatreeError(
             f"draft_weights 'int8' needs a draft in float32 on an x86 CPU, not in {draft.dtype} on {draft.device} with "
-            f"the quantised engine {torch.backends.quantized.engine!r}; choose draft_weights='same'"
+            f"the quantized engine {torch.backends.quantized.engine!r}; choose draft_weights='same'"
         )
     return replace_layers(draft, integer_layer)
 
 
-def has_integers(draft: PreTrainedModel) -> bool:
-    """Whether :func:`in_integers` works for a draft here."""
-    here = draft.device.type == "cpu" and draft.dtype == torch.float32
-    return here and torch.backends.quantized.engine in ENGINES
+def supports_int8(draft: PreTrainedModel) -> bool:
+    """Return True if :func:`quantize_dynamic` works for a draft on this machine."""
+    suitable = draft.device.type == "cpu" and draft.dtype == torch.float32
+    return suitable and torch.backends.quantized.engine in ENGINES
 
 
 def _pack(weight: torch.Tensor) -> torch.ScriptObject:
     # weight: [out, in]
     weight = weight.detach()
-    scales = weight.abs().amax(dim=1).clamp_min(SMALLEST).double() / 127  # [out]
+    scales = weight.abs().amax(dim=1).clamp_min(MIN_SCALE).double() / 127  # [out]
     with warnings.catch_warnings():
-        # The kernel takes no other weights than such tensors, which torch means to replace.
+        # The kernel accepts no other tensors, although torch deprecates them.
         warnings.filterwarnings("ignore", message=".*quantized tensor creation functions.*")
         rounded = torch.quantize_per_channel(
             weight, scales, torch.zeros(len(scales), dtype=torch.int64), 0, torch.qint8
@@ -91,12 +91,12 @@ def _pack(weight: torch.Tensor) -> torch.ScriptObject:
 
 
 def _multiply(hidden: torch.Tensor, packed: torch.ScriptObject) -> torch.Tensor:
-    """The product with packed weights: each row is written as whole numbers up to ``DIGIT``, and 1 / ``BASE`` of such.
+    """Product with packed weights: each row of ``hidden`` is an integer up to ``DIGIT`` plus another one / ``BASE``.
 
-    Seven bits at a time, because the kernel's sums of two products would overflow with eight.
+    Digits have seven bits because the kernel's sums of two products would overflow with eight.
     """
     rows = hidden.reshape(-1, hidden.shape[-1])  # [n, in]
-    scales = torch.linalg.vector_norm(rows, torch.inf, -1, keepdim=True).clamp_min_(SMALLEST).div_(DIGIT)  # [n, 1]
+    scales = torch.linalg.vector_norm(rows, torch.inf, -1, keepdim=True).clamp_min_(MIN_SCALE).div_(DIGIT)  # [n, 1]
     first = rows / scales
     second = (first - first.round()).mul_(BASE)
     digits = torch.cat((first, second))  # [2n, in]

@@ -1,4 +1,4 @@
-"""Weights in int8, activations in a floating-point format."""
+"""Weight-only int8 quantization: weights in int8, activations in a floating-point format."""
 
 import torch
 from torch import nn
@@ -6,10 +6,10 @@ from transformers import PreTrainedModel
 
 
 class Int8Linear(nn.Module):
-    """A linear layer whose weight is int8 with one scale per output row.
+    """A linear layer with an int8 weight and one scale per output row.
 
     Rows are scaled symmetrically by their largest magnitude (round to nearest). On a CPU one kernel multiplies without
-    unpacking; elsewhere the weight is converted for each pass, which saves memory but no time.
+    unpacking. Elsewhere each pass converts the weight, which saves memory but no time.
     """
 
     def __init__(self, linear: nn.Linear):
@@ -32,8 +32,8 @@ class Int8Linear(nn.Module):
         return output.reshape(*hidden.shape[:-1], -1)
 
 
-def quantise(model: PreTrainedModel) -> PreTrainedModel:
-    """Replace the linear layers of ``model`` by int8 ones, in place; a head tied to the embeddings stays as it is."""
+def quantize(model: PreTrainedModel) -> PreTrainedModel:
+    """Replace the linear layers of ``model`` by int8 ones, in place; a head tied to the embeddings stays unchanged."""
     tied = model.get_input_embeddings().weight
     layers = [
         (name, module)

@@ -1,7 +1,7 @@
-"""Weights laid out once for the small products of decoding on a CPU.
+"""Weights in oneDNN's blocked layout, for the small matrix products of decoding on a CPU.
 
-A pass over a tree multiplies a few rows by wide weights. oneDNN does that faster with weights in blocks of its own,
-which are made here ahead of time, than the stock layer, which finds them as they are in every pass.
+A forward pass over a tree multiplies a few rows by wide weights. oneDNN is faster on its own blocked layout. We convert
+the weights once; the stock layer reads the plain layout in every pass.
 """
 
 import torch
@@ -16,7 +16,7 @@ BACKENDS = ("stock", "packed", "auto")
 
 
 class PackedLinear(nn.Module):
-    """A linear layer over packed float32 weights; the original weight is not kept."""
+    """A linear layer over packed float32 weights; the original weight is dropped."""
 
     def __init__(self, linear: nn.Linear):
         super().__init__()
@@ -43,17 +43,17 @@ class PackedTrimmedHead(TrimmedHead):
 
 
 def packed_layer(layer: nn.Module) -> nn.Module:
-    """A packed layer in place of a linear one or a trimmed head."""
+    """Return a packed layer in place of a linear layer or a trimmed head."""
     return PackedTrimmedHead(layer) if isinstance(layer, TrimmedHead) else PackedLinear(layer)
 
 
 def pack(model: PreTrainedModel) -> PreTrainedModel:
     """Replace the linear layers of a float32 model on a CPU, its head included, by packed ones, in place.
 
-    The model can no longer be saved, moved or trained. Embeddings that a head is tied to keep a copy of their own.
+    The model can no longer be saved, moved or trained. Embeddings that a head is tied to stay as a copy.
 
     Raises:
-        DynatreeError: the model is elsewhere or in another format, or this build of torch has no oneDNN.
+        DynatreeError: the model is not in float32 on a CPU, or this build of torch has no oneDNN.
     """
     if not packable(model):
         raise DynatreeError(
@@ -64,12 +64,12 @@ def pack(model: PreTrainedModel) -> PreTrainedModel:
 
 
 def packable(model: PreTrainedModel) -> bool:
-    """Whether :func:`pack` works for a model here."""
+    """Return True if :func:`pack` works for a model on this machine."""
     return model.device.type == "cpu" and model.dtype == torch.float32 and torch.backends.mkldnn.is_available()
 
 
 def faster_packed(model: PreTrainedModel) -> bool:
-    """Whether the layers of a model are faster packed, by a short measurement."""
+    """Return True if a short measurement finds the layers of a model faster when packed."""
     return faster(model, packed_layer, than=lambda layer: layer)
 
 

@@ -1,4 +1,4 @@
-"""The linear layers of a model: finding them, putting others in their place, and finding out which are faster."""
+"""Find and replace the linear layers of a model, and measure which of two kinds is faster."""
 
 import statistics
 import time
@@ -11,17 +11,17 @@ from transformers import PreTrainedModel
 from dynatree.models.trimmed_head import TrimmedHead
 
 Maker = Callable[[nn.Module], nn.Module]
-TRIED_ROWS = (1, 4, 8)  # new tokens by which layers are compared
-TRIED_TIMES = 5
+MEASURED_TOKENS = (1, 4, 8)  # new tokens of the products that are measured
+REPETITIONS = 5
 
 
 def linear_layers(model: PreTrainedModel) -> dict[str, nn.Module]:
-    """The ordinary linear layers by name, the output head included."""
-    return {name: one for name, one in model.named_modules() if type(one) in (nn.Linear, TrimmedHead)}
+    """Return the ordinary linear layers by name, the output head included."""
+    return {name: layer for name, layer in model.named_modules() if type(layer) in (nn.Linear, TrimmedHead)}
 
 
 def replace_layers(model: PreTrainedModel, make: Maker) -> PreTrainedModel:
-    """Put what ``make`` makes of each linear layer in its place."""
+    """Replace each linear layer by the result of ``make``, in place."""
     for name, layer in linear_layers(model).items():
         parent, _, child = name.rpartition(".")
         setattr(model.get_submodule(parent), child, make(layer))
@@ -29,23 +29,26 @@ def replace_layers(model: PreTrainedModel, make: Maker) -> PreTrainedModel:
 
 
 def unlisted_bytes(model: PreTrainedModel) -> int:
-    """Bytes of weights that no state dict lists, because they lie in a form of their own."""
+    """Return the bytes of weights in layouts that no state dict lists."""
     return sum(getattr(module, "unlisted_bytes", 0) for module in model.modules())
 
 
 @torch.inference_mode()
 def faster(model: PreTrainedModel, make: Maker, than: Maker) -> bool:
-    """Whether one layer of each shape in a model on a CPU is faster made by ``make`` than made by ``than``.
+    """Return True if layers made by ``make`` are faster than those made by ``than``, in a model on a CPU.
 
-    Medians of interleaved products are compared, summed over shapes and numbers of rows.
+    One layer of each shape is measured. The medians of interleaved products are summed over shapes and
+    numbers of tokens.
     """
-    shapes = {(one.weight.shape, getattr(one, "bias", None) is None): one for one in linear_layers(model).values()}
+    shapes = {
+        (layer.weight.shape, getattr(layer, "bias", None) is None): layer for layer in linear_layers(model).values()
+    }
     seconds = [0.0, 0.0]
     for layer in shapes.values():
         projections = [_projection(make(layer)), _projection(than(layer))]
-        for rows in TRIED_ROWS:
-            hidden = torch.randn(rows, layer.weight.shape[1])
-            times = [[_time(project, hidden) for project in projections] for _ in range(TRIED_TIMES)]
+        for tokens in MEASURED_TOKENS:
+            hidden = torch.randn(tokens, layer.weight.shape[1])
+            times = [[_time(project, hidden) for project in projections] for _ in range(REPETITIONS)]
             for index, column in enumerate(zip(*times, strict=True)):
                 seconds[index] += statistics.median(column)
     return seconds[0] < seconds[1]

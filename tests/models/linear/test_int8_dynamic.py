@@ -8,7 +8,7 @@ from torch import nn
 
 from dynatree import DynatreeError, ModelPair, generate, load_pair
 from dynatree.data.random_model import save_tiny_checkpoint
-from dynatree.models.linear.int8_dynamic import IntegerLinear, IntegerTrimmedHead, has_integers, in_integers
+from dynatree.models.linear.int8_dynamic import IntegerLinear, IntegerTrimmedHead, quantize_dynamic, supports_int8
 from dynatree.models.linear.packed import PackedLinear, PackedTrimmedHead
 from dynatree.models.linear.replace import unlisted_bytes
 from dynatree.models.trimmed_head import trim_vocabulary
@@ -16,7 +16,7 @@ from tests.support.models import disturbed, reference, tiny_model
 
 PROMPT = [5, 9, 2, 7]
 
-pytestmark = pytest.mark.skipif(not has_integers(tiny_model()), reason="this build of torch multiplies no integers")
+pytestmark = pytest.mark.skipif(not supports_int8(tiny_model()), reason="this build of torch does not multiply int8")
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def test_a_row_of_zeros_gives_the_bias():
 @pytest.mark.parametrize("method", ["chain", "dynatree", "cost_aware"])
 def test_output_stays_that_of_hugging_face(kind, method):
     target = tiny_model(kind, 1)
-    pair = ModelPair(target, in_integers(disturbed(target, 0.02)))
+    pair = ModelPair(target, quantize_dynamic(disturbed(target, 0.02)))
     out = generate(pair, PROMPT, method, 40, None)
     assert out.tokens == reference(target, PROMPT, 40, None)
 
@@ -69,7 +69,7 @@ def test_output_stays_that_of_hugging_face(kind, method):
 @pytest.mark.parametrize("kind", ["llama", "gpt_neox"])
 def test_proposals_are_close_to_those_in_float32(kind):
     draft = tiny_model(kind, 1)
-    integers = in_integers(copy.deepcopy(draft))
+    integers = quantize_dynamic(copy.deepcopy(draft))
     ids = torch.randint(0, 48, (1, 64), generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         expected, given = draft(ids).logits.softmax(-1), integers(ids).logits.softmax(-1)
@@ -80,7 +80,7 @@ def test_proposals_are_close_to_those_in_float32(kind):
 def test_a_trimmed_draft():
     target = tiny_model("llama", 1)
     draft = trim_vocabulary(disturbed(target, 0.02), list(range(0, target.config.vocab_size, 2)))
-    in_integers(draft)
+    quantize_dynamic(draft)
     assert isinstance(draft.get_output_embeddings(), IntegerTrimmedHead)
     out = generate(ModelPair(target, draft), PROMPT, "dynatree", 30, None)
     assert out.tokens == reference(target, PROMPT, 30, None)
@@ -90,15 +90,15 @@ def test_a_trimmed_draft():
 def test_weights_are_a_quarter():
     draft = tiny_model("llama", 1)
     floats = sum(one.weight.numel() for one in draft.modules() if isinstance(one, nn.Linear))
-    assert unlisted_bytes(in_integers(draft)) == floats
+    assert unlisted_bytes(quantize_dynamic(draft)) == floats
 
 
 def test_other_formats_are_refused():
     with pytest.raises(DynatreeError, match="needs a draft in float32 on an x86 CPU"):
-        in_integers(tiny_model("llama", 1).to(torch.bfloat16))
+        quantize_dynamic(tiny_model("llama", 1).to(torch.bfloat16))
 
 
-def test_only_the_draft_is_quantised(folders):
+def test_only_the_draft_is_quantized(folders):
     pair = load_pair(*folders, device="cpu", dtype="float32", backend="packed", draft_weights="int8")
     assert not any(isinstance(module, IntegerLinear) for module in pair.target.modules())
     assert any(isinstance(module, PackedLinear) for module in pair.target.modules())

@@ -7,12 +7,12 @@ from torch import nn
 from dynatree import ModelPair, generate, load_pair
 from dynatree.benchmark.logit_gap import largest_gap
 from dynatree.data.random_model import save_tiny_checkpoint
-from dynatree.models.linear.int8_weight_only import Int8Linear, quantise
+from dynatree.models.linear.int8_weight_only import Int8Linear, quantize
 from tests.support.models import disturbed, tiny_model
 
 
 @pytest.mark.parametrize("bias", [True, False])
-def test_a_quantised_layer_multiplies_by_its_rounded_weight(bias):
+def test_a_quantized_layer_multiplies_by_its_rounded_weight(bias):
     torch.manual_seed(0)
     linear = nn.Linear(64, 48, bias=bias, dtype=torch.bfloat16)
     layer = Int8Linear(linear)
@@ -25,8 +25,8 @@ def test_a_quantised_layer_multiplies_by_its_rounded_weight(bias):
 
 
 @pytest.mark.parametrize("kind", ["llama", "gpt_neox"])
-def test_trees_stay_within_rounding_of_the_quantised_target(kind):
-    target = quantise(tiny_model(kind).bfloat16())
+def test_trees_stay_within_rounding_of_the_quantized_target(kind):
+    target = quantize(tiny_model(kind).bfloat16())
     assert isinstance(target.get_output_embeddings(), Int8Linear)
     pair = ModelPair(target, disturbed(tiny_model(kind)).bfloat16())
     for method in ("autoregressive", "chain", "dynatree"):
@@ -38,10 +38,10 @@ def test_trees_stay_within_rounding_of_the_quantised_target(kind):
 def test_a_tied_head_keeps_its_format():
     model = tiny_model()
     model.lm_head.weight = model.model.embed_tokens.weight
-    assert type(quantise(model).lm_head) is nn.Linear
+    assert type(quantize(model).lm_head) is nn.Linear
 
 
-def test_only_the_target_is_quantised(tmp_path):
+def test_only_the_target_is_quantized(tmp_path):
     for name, layers in (("target", 2), ("draft", 1)):
         save_tiny_checkpoint(tmp_path / name, "llama", seed=1, layers=layers, noise=0.0)
     pair = load_pair(tmp_path / "target", tmp_path / "draft", device="cpu", dtype="int8")
