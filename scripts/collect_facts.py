@@ -1,4 +1,4 @@
-"""Collect what the paper says about a run, and refuse runs whose records do not belong together."""
+"""Collect the facts that the paper states about a run; fail if its records do not belong together."""
 
 import argparse
 from pathlib import Path
@@ -11,7 +11,7 @@ from dynatree.workflow.script import run
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("--records", type=Path, nargs="+", required=True, help="the records of all jobs")
 parser.add_argument("--output", type=Path, required=True, help="JSON")
-parser.add_argument("--html", type=Path, required=True, help="the same to read")
+parser.add_argument("--html", type=Path, required=True, help="the same facts as a page")
 options = parser.parse_args()
 
 

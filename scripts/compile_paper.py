@@ -1,4 +1,4 @@
-"""Compile the paper and fail on anything a reader would stumble over."""
+"""Compile the paper, and fail on visible defects such as undefined references."""
 
 import argparse
 from pathlib import Path

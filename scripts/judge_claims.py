@@ -17,8 +17,8 @@ parser.add_argument("--claims", type=Path, required=True, help="YAML")
 parser.add_argument(
     "--requests", type=Path, nargs="+", required=True, help="CSV files, each named after its experiment"
 )
-parser.add_argument("--summaries", type=Path, nargs="*", default=[], help="likewise; memory.csv is the one that counts")
-parser.add_argument("--run", type=json.loads, required=True, help="JSON: device and models of the run's configuration")
+parser.add_argument("--summaries", type=Path, nargs="*", default=[], help="CSV files, of which only memory.csv is used")
+parser.add_argument("--run", type=json.loads, required=True, help="JSON: device, dtype and models of the configuration")
 parser.add_argument("--csv", type=Path, required=True)
 parser.add_argument("--tex", type=Path, required=True)
 parser.add_argument("--html", type=Path, required=True)

@@ -1,4 +1,4 @@
-"""Summarise measured cache compression by text, by case, over the length of a text, and by hidden numbers found."""
+"""Summarise measured KV-cache compression: per text, per case, cache growth, and passkey retrieval."""
 
 import argparse
 from pathlib import Path
@@ -16,7 +16,7 @@ parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("--measured", type=Path, nargs="+", required=True, help="JSON: one file per data set")
 parser.add_argument("--requests", type=Path, required=True, help="CSV: one row per text and case")
 parser.add_argument("--summary", type=Path, required=True, help="CSV: one row per data set and case")
-parser.add_argument("--growth", type=Path, required=True, help="CSV: one row per case and pass over one text")
+parser.add_argument("--growth", type=Path, required=True, help="CSV: one row per case and forward pass over one text")
 parser.add_argument("--passkey", type=Path, required=True, help="CSV: one row per case, length and depth")
 options = parser.parse_args()
 

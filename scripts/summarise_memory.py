@@ -1,4 +1,4 @@
-"""Summarise the peak memory of an experiment: the highest over the prompts."""
+"""Summarise the peak memory of an experiment as its maximum over the prompts."""
 
 import argparse
 from pathlib import Path

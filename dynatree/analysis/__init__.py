@@ -1,1 +1,1 @@
-"""From raw records to tables, figures and the paper. Nothing here imports torch."""
+"""Analysis of a run: from raw records to tables, figures and the paper, without torch."""

@@ -1,4 +1,4 @@
-"""The requests that the verdict on a claim is computed from."""
+"""Requests behind the verdict on a claim."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ SIDES = ("of", "over", "among")
 
 
 def requests_of_claim(name: str, claims: Path, requests: list[Path]) -> dict[Path, list[dict[str, str]]]:
-    """The jobs, groups and cases that a claim compares, by the file of requests that they are in.
+    """Return the jobs, groups and cases that a claim compares, by file of requests.
 
     Args:
         name: id of the claim.
@@ -19,8 +19,8 @@ def requests_of_claim(name: str, claims: Path, requests: list[Path]) -> dict[Pat
         requests: CSV files, each named after its experiment.
 
     Returns:
-        File -> "job", "group" and "case" of what is compared; nothing for a claim about memory, which is not measured
-        request by request.
+        File -> "job", "group" and "case" of the compared requests. Empty for a claim about memory, which is not
+        measured per request.
     """
     predicate = next((claim["predicate"] for claim in load_claims(claims) if claim["id"] == name), {})
     wanted = predicate.get("experiment")

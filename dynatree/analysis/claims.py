@@ -1,8 +1,8 @@
-"""The claims of the original paper, and what a run has to say about each of them.
+"""Verdicts of a run on the claims of the original paper.
 
-A claim in ``config/claims.yaml`` is a text, where the paper makes it, the published number, and a predicate that
-:mod:`dynatree.analysis.predicates` holds against a run. ``requires`` names what a run must have for the number to be
-comparable at all; a run that lacks it leaves the claim inconclusive and says so.
+A claim in ``config/claims.yaml`` has a text, its place in the paper, the published number, and a predicate that
+:mod:`dynatree.analysis.predicates` evaluates on a run. ``requires`` lists the conditions under which the number is
+comparable. If a run does not meet them, the claim is inconclusive and the reason names the missing condition.
 """
 
 import math
@@ -16,12 +16,12 @@ from dynatree.analysis.selection import NotMeasured
 from dynatree.errors import DynatreeError
 
 COLUMNS = ("id", "text", "source", "published", "what", "value", "low", "high", "verdict", "reason")
-ONLY = "Only a run"  # how the reason begins where a run cannot judge a claim at all
+ONLY = "Only a run"  # start of the reason if a run cannot judge a claim
 PUBLISHED_PAIR = {"target": "pythia-2.8b", "draft": "pythia-70m"}
 
 
 def describe_run(config: dict) -> dict:
-    """What :func:`judge` has to know of a run: its device, its models, and whether they are those of the paper."""
+    """Return what :func:`judge` needs of a run: its device, its models, and whether they are those of the paper."""
     names = {}
     for role, model in config["models"].items():
         repository = model["source"].get("repository", model["name"])
@@ -33,10 +33,10 @@ def describe_run(config: dict) -> dict:
 def judge(
     claims: list[dict], requests: dict[str, pd.DataFrame], summaries: dict[str, pd.DataFrame], run: dict
 ) -> pd.DataFrame:
-    """A verdict on each claim: one row each, with the columns COLUMNS.
+    """Return the verdict on each claim: one row each, with the columns COLUMNS.
 
-    A claim is confirmed where the 95 % interval lies wholly on the claimed side, refuted where it lies wholly on the
-    other, and inconclusive otherwise, or where the run cannot judge it.
+    A claim is confirmed if the 95 % interval lies entirely on the claimed side, and refuted if it lies entirely on the
+    other side. It is inconclusive otherwise, and if the run cannot judge it.
 
     Args:
         claims: from :func:`load_claims`.
@@ -60,7 +60,7 @@ def _judge(claim: dict, requests: dict, memory: pd.DataFrame | None, run: dict) 
     predicate = claim["predicate"]
     try:
         finding = evaluate(predicate, requests, memory)
-        here = f"Here the number is {finding.value:.4g} [{finding.low:.4g}, {finding.high:.4g}]."
+        here = f"The number of this run is {finding.value:.4g} [{finding.low:.4g}, {finding.high:.4g}]."
     except NotMeasured as reason:
         finding = Finding(math.nan, math.nan, math.nan, INCONCLUSIVE, str(reason))
         here = str(reason)
@@ -74,7 +74,7 @@ def _judge(claim: dict, requests: dict, memory: pd.DataFrame | None, run: dict) 
 
 
 def _unmet(requires: dict, frame: pd.DataFrame | None, run: dict) -> list[str]:
-    """What the run lacks of what a claim requires, as phrases that begin with "on" or "with"."""
+    """Return the unmet requirements of a claim, as phrases that begin with "on" or "with"."""
     needs = []
     if "device" in requires and not str(run["device"]).startswith(requires["device"]):
         needs.append("on a CUDA GPU")
@@ -87,11 +87,11 @@ def _unmet(requires: dict, frame: pd.DataFrame | None, run: dict) -> list[str]:
 
 
 def claims_latex(frame: pd.DataFrame) -> str:
-    """The ledger as a longtable as wide as the text, with its caption and the label tab:claims."""
+    """Return the ledger as a longtable of the text's width, with a caption and the label tab:claims."""
     columns = "".join(rf">{{\raggedright\arraybackslash}}p{{{width}\textwidth}}" for width in WIDTHS)
     lines = [
         rf"\begin{{longtable}}{{@{{}}{columns}@{{}}}}",
-        r"\caption{The claims of the original, held against this run.}\label{tab:claims}\\",
+        r"\caption{Claims of the original paper with their verdicts in this run.}\label{tab:claims}\\",
         r"\toprule Claim & Published & This run & Verdict \\ \midrule \endfirsthead",
         r"\toprule Claim & Published & This run & Verdict \\ \midrule \endhead",
         r"\bottomrule \endfoot",

@@ -1,4 +1,4 @@
-"""Summaries of measured cache compression."""
+"""Summaries of measured KV-cache compression."""
 
 import numpy as np
 import pandas as pd
@@ -10,16 +10,16 @@ MIB = 2**20
 
 
 def compression_requests(measured: list[dict]) -> pd.DataFrame:
-    """One row per text and case, and one per timed request, as claims are held against.
+    """Return one row per text and case, and one per timed request, for the claims.
 
     Args:
-        measured: what the measuring of each data set has written: "dataset", "stands_for", the "job", and "texts",
-            "generation" and "passkey" as lists of rows.
+        measured: measurements of each data set: "dataset", "stands_for", the "job", and "texts", "generation" and
+            "passkey" as lists of rows.
 
     Returns:
         Columns "job", "baseline", "dataset", "stands_for", "model", "group" ("reading" or "generation"), "case",
         "method" (the series of a case), "engine", "dtype", "budget", "prompt", "repetition", "tokens", "chunk",
-        "prompt_tokens", "new_tokens", and what was measured.
+        "prompt_tokens", "new_tokens", and the measured quantities.
     """
     return pd.concat([_of_dataset(one) for one in measured], ignore_index=True)
 
@@ -55,12 +55,12 @@ def _timed(generation: list[dict], new_tokens: int) -> pd.DataFrame:
 
 
 def summarise_compression(requests: pd.DataFrame) -> pd.DataFrame:
-    """One row per data set and case, with 95 % intervals over texts.
+    """Return one row per data set and case, with 95 % intervals over texts.
 
     Returns:
         "perplexity", "accuracy", "ttft_ms", "tpot_ms", "throughput" with "_low" and "_high"; "perplexity_ratio",
-        "ttft_ratio", "tpot_ratio" and "throughput_ratio" to the full cache, paired by text; "accuracy_change"; largest
-        "rows", "cache_mib", "peak_mib" and mean "mean_rows".
+        "ttft_ratio", "tpot_ratio" and "throughput_ratio" to the full cache, paired by text; "accuracy_change"; the
+        maximum of "rows", "cache_mib" and "peak_mib"; the mean of "mean_rows".
     """
     rows = []
     for _, of_dataset in requests.groupby("dataset", sort=False):
@@ -111,7 +111,7 @@ def _summary(part: pd.DataFrame, full: pd.DataFrame) -> dict:
 
 
 def _by_text(rows: pd.DataFrame, name: str) -> pd.Series:
-    """A quantity of each text; repetitions count once, by their median."""
+    """Return a quantity of each text; repetitions count once, by their median."""
     return rows.groupby("prompt")[name].median()
 
 
@@ -122,7 +122,7 @@ def _bounded(name: str, values: pd.Series, statistic) -> dict:
 
 
 def summarise_passkey(measured: list[dict]) -> pd.DataFrame:
-    """One row per case, length and depth: how many numbers were "asked" for and "found", and the "share"."""
+    """Return one row per case, length and depth: the numbers "asked" for, the numbers "found", and the "share"."""
     asked = next(one for one in measured if one["passkey"])
     answers = pd.DataFrame(asked["passkey"])
     found = answers.groupby(["case", "length", "depth"], sort=False)["found"].agg(asked="size", found="sum")
@@ -131,7 +131,7 @@ def summarise_passkey(measured: list[dict]) -> pd.DataFrame:
 
 
 def _with_cases(frame: pd.DataFrame, cases: dict[str, dict]) -> pd.DataFrame:
-    """``frame`` with the columns "method" (the series of a case) and "budget"."""
+    """Return ``frame`` with the columns "method" (the series of a case) and "budget"."""
     columns = {"method": "series", "budget": "budget"}
     return frame.assign(
         **{
@@ -142,7 +142,11 @@ def _with_cases(frame: pd.DataFrame, cases: dict[str, dict]) -> pd.DataFrame:
 
 
 def cache_growth(measured: list[dict]) -> pd.DataFrame:
-    """One row per case and pass over the first text of the first data set: tokens "seen" and "cache_mib" held then."""
+    """Return the size of the cache while reading the first text of the first data set.
+
+    Returns:
+        One row per case and forward pass: tokens "seen", and "cache_mib" after the forward pass.
+    """
     one = measured[0]
     rows = [
         {"dataset": one["dataset"], "case": text["case"], "seen": seen, "cache_mib": size / MIB}

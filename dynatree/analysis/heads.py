@@ -1,4 +1,4 @@
-"""What the paper, its table and its figures say about attention heads; one row of a frame is one query head."""
+"""Facts about attention heads for the paper, its table and its figures; one row of a frame is one query head."""
 
 from types import SimpleNamespace
 
@@ -7,12 +7,14 @@ import pandas as pd
 
 KINDS = ("sink", "local", "mixed", "global")
 PARTS = ("early", "middle", "late")
-FIFTH = 0.2  # the original counts heads whose sinks hold more than this
+FIFTH = 0.2  # the original counts heads with a larger sink mass
 
 
 def layer_parts(heads: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-    """The rows of the first, second and last third of the layers, each with its name and layers; empty thirds are left
-    out."""
+    """Return the rows of the first, middle and last third of the layers, each with its name and layers.
+
+    Empty thirds are left out.
+    """
     thirds = np.array_split(np.sort(heads["layer"].unique()), len(PARTS))
     return [
         (f"{part}, {_range(layers)}", heads[heads["layer"].isin(layers)])
@@ -26,26 +28,26 @@ def _range(layers: np.ndarray) -> str:
 
 
 def counts(heads: pd.DataFrame) -> dict[str, int]:
-    """Heads of each kind."""
+    """Return the number of heads of each kind."""
     return {kind: int((heads["kind"] == kind).sum()) for kind in KINDS}
 
 
 def distances(heads: pd.DataFrame) -> dict[str, int]:
-    """The columns of the profile -> the smallest distance of their bin."""
+    """Return the columns of the profile with the smallest distance of their bin."""
     return {name: int(name.removeprefix("distance_")) for name in heads if name.startswith("distance_")}
 
 
 def head_facts(content: dict) -> SimpleNamespace:
-    """What the paper says.
+    """Return the facts about attention heads that the paper states.
 
     Args:
         content: of the file of heads, see :mod:`dynatree.heads.report`.
 
     Returns:
-        "text", "bands" and "thresholds" as in the file, "layers", "heads" and "kv_heads" of the whole model, "counts"
-        by kind, "entropy" and "sink" with the attributes mean, least and most, "sink_above_fifth" (heads), "bounded"
-        (heads with a window), "kv_bounded" (key/value heads all of whose query heads have one), and "window", the
-        median of the windows, or None.
+        "text", "bands" and "thresholds" as in the file; "layers", "heads" and "kv_heads" of the complete model;
+        "counts" by kind; "entropy" and "sink" with the attributes mean, least and most; "sink_above_fifth" (heads);
+        "bounded" (heads with a window); "kv_bounded" (key/value heads whose query heads all have one); and "window",
+        the median of the windows, or None.
     """
     heads = pd.DataFrame(content["heads"])
     layers, kv_heads = content["model"]["layers"], content["model"]["kv_heads"]

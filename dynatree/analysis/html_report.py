@@ -1,4 +1,4 @@
-"""Pages of the report: the ledger of claims, and where a run was measured. Imports neither torch nor pandas."""
+"""Pages of the report: the ledger of claims and the environment of a run. Imports neither torch nor pandas."""
 
 from collections.abc import Iterable, Iterator
 from html import escape
@@ -16,7 +16,7 @@ small { color: #666; }
 
 
 def ledger_page(ledger: Iterable[dict]) -> str:
-    """The claims and their verdicts as an HTML page.
+    """Return the claims and their verdicts as an HTML page.
 
     Args:
         ledger: one dict per claim, with the columns of :func:`dynatree.analysis.claims.judge`.
@@ -31,13 +31,13 @@ def ledger_page(ledger: Iterable[dict]) -> str:
 
 
 def environment_page(facts: dict) -> str:
-    """Machine, versions, commit, models and texts of a run as an HTML page.
+    """Return machine, versions, commit, models and texts of a run as an HTML page.
 
     Args:
-        facts: what ``summary/facts.json`` holds; nested keys are joined.
+        facts: content of ``summary/facts.json``; nested keys are joined.
     """
     rows = "\n".join(f"<tr><th>{escape(key)}</th><td>{escape(str(value))}</td></tr>" for key, value in _flat(facts))
-    return _page("Where this run was measured", f"<table>\n<tbody>\n{rows}\n</tbody>\n</table>")
+    return _page("Environment of this run", f"<table>\n<tbody>\n{rows}\n</tbody>\n</table>")
 
 
 VERDICTS = ("confirmed", "refuted", "inconclusive")
@@ -59,7 +59,7 @@ def _claim(claim: dict) -> str:
 
 
 def _number(value: float) -> str:
-    return "--" if value != value else f"{value:.4g}"  # NaN is what differs from itself
+    return "--" if value != value else f"{value:.4g}"  # only NaN differs from itself
 
 
 def _flat(values: dict, prefix: str = "") -> Iterator[tuple[str, object]]:

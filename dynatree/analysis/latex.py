@@ -1,4 +1,4 @@
-"""Text that is safe inside LaTeX."""
+"""Escaping of text for LaTeX."""
 
 SPECIAL = {
     "\\": r"\textbackslash{}",
@@ -21,7 +21,7 @@ SPECIAL = {
 
 
 def escape(text: object) -> str:
-    """``text`` as LaTeX source that prints it literally; characters pdflatex cannot print become question marks."""
+    """Return LaTeX source that prints ``text`` literally; characters that pdflatex lacks become question marks."""
     return "".join(
         SPECIAL.get(c, c if (c.isascii() and c.isprintable()) or c in "äöüéèàçñß" else "?") for c in str(text)
     )

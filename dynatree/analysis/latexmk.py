@@ -1,4 +1,4 @@
-"""Compile LaTeX and judge its log."""
+"""Compilation of LaTeX and inspection of its log."""
 
 import os
 import re
@@ -8,10 +8,10 @@ from pathlib import Path
 
 from dynatree.errors import DynatreeError
 
-WIDEST_EXCESS = 5.0  # points by which a line may stick out
-EPOCH = "1735689600"  # the PDF's dates, fixed so that equal sources give equal bytes
+WIDEST_EXCESS = 5.0  # points
+EPOCH = "1735689600"  # date of the PDF, fixed so that equal sources give equal bytes
 
-# No commands from the source, and no latexmkrc, which is a program.
+# No shell commands from the source, and no latexmkrc, which is a Perl program.
 OPTIONS = ("-norc", "-g", "-pdf", "-no-shell-escape", "-interaction=nonstopmode", "-halt-on-error", "-silent")
 
 
@@ -38,7 +38,7 @@ def compile_latex(folder: Path, name: str, bibliography: Path) -> Path:
 
 
 def complaints(log: str) -> list[str]:
-    """What in a LaTeX log a reader would notice: undefined references and citations, missing glyphs, lines too wide."""
+    """Return the visible defects in a LaTeX log: undefined references and citations, missing glyphs, lines too wide."""
     found = re.findall(r"(?:Reference|Citation) `[^']+'[^.]*undefined", log.replace("\n", ""))
     found += re.findall(r"Missing character: .*", log)
     for excess, place in re.findall(r"Overfull \\hbox \(([\d.]+)pt too wide\)(.*)", log):

@@ -1,4 +1,4 @@
-"""Summarise measured peaks of memory."""
+"""Summary of measured peak memory."""
 
 import pandas as pd
 
@@ -6,7 +6,7 @@ BASELINE = "autoregressive"
 
 
 def summarise_memory(measured: pd.DataFrame) -> pd.DataFrame:
-    """One row per data set and case: the prompt with the highest peak, and that peak over the baseline's."""
+    """Return one row per data set and case: the prompt with the highest peak, and the ratio to the baseline's peak."""
     keys = ["dataset", "case"]
     prompts = measured.groupby(keys, sort=False)["prompt"].transform("nunique")
     highest = measured.assign(prompts=prompts).loc[measured.groupby(keys, sort=False)["peak_mib"].idxmax()]

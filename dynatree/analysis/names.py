@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 DATASETS = ("WikiText-2", "PG-19")
 BASELINE = "autoregressive"
-FULL_CACHE = "full"  # the case of cache compression that keeps everything
-AS_THERE = "_original"  # ends the names of series that keep what the original keeps, the first two layers whole
+FULL_CACHE = "full"  # the case without compression
+AS_THERE = "_original"  # suffix of series that keep the first two layers uncompressed, as the original does
 METHODS = (
     BASELINE,
     "hf_generate",
@@ -21,7 +21,7 @@ METHODS = (
     "cost_aware_model",
     "cost_aware",
 )
-CASES = {  # where cases are made from a grid, only those with a fixed key
+CASES = {  # cases made from a grid are listed only if their key is fixed
     "main": METHODS,
     "sweep": (BASELINE,),
     "ablation": (BASELINE, "fixed", "breadth", "depth", "history", "fixed_deep", "breadth_deep"),
@@ -35,7 +35,7 @@ CASES = {  # where cases are made from a grid, only those with a fixed key
     "memory": METHODS,
     "compression": (FULL_CACHE, "head_aware", "streaming_matched"),
 }
-COMMON = ("case", "group", "method", "engine", "dtype")  # columns that tell rows of every experiment apart
+COMMON = ("case", "group", "method", "engine", "dtype")  # columns that identify rows of every experiment
 FACTORS = {
     "main": (),
     "sweep": ("depth", "branch", "threshold"),
@@ -59,7 +59,7 @@ FACTORS = {
     "memory": (),
     "compression": ("budget",),
 }
-QUANTITIES = {  # how sentences call them
+QUANTITIES = {  # their names in sentences
     "throughput": "throughput",
     "speedup": "speed-up",
     "ttft_ms": "time to the first token",
@@ -69,14 +69,14 @@ QUANTITIES = {  # how sentences call them
     "acceptance_rate": "acceptance rate",
     "draft_precision": "draft precision",
     "published_acceptance": "acceptance by the published formula",
-    "draft_forwards_per_token": "draft passes per token",
+    "draft_forwards_per_token": "draft forward passes per token",
     "verified_per_token": "verified nodes per token",
     "looping_share": "looping share",
     "perplexity": "perplexity",
     "accuracy": "next-token accuracy",
 }
 
-# a limit -> (interval on the claimed side, interval on the other side)
+# limit -> (interval on the claimed side, interval on the other side)
 LIMITS: dict[str, Callable] = {
     "above": lambda low, high, x: (low > x, high <= x),
     "below": lambda low, high, x: (high < x, low >= x),

@@ -1,11 +1,10 @@
-"""What the best tree size in hindsight would have reached, round by round.
+"""Upper bound of throughput: the best tree size of every round in hindsight.
 
-The oracle is given the rounds as they were: each root, the candidates that were drafted for it, and the passes that
-drafting them took. It knows which candidates the output confirms, and chooses how many to verify, none included, in
-the policy's own order of falling path probability and within its budget. It cannot draft more, fewer or other
-candidates, nor reorder them. Rounds are taken as independent: a round that emits more does not spare a later one. All
-passes take what they take in the measured T(n), for the oracle and for what was attained alike; the oracle spends no
-time outside the models.
+The oracle uses the recorded rounds: each root, its candidates, and the forward passes that drafted them. It knows
+which candidates the output confirms. It chooses the number of candidates to verify (possibly none), in the policy's
+order of descending path probability and within its budget. It cannot draft more, fewer or other candidates, and
+cannot reorder them. Rounds are independent: a round that emits more tokens does not remove a later round. Forward
+passes take the measured T(n), for the oracle and for the policy. The oracle spends no time outside the models.
 """
 
 from collections.abc import Iterator
@@ -45,10 +44,10 @@ def passes_after_prefill(trace: dict) -> dict[str, list[list[int]]]:
 
 
 def best_sizes(rounds: list[list[Choice]]) -> list[Choice]:
-    """The choice of each round for which all tokens over all seconds are the most.
+    """Return the choice of each round that maximizes total tokens over total seconds.
 
-    A ratio of sums is largest where, with that ratio as the price of a second, each round is worth the most
-    (Dinkelbach, 1967). The price only rises, and ends after a few steps.
+    For a given price of a second, the best choice of each round is independent of the others. The price rises to the
+    maximal ratio within a few steps (Dinkelbach, 1967).
 
     Args:
         rounds: the choices of each round, at least one.
@@ -67,14 +66,14 @@ def _rate(choices: list[Choice]) -> float:
 
 
 def bounds(measurements: list[Measurement], times: Latencies) -> pd.DataFrame:
-    """One row for each request whose policy chose among candidates.
+    """Return one row per request whose policy chose among candidates.
 
-    Tokens after the first, seconds of the passes after prefill and verified nodes, as attained and as the oracle would
-    have it, and the recorded seconds outside the models.
+    Rows hold tokens after the first, seconds of forward passes after prefill and verified nodes, both attained and for
+    the oracle, and the recorded seconds outside the models.
 
     Args:
         measurements: of jobs with traces.
-        times: times of passes on the machine that measured.
+        times: cost models of the machine that measured.
     """
     return pd.DataFrame([row for measurement in measurements for row in _rows(measurement, times)])
 
@@ -103,9 +102,9 @@ def _totals(name: str, chosen: list[Choice]) -> dict:
 
 
 def choices(trace: dict, times: Latencies) -> tuple[list[Choice], list[list[Choice]]]:
-    """What was chosen in each round of a trace, and what could have been.
+    """Return the choice made in each round of a trace, and the possible choices.
 
-    Of the sizes that emit equally many tokens only the smallest counts.
+    Of the sizes that emit equally many tokens, only the smallest is listed.
     """
     passes = passes_after_prefill(trace)
     drafting = iter(passes["draft"])
@@ -121,9 +120,9 @@ def choices(trace: dict, times: Latencies) -> tuple[list[Choice], list[list[Choi
 
 
 def with_shares(bounds: pd.DataFrame) -> pd.DataFrame:
-    """Add the rates "attained" and "oracle", and the share of the oracle's rate that was attained.
+    """Return ``bounds`` with the rates "attained" and "oracle", and the share of the oracle's rate that was attained.
 
-    "share" counts the time outside the models against the attained rate, "chosen_share" does not.
+    "share" includes the time outside the models in the attained rate, "chosen_share" excludes it.
     """
     oracle = bounds["oracle_tokens"] / bounds["oracle_s"]
     chosen = bounds["attained_tokens"] / bounds["attained_s"]

@@ -1,7 +1,7 @@
-r"""Render the paper from its jinja2 templates.
+r"""Rendering of the paper from its Jinja templates.
 
-Templates use LaTeX-friendly delimiters: ``\VAR{...}`` prints a value and ``\BLOCK{...}`` holds a statement; a line
-that starts with ``%%`` is a statement too. They see
+Templates use LaTeX-friendly delimiters: ``\VAR{...}`` prints a value and ``\BLOCK{...}`` holds a statement. A line
+that starts with ``%%`` is also a statement. Templates see
 
 * ``config``: the run's configuration,
 * ``facts``: environment, models, datasets, requests, code, started, finished,
@@ -11,39 +11,41 @@ that starts with ``%%`` is a statement too. They see
 * ``claims``: rows of the ledger of claims,
 * ``published``: data set -> method -> metric -> value of the original paper's main tables,
 * ``published_heads``: metric -> value of the original's classification of heads,
-* ``logged``: file of its other numbers -> rows,
+* ``logged``: file of its other published numbers -> rows,
 * ``peers``: new tokens -> case -> row of the table of all lossless methods, over all data sets,
-* ``assisted_cases``: those of its cases that are Hugging Face's assisted generation,
-* ``bound``: new tokens -> case -> row of the table of the bound,
-* ``heads``: what is known of the target's attention heads, see :func:`dynatree.analysis.heads.head_facts`,
-* ``compression``: rows of the summary of cache compression,
-* ``draft_cache``: rows of the table of drafts with compressed caches,
-* ``passkey``: rows of the summary of hidden numbers,
+* ``assisted_cases``: cases of Hugging Face's assisted generation in this table,
+* ``bound``: new tokens -> case -> row of the table of the oracle bound,
+* ``heads``: facts about the target's attention heads, see :func:`dynatree.analysis.heads.head_facts`,
+* ``compression``: rows of the summary of KV-cache compression,
+* ``draft_cache``: rows of the table of compressed draft caches,
+* ``passkey``: rows of the summary of passkey retrieval,
 * ``compare(dataset, case, other, quantity)``: a paired comparison within the main experiment,
 * ``table(name)`` and ``figure(name)``: paths for LaTeX.
 
-Names that do not exist are errors. All text from outside passes through the ``tex`` filter.
+Unknown names are errors. All external text passes through the ``tex`` filter.
 """
 
 import json
 import math
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import jinja2
 import pandas as pd
 
 from dynatree.analysis.heads import head_facts
-from dynatree.analysis.labels import with_labels
+from dynatree.analysis.labels import Labels, read_frame
 from dynatree.analysis.latex import escape
 from dynatree.analysis.names import AS_THERE
 from dynatree.analysis.statistics import Comparison, compare
 from dynatree.analysis.tables.booktabs import number
-from dynatree.analysis.tables.bound import bound_frame
 from dynatree.analysis.tables.draft_cache import draft_cache_frame
+from dynatree.analysis.tables.oracle_bound import bound_frame
 from dynatree.analysis.tables.peers import peers_frame
-from dynatree.config.compression_grid import compression_labels
+from dynatree.config.labels import all_labels
 from dynatree.config.plan import Plan
 from dynatree.errors import DynatreeError
 from dynatree.utils.paths import repository_path
@@ -51,49 +53,56 @@ from dynatree.utils.paths import repository_path
 TEMPLATES = "paper"
 
 
-def render(config: dict, inputs: dict[str, Path | list[Path]], folders: dict[str, Path], home: Path) -> str:
-    """The paper's LaTeX source.
+@dataclass(frozen=True)
+class Results:
+    """Result files by name: the path below the folder of the run, or below ``results/`` for published numbers.
+
+    Attributes:
+        files: name -> path.
+        labels: see :func:`dynatree.config.labels.all_labels`.
+    """
+
+    files: dict[str, Path]
+    labels: Labels
+
+    def frame(self, name: str) -> pd.DataFrame:
+        """Return a CSV file, with labels."""
+        return read_frame(self.files[name], self.labels)
+
+    def json(self, name: str) -> dict:
+        """Return the content of a JSON file."""
+        return json.loads(self.files[name].read_text())
+
+    def published(self) -> dict[str, pd.DataFrame]:
+        """Return the files of published numbers by their name without suffix."""
+        return {path.stem: pd.read_csv(path) for name, path in self.files.items() if name.startswith("published/")}
+
+
+def by_name(paths: list[Path], folder: Path) -> dict[str, Path]:
+    """Return result files by their path below the folder of a run, or below its parent.
+
+    Args:
+        paths: the files.
+        folder: ``results/RUN``.
+    """
+    parents = {path: folder if path.is_relative_to(folder) else folder.parent for path in paths}
+    return {path.relative_to(parent).as_posix(): path for path, parent in parents.items()}
+
+
+def render(config: dict, files: dict[str, Path], folders: dict[str, Path], home: Path) -> str:
+    """Return the LaTeX source of the paper.
 
     Args:
         config: the configuration of the run.
-        inputs: "summaries", a CSV per experiment; "facts", "tuned" and "heads", JSON; "claims", CSV;
-            "requests" of the main comparison, of "peers" and of "draft_cache", CSV; "bounds" of "peers", CSV;
-            "compression" and "passkey", CSV; "published", CSVs with the original's numbers.
+        files: see :func:`by_name`.
         folders: "tables" and "figures", from which LaTeX includes files.
         home: folder in which LaTeX runs.
 
     Raises:
         DynatreeError: a template uses a name that does not exist.
     """
-    plan = Plan.from_config(config)
-    results = {path.stem: _rows(with_labels(pd.read_csv(path), plan.labels(path.stem))) for path in inputs["summaries"]}
-    requests = pd.read_csv(inputs["requests"])
-    peers = with_labels(pd.read_csv(inputs["peers"]), plan.labels("peers"))
-    assisted = peers.loc[(peers["engine"] == "huggingface") & (peers["method"] == "assisted"), "case"]
-    drafts = pd.read_csv(inputs["draft_cache"])
-    compression, passkey = (
-        _rows(with_labels(pd.read_csv(inputs[name]), compression_labels(config))) for name in ("compression", "passkey")
-    )
-    published = {path.stem: pd.read_csv(path) for path in inputs["published"]}
     relative = {kind: os.path.relpath(folder, home.resolve()) for kind, folder in folders.items()}
-    context = {
-        "config": config,
-        "facts": json.loads(inputs["facts"].read_text()),
-        "tuned": json.loads(inputs["tuned"].read_text()),
-        "results": results,
-        "datasets": _by_dataset(results["main"]),
-        "claims": _rows(pd.read_csv(inputs["claims"])),
-        "published": _published(published.pop("main")),
-        "published_heads": dict(published.pop("heads")[["metric", "value"]].itertuples(index=False, name=None)),
-        "logged": {name: _rows(frame) for name, frame in published.items()},
-        "peers": _peers(peers_frame(peers)),
-        "assisted_cases": set(assisted),
-        "bound": _bound(inputs, plan),
-        "heads": head_facts(json.loads(inputs["heads"].read_text())),
-        "compression": compression,
-        "passkey": passkey,
-        "draft_cache": _rows(draft_cache_frame(with_labels(drafts, plan.labels("draft_cache")))),
-        "compare": lambda dataset, *what: compare(requests[requests["dataset"] == dataset], *what),
+    context = _context(config, Results(files, all_labels(Plan.from_config(config)))) | {
         "table": lambda name: f"{relative['tables']}/{name}.tex",
         "figure": lambda name: f"{relative['figures']}/{name}.pdf",
     }
@@ -101,6 +110,55 @@ def render(config: dict, inputs: dict[str, Path | list[Path]], folders: dict[str
         return _environment().get_template("dynatree.tex.j2").render(context)
     except jinja2.TemplateError as error:
         raise DynatreeError(f"the paper's templates do not fit the results: {error}") from error
+
+
+def _context(config: dict, results: Results) -> dict:
+    """Return what the templates see of the results."""
+    requests, peers = results.frame("requests/main.csv"), results.frame("requests/peers.csv")
+    summaries = {name: results.frame(f"summary/{name}.csv") for name in config["experiments"]}
+    published = results.published()
+    return {
+        "config": config,
+        "facts": results.json("summary/facts.json"),
+        "tuned": results.json("tuned.json"),
+        "results": {name: rows(frame) for name, frame in summaries.items()},
+        "datasets": nested(summaries["main"], "dataset", "case"),
+        "claims": rows(results.frame("claims.csv")),
+        "published": _published(published.pop("main")),
+        "published_heads": dict(published.pop("heads")[["metric", "value"]].itertuples(index=False, name=None)),
+        "logged": {name: rows(frame) for name, frame in published.items()},
+        "peers": nested(peers_frame(peers), "new_tokens", "case"),
+        "assisted_cases": set(peers.loc[(peers["engine"] == "huggingface") & (peers["method"] == "assisted"), "case"]),
+        "bound": nested(bound_frame(results.frame("bounds/peers.csv")), "new_tokens", "case"),
+        "heads": head_facts(results.json("heads.json")),
+        "compression": rows(results.frame("summary/compression.csv")),
+        "passkey": rows(results.frame("summary/passkey.csv")),
+        "draft_cache": rows(draft_cache_frame(results.frame("requests/draft_cache.csv"))),
+        "compare": lambda dataset, *what: compare(requests[requests["dataset"] == dataset], *what),
+    }
+
+
+def rows(frame: pd.DataFrame) -> list[SimpleNamespace]:
+    """Return the rows of a frame, with the columns as attributes."""
+    return [SimpleNamespace(**row) for row in frame.to_dict("records")]
+
+
+def nested(frame: pd.DataFrame, outer: str, inner: str) -> dict[Any, dict[Any, SimpleNamespace]]:
+    """Return value of ``outer`` -> value of ``inner`` -> row; the last of several rows counts."""
+    found: dict[Any, dict[Any, SimpleNamespace]] = {}
+    for row in rows(frame):
+        found.setdefault(getattr(row, outer), {})[getattr(row, inner)] = row
+    return found
+
+
+def _published(table: pd.DataFrame) -> dict[str, dict[str, dict[str, float]]]:
+    """Return data set -> method -> metric -> value."""
+    return {
+        dataset: {
+            method: dict(zip(part["metric"], part["value"], strict=True)) for method, part in of.groupby("method")
+        }
+        for dataset, of in table.groupby("dataset", sort=False)
+    }
 
 
 def _environment() -> jinja2.Environment:
@@ -130,71 +188,35 @@ def _environment() -> jinja2.Environment:
     return environment
 
 
-def _rows(frame: pd.DataFrame) -> list[SimpleNamespace]:
-    return [SimpleNamespace(**row) for row in frame.to_dict("records")]
-
-
-def _by_dataset(rows: list[SimpleNamespace]) -> dict[str, dict[str, SimpleNamespace]]:
-    datasets: dict[str, dict[str, SimpleNamespace]] = {}
-    for row in rows:
-        datasets.setdefault(row.dataset, {})[row.case] = row
-    return datasets
-
-
-def _peers(frame: pd.DataFrame) -> dict[int, dict[str, SimpleNamespace]]:
-    """The rows over all data sets, which come last."""
-    found: dict[int, dict[str, SimpleNamespace]] = {}
-    for row in _rows(frame):
-        found.setdefault(row.new_tokens, {})[row.case] = row
-    return found
-
-
-def _bound(inputs: dict, plan: Plan) -> dict[int, dict[str, SimpleNamespace]]:
-    """Return the oracle bound: new tokens -> case -> row."""
-    found: dict[int, dict[str, SimpleNamespace]] = {}
-    for row in _rows(bound_frame(with_labels(pd.read_csv(inputs["bounds"]), plan.labels("peers")))):
-        found.setdefault(row.new_tokens, {})[row.case] = row
-    return found
-
-
-def _published(table: pd.DataFrame) -> dict[str, dict[str, dict[str, float]]]:
-    return {
-        dataset: {
-            method: dict(zip(part["metric"], part["value"], strict=True)) for method, part in rows.groupby("method")
-        }
-        for dataset, rows in table.groupby("dataset", sort=False)
-    }
-
-
 def interval(row: SimpleNamespace, name: str, decimals: int) -> str:
-    """A quantity with its 95 % interval."""
+    """Return a quantity with its 95 % interval."""
     value, low, high = (number(getattr(row, name + end), decimals) for end in ("", "_low", "_high"))
     return f"{value} [{low}, {high}]"
 
 
 def ratio(found: Comparison) -> str:
-    """A paired ratio with its 95 % interval."""
+    """Return a paired ratio with its 95 % interval."""
     return f"{found.ratio:.2f} [{found.low:.2f}, {found.high:.2f}]"
 
 
 def percent(value: float, decimals: int = 0) -> str:
-    """A share as a percentage."""
+    """Return a share as a percentage."""
     return number(100 * value, decimals) + r"\,\%"
 
 
 def options(chosen: dict) -> str:
-    """Options as LaTeX, each kept on one line."""
+    """Return options as LaTeX, each on one line."""
     shown = {name: " and ".join(value) if isinstance(value, list) else value for name, value in chosen.items()}
     return ", ".join(rf"\mbox{{{escape(name)} = {escape(value)}}}" for name, value in shown.items()) or "none"
 
 
 def side(low: float, high: float, of: float = 1.0) -> str:
-    """Where an interval lies: "above", "below" or "around" a value."""
+    """Return the side of a value on which an interval lies: "above", "below" or "around"."""
     if low > of:
         return "above"
     return "below" if high < of else "around"
 
 
 def verdict(row: SimpleNamespace) -> str:
-    """What a speed-up's interval allows to say: "faster", "slower" or "level" with the baseline."""
+    """Return the conclusion from the interval of a speed-up: "faster", "slower" or "level" with the baseline."""
     return {"above": "faster", "below": "slower", "around": "level"}[side(row.speedup_low, row.speedup_high)]

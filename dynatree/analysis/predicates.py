@@ -1,4 +1,4 @@
-"""Hold a run's results against the predicate of a claim."""
+"""Evaluation of the predicate of a claim on the results of a run."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,13 +12,13 @@ from dynatree.analysis.statistics import geometric_mean, interval
 from dynatree.errors import DynatreeError
 
 CONFIRMED, REFUTED, INCONCLUSIVE = "confirmed", "refuted", "inconclusive"
-LEAST_PROMPTS = 5  # with fewer, even a coin puts all prompts on one side too often
+LEAST_PROMPTS = 5  # with fewer, all prompts lie on one side by chance too often
 SAME_GROUP = ["job", "group", "prompt"]
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What a run says about a claim: a value with its interval, a verdict, and the reason as a sentence."""
+    """Result of a run for a claim: a value with its interval, a verdict, and the reason as a sentence."""
 
     value: float
     low: float
@@ -28,10 +28,10 @@ class Finding:
 
 
 def evaluate(predicate: dict, requests: dict[str, pd.DataFrame], memory: pd.DataFrame | None) -> Finding:
-    """Judge by the results alone, whatever machine they are from.
+    """Judge a claim by the results alone, independently of their machine.
 
     Raises:
-        NotMeasured: the run lacks what the predicate needs.
+        NotMeasured: the run lacks data that the predicate needs.
     """
     kind = predicate["kind"]
     if kind == "memory":
@@ -77,7 +77,7 @@ def _value(predicate: dict, frame: pd.DataFrame) -> Finding:
 
 
 def _every(predicate: dict, frame: pd.DataFrame) -> Finding:
-    """The claim holds for each setting; the finding is that of the setting that speaks most against it."""
+    """Judge a claim about every setting by the setting with the strongest evidence against it."""
     of, over = select(frame, predicate["of"]), select(frame, predicate["over"])
     quantity, findings = predicate["quantity"], []
     for (_, group, case), rows in of.groupby(["job", "group", "case"], sort=True):
@@ -97,7 +97,7 @@ def _every(predicate: dict, frame: pd.DataFrame) -> Finding:
 
 
 def _best(predicate: dict, frame: pd.DataFrame) -> Finding:
-    """The claimed setting over the best of the others."""
+    """Compare the claimed setting with the best of the others."""
     rows, quantity = select(frame, predicate["among"]), predicate["quantity"]
     claimed = _one_case(rows, predicate["is"])
     others = rows[rows["case"] != claimed["case"].iloc[0]]
@@ -112,7 +112,7 @@ def _best(predicate: dict, frame: pd.DataFrame) -> Finding:
 
 
 def _all(predicate: dict, frame: pd.DataFrame) -> Finding:
-    """Every output is identical; a difference outside of float32 counts only if it is more than a near tie."""
+    """Check that all outputs are identical; outside of float32, near ties are permitted."""
     rows = select(frame, predicate["of"])
     right = rows["identical"].astype(bool)
     share, wrong, total = float(right.mean()), rows[~right], len(rows)
@@ -126,14 +126,16 @@ def _all(predicate: dict, frame: pd.DataFrame) -> Finding:
     gap = float(wrong["margin"].fillna(np.inf).max())
     differ = f"{len(wrong)} of {total} outputs differ from autoregressive decoding, none of them in float32"
     if gap > predicate["tie"]:
-        reason = f"{differ}, but by up to {gap:.3g} logits, more than the {predicate['tie']:g} that rounding explains."
+        reason = (
+            f"{differ}, but by up to {gap:.3g} logits, more than the {predicate['tie']:g} that rounding can explain."
+        )
         return Finding(share, share, share, REFUTED, reason)
-    reason = f"{differ}, and by at most {gap:.3g} logits, near ties that rounding decides either way."
+    reason = f"{differ}, and by at most {gap:.3g} logits, which are near ties that rounding can decide either way."
     return Finding(share, share, share, INCONCLUSIVE, reason)
 
 
 def _memory(predicate: dict, summary: pd.DataFrame) -> Finding:
-    """The mean over the data sets; peaks do not vary from run to run, so the range over data sets is the interval."""
+    """Return the mean over the data sets; peaks are deterministic, so their range over data sets is the interval."""
     rows = select(summary, predicate["of"])
     values = rows[predicate["quantity"]].dropna()
     if values.empty:
@@ -142,7 +144,9 @@ def _memory(predicate: dict, summary: pd.DataFrame) -> Finding:
     verdict = _verdict(predicate, low, high)
     number = f"{value:.4g}" if low == high else f"{value:.4g} (from {low:.4g} to {high:.4g} over the data sets)"
     how = " and ".join(sorted(set(rows["how"].astype(str))))
-    reason = f"The ratio of peak memory to autoregressive decoding is {number} by {how}; claimed is {limit(predicate)}."
+    reason = (
+        f"The ratio of peak memory to autoregressive decoding is {number} by {how}; the claim is {limit(predicate)}."
+    )
     return Finding(value, low, high, verdict, reason)
 
 
@@ -188,7 +192,7 @@ def _judged(predicate: dict, values: pd.Series, statistic: Callable, what: str) 
     if verdict == CONFIRMED:
         reason = f"{shown}, and its interval {bounds} lies {limit(predicate)}."
     elif verdict == REFUTED:
-        reason = f"{shown}, and its interval {bounds} lies wholly outside of the claimed range, {limit(predicate)}."
+        reason = f"{shown}, and its interval {bounds} lies entirely outside the claimed range, {limit(predicate)}."
     else:
         reason = f"{shown}, but its interval {bounds} includes {_ends(predicate, low, high)}."
     return Finding(value, low, high, verdict, reason)
@@ -201,12 +205,12 @@ def _verdict(predicate: dict, low: float, high: float) -> str:
 
 
 def limit_name(predicate: dict) -> str:
-    """Which of LIMITS the predicate has."""
+    """Return the key in LIMITS that the predicate has."""
     return next(name for name in LIMITS if name in predicate)
 
 
 def limit(predicate: dict) -> str:
-    """The claimed side in words."""
+    """Return the claimed side in words."""
     name = limit_name(predicate)
     if name == "between":
         return "between {:g} and {:g}".format(*predicate[name])

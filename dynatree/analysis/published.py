@@ -1,6 +1,6 @@
-"""What a run is held against: the claims and the published numbers, checked before anything is computed.
+"""Claims and published numbers, checked before anything is computed.
 
-Read by the workflow itself, so this module imports nothing that takes long to load.
+The Snakefile imports this module, so it imports only modules that load quickly.
 """
 
 import csv
@@ -29,7 +29,7 @@ KEYS = ["dataset", "method", "metric"]
 
 
 class Metric(NamedTuple):
-    """A quantity of our summary and what it is called in ``results/published/main.csv``."""
+    """A quantity of our summary and its name in ``results/published/main.csv``."""
 
     ours: str
     published: str
@@ -50,7 +50,7 @@ METRICS = (
 
 
 def check_published(path: Path) -> None:
-    """Raise a DynatreeError that names the first number that the reproduction needs and that is missing."""
+    """Raise a DynatreeError that names the first missing number that the reproduction needs."""
     try:
         with path.open(newline="") as stream:
             known = {tuple(row[key] for key in KEYS): float(row["value"]) for row in csv.DictReader(stream)}
@@ -64,12 +64,12 @@ def check_published(path: Path) -> None:
 
 
 def applies(case: str, metric: Metric) -> bool:
-    """Whether a case has a metric."""
+    """Return True if a case has a metric."""
     return metric.ours != "published_acceptance" or case != "autoregressive"
 
 
 def published_number(dataset: str, case: str, metric: Metric, known: dict[tuple[str, str, str], float]) -> float:
-    """The published value of a metric.
+    """Return the published value of a metric.
 
     Raises:
         DynatreeError: it is missing.

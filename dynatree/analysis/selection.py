@@ -1,4 +1,4 @@
-"""Choose and pair the requests that a claim is about."""
+"""Selection and pairing of the requests of a claim."""
 
 import numpy as np
 import pandas as pd
@@ -8,11 +8,11 @@ from dynatree.analysis.statistics import levelled
 
 
 class NotMeasured(Exception):
-    """The run lacks what a claim is about; the message says what, as a sentence."""
+    """The run lacks the subject of a claim; the message says what is missing, as a sentence."""
 
 
 def select(frame: pd.DataFrame, choice: str | dict) -> pd.DataFrame:
-    """The rows that fit.
+    """Return the rows that match a choice.
 
     Args:
         frame: requests or a summary.
@@ -20,7 +20,7 @@ def select(frame: pd.DataFrame, choice: str | dict) -> pd.DataFrame:
             "smallest".
 
     Raises:
-        NotMeasured: no row fits.
+        NotMeasured: no row matches.
     """
     found = frame
     for column, wanted in _columns(choice).items():
@@ -52,7 +52,7 @@ def _fits(column: pd.Series, wanted) -> pd.Series:
 
 
 def describe(choice: str | dict) -> str:
-    """A choice in words."""
+    """Return a choice in words."""
     parts = []
     for column, wanted in _columns(choice).items():
         if isinstance(wanted, dict):
@@ -64,7 +64,7 @@ def describe(choice: str | dict) -> str:
 
 
 def with_speedup(requests: pd.DataFrame) -> pd.DataFrame:
-    """``requests`` with a column ``speedup``: throughput over the baseline's on the same job, group and prompt."""
+    """Return ``requests`` with ``speedup``: the throughput ratio to the baseline on the same job, group and prompt."""
     requests = levelled(requests)
     keys = ["job", "group", "prompt"]
     baseline = requests[requests["case"] == BASELINE].groupby(keys)["throughput"].median().rename("_baseline")
@@ -73,7 +73,7 @@ def with_speedup(requests: pd.DataFrame) -> pd.DataFrame:
 
 
 def per_prompt(rows: pd.DataFrame, quantity: str, keys: list[str]) -> pd.Series:
-    """``quantity`` by ``keys`` in a fixed order; repetitions count once, by their median.
+    """Return ``quantity`` by ``keys`` in a fixed order; repetitions count once, by their median.
 
     Raises:
         NotMeasured: no row has the quantity.
@@ -85,7 +85,7 @@ def per_prompt(rows: pd.DataFrame, quantity: str, keys: list[str]) -> pd.Series:
 
 
 def paired(of: pd.DataFrame, over: pd.DataFrame, quantity: str, keys: list[str]) -> pd.DataFrame:
-    """Columns "of" and "over", one row for each prompt that both have, in a fixed order.
+    """Return the columns "of" and "over", one row for each prompt that both have, in a fixed order.
 
     Raises:
         NotMeasured: nothing can be paired, or both are the same requests.

@@ -1,4 +1,4 @@
-"""Definitions of all reported quantities, and the intervals around them."""
+"""Definitions of all reported quantities and their intervals."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -13,18 +13,18 @@ from dynatree.config.jobs import BASELINE, Case
 RESAMPLES = 10_000
 CONFIDENCE = 0.95
 SEED = 20_250_101
-EQUAL = 1e-12  # log ratios closer than this differ by rounding only
+EQUAL = 1e-12  # smaller differences of log ratios are rounding errors
 
 
 def interval(values: Sequence[float], statistic: Callable = np.mean) -> tuple[float, float, float]:
-    """``statistic`` of ``values`` and its percentile bootstrap 95 % interval.
+    """Return ``statistic`` of ``values`` and its percentile bootstrap 95 % interval.
 
     Args:
-        values: one value per prompt; prompts are what is resampled.
+        values: one value per prompt; prompts are resampled.
         statistic: takes an array and an ``axis``.
 
     Returns:
-        The statistic, and the lower and upper bound; both bounds equal it where nothing varies or n is 1.
+        The statistic, and the lower and upper bound; both equal the statistic if all values are equal or n is 1.
     """
     values = np.asarray(values, dtype=float)
     centre = float(statistic(values, axis=0))
@@ -43,16 +43,16 @@ def interval(values: Sequence[float], statistic: Callable = np.mean) -> tuple[fl
 
 
 def geometric_mean(values: np.ndarray, axis: int = 0) -> np.ndarray:
-    """Geometric mean, the fair average of ratios."""
+    """Return the geometric mean, the appropriate average of ratios."""
     return np.exp(np.mean(np.log(values), axis=axis))
 
 
 def paired_test(log_ratios: Sequence[float]) -> tuple[float, float]:
-    """Two-sided paired t-test that the mean log ratio is zero, and the effect size.
+    """Test with a two-sided paired t-test whether the mean log ratio is zero, and return the effect size.
 
     Returns:
-        The p-value, and Cohen's d_z: mean over standard deviation. Both are NaN for fewer than two prompts. Where
-        nothing varies, the p-value is 1 if all log ratios are zero and else 0, and d_z does not exist (NaN).
+        The p-value, and Cohen's d_z: mean over standard deviation. Both are NaN for fewer than two prompts. If all
+        log ratios are equal, the p-value is 1 if they are zero and 0 otherwise, and d_z is undefined (NaN).
     """
     values = np.asarray(log_ratios, dtype=float)
     if len(values) < 2:
@@ -63,21 +63,21 @@ def paired_test(log_ratios: Sequence[float]) -> tuple[float, float]:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's step-down correction of a family of p-values, in the given order.
+    """Return Holm's step-down correction of a family of p-values, in the given order.
 
-    NaN stands for a comparison that was not made: it stays NaN and does not count.
+    NaN stands for a comparison that was not made. It stays NaN and does not count.
     """
     p_values = np.asarray(p_values, dtype=float)
     corrected = np.full(len(p_values), np.nan)
     made = np.flatnonzero(~np.isnan(p_values))
-    order = made[np.argsort(p_values[made], kind="stable")]  # smallest first
+    order = made[np.argsort(p_values[made], kind="stable")]  # ascending
     factors = np.arange(len(order), 0, -1)
     corrected[order] = np.minimum(np.maximum.accumulate(factors * p_values[order]), 1)
     return corrected.tolist()
 
 
 class Comparison(NamedTuple):
-    """One case over another on the same prompts."""
+    """Ratio of one case to another on the same prompts."""
 
     ratio: float
     low: float
@@ -91,11 +91,11 @@ TIMED = ("throughput", "ttft_ms", "tpot_ms")
 
 
 def levelled(requests: pd.DataFrame) -> pd.DataFrame:
-    """``requests`` with the times of all sessions on the level of the first, by the baselines they are paired with.
+    """Return ``requests`` with the times of all sessions scaled to the first session by their baselines.
 
-    Where a case was measured again later, the machine may have been faster or slower. Both sessions measured the
-    baseline on the same prompt: dividing by it, and multiplying by the first session's, leaves ratios between cases
-    that are ratios of their speed-ups. Within one session nothing changes.
+    When a case is measured again later, the machine may be faster or slower. Both sessions measure the baseline on the
+    same prompt. Dividing by it, and multiplying by the baseline of the first session, makes ratios between cases equal
+    to ratios of their speed-ups. Requests of a single session do not change.
     """
     if (requests.groupby("job")["baseline"].nunique() <= 1).all():
         return requests
@@ -107,9 +107,9 @@ def levelled(requests: pd.DataFrame) -> pd.DataFrame:
 
 
 def paired_ratios(requests: pd.DataFrame, case: str, other: str, quantity: str) -> pd.Series:
-    """``case`` over ``other`` in ``quantity`` for every job, data set, group and prompt that has both.
+    """Return the ratios of ``case`` to ``other`` in ``quantity`` by job, data set, group and prompt that has both.
 
-    Repetitions count once, by their median. Where the quantity is missing or zero on one side there is no ratio.
+    Repetitions count once, by their median. If the quantity is missing or zero on one side, there is no ratio.
     """
     requests = levelled(requests)
     keys = [requests[name].astype(str) for name in ("job", "dataset", "group", "prompt")]
@@ -120,9 +120,9 @@ def paired_ratios(requests: pd.DataFrame, case: str, other: str, quantity: str) 
 
 
 def compare(requests: pd.DataFrame, case: str, other: str, quantity: str) -> Comparison:
-    """Geometric mean of the paired ratios of two cases, with its interval, test and effect size.
+    """Return the geometric mean of the paired ratios of two cases, with its interval, test and effect size.
 
-    See :func:`paired_ratios` for what is paired; without a pair all but n are NaN.
+    See :func:`paired_ratios` for the pairing. Without a pair, all values except n are NaN.
     """
     ratios = paired_ratios(requests, case, other, quantity).to_numpy()
     if not len(ratios):
@@ -131,15 +131,15 @@ def compare(requests: pd.DataFrame, case: str, other: str, quantity: str) -> Com
 
 
 def time_per_token(total: float, ttft: float, tokens: int) -> float:
-    """Seconds per token after the first."""
+    """Return the seconds per token after the first."""
     return (total - ttft) / (tokens - 1) if tokens > 1 else float("nan")
 
 
 def published_acceptance(case: Case, tokens: int, rounds: int) -> float:
-    """The acceptance rate as the original code computes it, which can exceed 1; NaN for other methods.
+    """Return the acceptance rate as the original code computes it, which can exceed 1; NaN for other methods.
 
-    For a chain, tokens / (K * rounds). For trees, tokens / (rounds * (D0 + 2)), where the published depth D0 of a
-    fixed tree is one less than ours, because its root is a drafted token.
+    For a chain it is tokens / (K * rounds). For trees it is tokens / (rounds * (D0 + 2)), where the published depth D0
+    of a fixed tree is one less than ours, because its root is a drafted token.
     """
     options = case.options
     if case.method == "chain":
@@ -154,10 +154,10 @@ def published_acceptance(case: Case, tokens: int, rounds: int) -> float:
 
 
 def looping_share(tokens: Sequence[int], longest: int = 64) -> float:
-    """Share of the tokens that continue a loop: a block of up to ``longest`` tokens said again immediately.
+    """Return the share of tokens in a loop: immediate repetitions of blocks of up to ``longest`` tokens.
 
-    A token counts when it, and at least as many tokens before it as the block is long (four at the least), equal
-    those one block earlier.
+    A token counts if it equals the token one block earlier, and so do at least as many tokens before it as the block
+    is long (at least four).
     """
     tokens = np.asarray(tokens)
     looping = np.zeros(len(tokens), dtype=bool)
@@ -171,6 +171,6 @@ def looping_share(tokens: Sequence[int], longest: int = 64) -> float:
 
 
 def distinct_ngrams(tokens: Sequence[int], n: int = 4) -> float:
-    """Number of different n-grams over the number of all; 1 where there are none."""
+    """Return the number of distinct n-grams divided by the number of all n-grams; 1 if there are none."""
     grams = Counter(zip(*(tokens[i:] for i in range(n)), strict=False))
     return len(grams) / grams.total() if grams else 1.0

@@ -1,4 +1,4 @@
-"""From raw records to one row per request, and to one row per case."""
+"""Summaries of raw records: one row per request, and one row per case."""
 
 import json
 from pathlib import Path
@@ -40,9 +40,9 @@ def read_all(paths: list[Path], mixed_formats: bool = False) -> list[Measurement
         mixed_formats: accept different number formats.
 
     Raises:
-        DynatreeError: a file is damaged; or the files come from different code, machines, models or formats; or a
-            case's tokens differ from the baseline's in float32, or in another format lie further than
-            ``LARGEST_MARGIN`` from the target's own choice.
+        DynatreeError: a file is damaged; or the files come from different code, machines, models or formats; or the
+            tokens of a case differ from the baseline in float32, or in another format by more than ``LARGEST_MARGIN``
+            from the argmax of the target.
     """
     measurements = [read_records(path) for path in paths]
     for name, read in (SAME if mixed_formats else SAME | SAME_FORMAT).items():
@@ -70,7 +70,7 @@ def _check_outputs(path: Path, measurement: Measurement) -> None:
 
 
 def per_request(name: str, measurement: Measurement) -> pd.DataFrame:
-    """One row per record of the job ``name`` with the derived quantities of a single request."""
+    """Return one row per record of the job ``name`` with the derived quantities of a single request."""
     rows = []
     for record in measurement.records:
         case = measurement.job.groups[record.group].cases[record.case]
@@ -164,10 +164,10 @@ WITH_INTERVAL = ("throughput", "ttft_ms", "tpot_ms", "tokens_per_round", "accept
 
 
 def summarise(job: Job, requests: pd.DataFrame) -> pd.DataFrame:
-    """One row per group and case of a job: means over prompts, the paired speed-up, its test, 95 % intervals.
+    """Return one row per group and case of a job: means over prompts, the paired speed-up, its test, 95 % intervals.
 
-    Repetitions of a prompt count once, by their median. The speed-up is the geometric mean over prompts of the
-    throughput divided by that of the baseline it is paired with; p-values are Holm-corrected over the cases of a group.
+    Repetitions of a prompt count once, by their median. The speed-up is the geometric mean over prompts of the ratio of
+    throughputs to the paired baseline. The p-values are Holm-corrected over the cases of a group.
     """
     return pd.concat(
         [_group_rows(job, requests[requests["group"] == group], group) for group in job.groups],
@@ -227,7 +227,7 @@ def _with_bounds(name: str, values: pd.Series, statistic=np.mean) -> dict[str, f
 
 
 def run_facts(measurements: list[Measurement]) -> dict:
-    """What the paper says about a run: its machine, models, texts and times."""
+    """Return the facts that the paper states about a run: machine, models, texts and times."""
     last = max((measurement.latest for measurement in measurements), key=lambda session: session["started"])
     times = [record.time for measurement in measurements for record in measurement.records]
     return {

@@ -1,4 +1,4 @@
-"""Choose the settings of the baselines from the sweep."""
+"""Choice of the baselines' settings from the sweep."""
 
 import json
 

@@ -17,11 +17,10 @@ from importlib.metadata import version
 from pathlib import Path, PurePosixPath
 
 from dynatree.errors import DynatreeError
-from dynatree.provenance.fingerprint import code_hash
+from dynatree.provenance.fingerprint import code_hash, entry_points
 from dynatree.provenance.notes import note_path
 from dynatree.utils.files import read_json, whole_file
 from dynatree.utils.host import checkout
-from dynatree.utils.paths import ROOT
 
 ABOUT = "archive.json"
 RAW = (
@@ -53,11 +52,10 @@ REMEDY = "ask for another copy of it"
 
 def describe(config: dict) -> dict:
     """Return the configuration of a run, and the code and the programs that made its artefacts."""
-    scripts = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "scripts").rglob("*.py"))
     return {
         "config": {key: value for key, value in config.items() if key != "measured"},
         **checkout(),
-        "code": {script: code_hash(script) for script in scripts},
+        "code": {name: code_hash(*starts) for name, starts in entry_points().items()},
         "versions": {"python": platform.python_version(), "LaTeX": _latex()}
         | {name: version(name) for name in LIBRARIES},
     }

@@ -1,9 +1,12 @@
-"""A fingerprint of the code that a script really uses, and the libraries it uses.
+"""Fingerprints of the code that a script uses, and the libraries that it imports.
 
-Snakemake sees that a rule's command changes, but not that a module imported by its script did. The fingerprint is a
-hash over the script and every module of this repository it imports, directly or not, without comments, docstrings
-and layout. It is the same under every minor version of Python, and does not count what carries scripts without
-touching what they write (``CARRIERS``).
+Snakemake sees that a rule's command changes, but not that a module imported by its script did. A fingerprint is a
+hash over the script and every module of this repository that it imports, directly or not. Comments, docstrings and
+layout do not count, nor do modules that run scripts without changing their outputs (``CARRIERS``). The fingerprint is
+the same under every minor version of Python.
+
+The scripts ``table.py`` and ``figure.py`` import the module of a table or figure by name. Its fingerprint starts from
+both files, so each table and figure has its own.
 """
 
 import ast
@@ -22,22 +25,30 @@ LOCK = "envs/requirements.lock"
 CARRIERS = {
     f"{PACKAGE}/{name}.py" for name in ("provenance/fingerprint", "provenance/notes", "utils/locks", "workflow/script")
 }
+BY_NAME = {"table": "scripts/table.py", "figure": "scripts/figure.py"}  # scripts that import a module by its name
 DISTRIBUTIONS = {"yaml": "pyyaml"}  # where the name of an import is not that of its distribution
 UNCOUNTED = {"ctx", "kind", "type_comment", "type_ignores"}  # fields of the syntax tree that say nothing, or vary
 
 
 @cache
-def code_hash(script: str, root: Path = ROOT) -> str:
-    """Fingerprint of ``script`` (a path below ``root``) and of all it imports from the package: 16 hex digits."""
+def code_hash(*starts: str, root: Path = ROOT) -> str:
+    """Return the fingerprint of these files (paths below ``root``) and of all they import from the package.
+
+    Returns:
+        16 hex digits.
+    """
     digest = hashlib.sha256()
-    for path in sorted(import_closure(root / script, root)):
+    for path in sorted(import_closure(*starts, root=root)):
         digest.update(path.relative_to(root).as_posix().encode() + b"\0" + normalised(path).encode() + b"\0")
     return digest.hexdigest()[:16]
 
 
 @cache
-def libraries(script: str, root: Path = ROOT) -> str:
-    """The pinned versions of the libraries that ``script`` and its modules import, such as "numpy 2.4.6, torch 2.13.0".
+def libraries(*starts: str, root: Path = ROOT) -> str:
+    """Return the pinned versions of the libraries that these files and their modules import.
+
+    Returns:
+        Text such as "numpy 2.4.6, torch 2.13.0".
 
     Raises:
         DynatreeError: an import is neither of the standard library nor pinned in the lock file.
@@ -45,7 +56,7 @@ def libraries(script: str, root: Path = ROOT) -> str:
     pins = dict(re.findall(r"^([\w.-]+)==(\S+)", (root / LOCK).read_text(), re.MULTILINE))
     versions = {name.lower().replace("_", "-"): version for name, version in pins.items()}
     found = set()
-    for path in import_closure(root / script, root):
+    for path in import_closure(*starts, root=root):
         for module in _imported_modules(path):
             name = module.partition(".")[0]
             distribution = DISTRIBUTIONS.get(name, name).replace("_", "-")
@@ -58,10 +69,25 @@ def libraries(script: str, root: Path = ROOT) -> str:
     return ", ".join(sorted(found))
 
 
-def import_closure(script: Path, root: Path = ROOT) -> set[Path]:
-    """The script and every counted file of the package that importing it executes."""
+def entry_points(root: Path = ROOT) -> dict[str, tuple[str, ...]]:
+    """Return each script, table and figure with the files from which its fingerprint starts.
+
+    Returns:
+        Name -> paths below ``root``. Names are "scripts/measure.py", "table NAME" or "figure NAME".
+    """
+    scripts = sorted(path.relative_to(root).as_posix() for path in (root / "scripts").rglob("*.py"))
+    found = {script: (script,) for script in scripts if script not in BY_NAME.values()}
+    for kind, script in BY_NAME.items():
+        for path in sorted((root / PACKAGE / f"analysis/{kind}s").glob("*.py")):
+            if f"\ndef {kind}(" in path.read_text():
+                found[f"{kind} {path.stem}"] = (script, path.relative_to(root).as_posix())
+    return found
+
+
+def import_closure(*starts: str, root: Path = ROOT) -> set[Path]:
+    """Return these files (paths below ``root``) and every counted file of the package that importing them executes."""
     seen: set[Path] = set()
-    waiting = [script]
+    waiting = [root / start for start in starts]
     while waiting:
         path = waiting.pop()
         if path not in seen and path.relative_to(root).as_posix() not in CARRIERS:

@@ -34,13 +34,19 @@ def note_path(path: Path) -> Path:
     return path.parent / FOLDER / f"{path.name}.json"
 
 
-def begin(script: Path, arguments: argparse.Namespace | dict | None, reads: Iterable[Path | None]) -> dict:
+def begin(
+    script: Path,
+    arguments: argparse.Namespace | dict | None,
+    reads: Iterable[Path | None],
+    code: Iterable[str | Path] = (),
+) -> dict:
     """Return the part of a note that holds before the script writes.
 
     Args:
         script: The file that runs.
         arguments: Its arguments. Values that JSON cannot represent are recorded as text.
         reads: Its inputs. The manifest of a folder stands for the folder, and None is skipped.
+        code: Files that it imports by a computed name.
 
     Returns:
         The fields of a note, except those that :func:`finish` adds.
@@ -48,12 +54,12 @@ def begin(script: Path, arguments: argparse.Namespace | dict | None, reads: Iter
     Raises:
         DynatreeError: An input is missing, or the script does not belong to the imported package.
     """
-    name = _script_name(script)
+    name, *others = (_source_name(Path(path)) for path in (script, *code))
     values = vars(arguments) if isinstance(arguments, argparse.Namespace) else arguments or {}
     return {
         "script": name,
         "arguments": json.loads(json.dumps(values, default=str)),
-        "code": code_hash(name),
+        "code": code_hash(name, *others),
         **checkout(),
         **describe_host(),
         **allocation(),
@@ -119,14 +125,14 @@ def _version(name: str, module) -> str | None:
         return getattr(module, "__version__", None)
 
 
-def _script_name(script: Path) -> str:
-    script = script.resolve()
-    if not script.is_relative_to(ROOT):
+def _source_name(path: Path) -> str:
+    path = path.resolve()
+    if not path.is_relative_to(ROOT):
         raise DynatreeError(
-            f"{script} would run with the package of another checkout, {ROOT}; "
+            f"{path} would run with the package of another checkout, {ROOT}; "
             "set PYTHONPATH to the checkout that the script belongs to"
         )
-    return script.relative_to(ROOT).as_posix()
+    return path.relative_to(ROOT).as_posix()
 
 
 def _hashed(path: Path) -> tuple[str, str]:

@@ -18,6 +18,7 @@ def run(
     writes: Iterable[Path] = (),
     arguments: argparse.Namespace | dict | None = None,
     exclusive: bool = False,
+    code: Iterable[str | Path] = (),
 ) -> None:
     """Run ``work`` and write a note beside each of its outputs; see :mod:`dynatree.provenance.notes`.
 
@@ -29,10 +30,11 @@ def run(
         writes: The files that it writes.
         arguments: The arguments of the script.
         exclusive: True if no other job of any pipeline may run on this machine; see :func:`machine_lock`.
+        code: The files that the script imports by a computed name.
     """
     try:
         with machine_lock(exclusive):
-            begun = notes.begin(Path(sys.argv[0]), arguments, reads)
+            begun = notes.begin(Path(sys.argv[0]), arguments, reads, code)
             work()
             notes.finish(begun, writes)
     except Exception as error:

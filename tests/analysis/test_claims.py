@@ -78,7 +78,7 @@ def verdict(predicate: dict, frame: pd.DataFrame, experiment: str = "main", requ
     ("speeds", "expected", "words"),
     [
         ({"fixed_tree": 1.0, "dynatree": 1.2}, "confirmed", "lies above 1"),
-        ({"fixed_tree": 1.2, "dynatree": 1.0}, "refuted", "wholly outside of the claimed range, above 1"),
+        ({"fixed_tree": 1.2, "dynatree": 1.0}, "refuted", "entirely outside the claimed range, above 1"),
     ],
 )
 def test_a_clear_ratio(speeds, expected, words):

@@ -11,16 +11,16 @@ from matplotlib.text import Text
 
 from dynatree.analysis.claims import judge
 from dynatree.analysis.compression_summary import compression_requests, summarise_compression, summarise_passkey
-from dynatree.analysis.figures.cache_growth import cache_growth_figure
-from dynatree.analysis.figures.compression import compression_figure
-from dynatree.analysis.figures.passkey import passkey_figure
+from dynatree.analysis.figures.cache_growth import figure as cache_growth_figure
+from dynatree.analysis.figures.compression import figure as compression_figure
+from dynatree.analysis.figures.passkey import figure as passkey_figure
 from dynatree.analysis.figures.style import plt, save, series_styles
 from dynatree.analysis.labels import with_labels
 from dynatree.analysis.published import load_claims
-from dynatree.analysis.tables.cache_times import cache_times_table
-from dynatree.analysis.tables.compression import compression_table
-from dynatree.analysis.tables.compression_published import compression_published_table
-from dynatree.analysis.tables.passkey import passkey_table
+from dynatree.analysis.tables.cache_times import table as cache_times_table
+from dynatree.analysis.tables.compression import table as compression_table
+from dynatree.analysis.tables.compression_published import table as compression_published_table
+from dynatree.analysis.tables.passkey import table as passkey_table
 from dynatree.config.compression_grid import compression_labels
 from tests.support.compression_frames import compression_frames, compression_measured, perplexity
 

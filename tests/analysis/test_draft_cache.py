@@ -4,10 +4,11 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 
-from dynatree.analysis.figures.draft_cache import draft_cache_figure
+from dynatree.analysis.figures.draft_cache import figure as draft_cache_figure
 from dynatree.analysis.labels import with_labels
 from dynatree.analysis.summary import per_request
-from dynatree.analysis.tables.draft_cache import draft_cache_frame, draft_cache_table
+from dynatree.analysis.tables.draft_cache import draft_cache_frame
+from dynatree.analysis.tables.draft_cache import table as draft_cache_table
 from dynatree.config.plan import Plan
 from tests.support.synthetic import configuration, measurement
 

@@ -5,15 +5,16 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 
-from dynatree.analysis.figures.ablation import ablation_figure
-from dynatree.analysis.figures.pruning import pruning_figure
-from dynatree.analysis.figures.sensitivity import sensitivity_figure
+from dynatree.analysis.figures.ablation import figure as ablation_figure
+from dynatree.analysis.figures.pruning import figure as pruning_figure
+from dynatree.analysis.figures.sensitivity import figure as sensitivity_figure
 from dynatree.analysis.figures.style import plt, save
-from dynatree.analysis.figures.sweep import sweep_figure
-from dynatree.analysis.tables.ablation import ablation_table
-from dynatree.analysis.tables.pruning import pruning_table
-from dynatree.analysis.tables.sensitivity import sensitivity_table
-from dynatree.analysis.tables.sweep import fastest, pooled, sweep_table
+from dynatree.analysis.figures.sweep import figure as sweep_figure
+from dynatree.analysis.tables.ablation import table as ablation_table
+from dynatree.analysis.tables.pruning import table as pruning_table
+from dynatree.analysis.tables.sensitivity import table as sensitivity_table
+from dynatree.analysis.tables.sweep import fastest, pooled
+from dynatree.analysis.tables.sweep import table as sweep_table
 from dynatree.analysis.tune import choose
 from tests.support.experiment_frames import experiment_frame
 

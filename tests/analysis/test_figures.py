@@ -6,13 +6,14 @@ from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from dynatree.analysis.figures.dtypes import dtypes_figure
-from dynatree.analysis.figures.efficiency import efficiency_figure
-from dynatree.analysis.figures.latency import latency_figure
-from dynatree.analysis.figures.main import main_figure
-from dynatree.analysis.figures.memory import memory_figure
-from dynatree.analysis.figures.prompts import prompts_figure
-from dynatree.analysis.figures.scaling import length_figure, prompt_length_figure
+from dynatree.analysis.figures.dtypes import figure as dtypes_figure
+from dynatree.analysis.figures.efficiency import figure as efficiency_figure
+from dynatree.analysis.figures.latency import figure as latency_figure
+from dynatree.analysis.figures.length import figure as length_figure
+from dynatree.analysis.figures.main import figure as main_figure
+from dynatree.analysis.figures.memory import figure as memory_figure
+from dynatree.analysis.figures.prompt_length import figure as prompt_length_figure
+from dynatree.analysis.figures.prompts import figure as prompts_figure
 from dynatree.analysis.figures.style import plt, save
 from tests.support.frames import (
     DATASETS,

@@ -5,11 +5,12 @@ from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from dynatree.analysis.figures.head_kinds import LOOKS, head_kinds_figure
-from dynatree.analysis.figures.heads import heads_figure
+from dynatree.analysis.figures.head_kinds import LOOKS
+from dynatree.analysis.figures.head_kinds import figure as head_kinds_figure
+from dynatree.analysis.figures.heads import figure as heads_figure
 from dynatree.analysis.figures.style import plt, save
 from dynatree.analysis.heads import KINDS, distances, head_facts, layer_parts
-from dynatree.analysis.tables.heads import heads_table
+from dynatree.analysis.tables.heads import table as heads_table
 from dynatree.heads import classification as headkinds
 from tests.support.frames import HEAD_KINDS, head_content, head_frame
 

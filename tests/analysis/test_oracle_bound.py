@@ -8,7 +8,8 @@ import pytest
 
 from dynatree.analysis.labels import with_labels
 from dynatree.analysis.oracle_bound import best_sizes, bounds, choices, latencies, with_shares
-from dynatree.analysis.tables.bound import bound_frame, bound_table
+from dynatree.analysis.tables.oracle_bound import bound_frame
+from dynatree.analysis.tables.oracle_bound import table as bound_table
 from dynatree.config.plan import Plan
 from dynatree.latency.cost_model import CostModel, predict
 from tests.support.synthetic import configuration, measurement, trace

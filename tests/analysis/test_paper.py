@@ -5,23 +5,27 @@ import json
 import re
 import shutil
 import subprocess
-import sys
+from importlib import import_module
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 
 from dynatree import DynatreeError
+from dynatree.analysis.catalogue import FIGURES, TABLES, Entry
 from dynatree.analysis.claims import claims_latex, describe_run, judge
 from dynatree.analysis.compression_summary import compression_requests
+from dynatree.analysis.figures.style import save
+from dynatree.analysis.labels import read_input
 from dynatree.analysis.latex import escape
 from dynatree.analysis.latexmk import compile_latex, complaints
 from dynatree.analysis.memory_summary import summarise_memory
 from dynatree.analysis.oracle_bound import bounds, latencies
-from dynatree.analysis.paper import render, side
+from dynatree.analysis.paper import by_name, render, side
 from dynatree.analysis.published import load_claims
 from dynatree.analysis.summary import per_request, run_facts, summarise
-from dynatree.config.compression_grid import compression_labels
+from dynatree.config.labels import all_labels
 from dynatree.config.plan import Plan
 from tests.support.compression_frames import compression_frames, compression_measured
 from tests.support.frames import head_content, head_frame
@@ -91,7 +95,7 @@ def results(tmp_path_factory) -> Path:
         for experiment, parts in frames.items():
             pd.concat(parts).to_csv(folder / kind / f"{experiment}.csv", index=False)
     memory_frame(config).to_csv(folder / "summary/memory.csv", index=False)
-    (folder / "facts.json").write_text(json.dumps(run_facts(measurements)))
+    (folder / "summary/facts.json").write_text(json.dumps(run_facts(measurements)))
     (folder / "tuned.json").write_text(json.dumps(TUNED))
     (folder / "tree.json").write_text(json.dumps(TREE))
     latency_frame().to_csv(folder / "latency.csv", index=False)
@@ -100,36 +104,24 @@ def results(tmp_path_factory) -> Path:
     head_frame().to_csv(folder / "heads.csv", index=False)
     compressed = compression_measured(config)
     compression_requests([compressed]).to_csv(folder / "requests/compression.csv", index=False)
-    (folder / "cache").mkdir()
     for name, frame in compression_frames(compressed).items():
-        frame.to_csv(folder / f"cache/{name}.csv", index=False)
+        frame.to_csv(folder / f"summary/{name}.csv", index=False)
     frames = {path.stem: pd.read_csv(path) for path in (folder / "requests").glob("*.csv")}
     ledger = judge(
         load_claims(ROOT / "config/claims.yaml"), frames, {"memory": memory_frame(config)}, describe_run(config)
     )
     ledger.to_csv(folder / "claims.csv", index=False)
-    (folder / "tables").mkdir()
+    for kind in ("tables", "figures"):
+        (folder / kind).mkdir()
     (folder / "tables/claims.tex").write_text(claims_latex(ledger))
     return folder
 
 
 def rendered(folder: Path, home: Path, config: dict | None = None) -> str:
-    inputs = {
-        "summaries": sorted((folder / "summary").glob("*.csv")),
-        "facts": folder / "facts.json",
-        "tuned": folder / "tuned.json",
-        "claims": folder / "claims.csv",
-        "requests": folder / "requests/main.csv",
-        "peers": folder / "requests/peers.csv",
-        "draft_cache": folder / "requests/draft_cache.csv",
-        "bounds": folder / "bounds/peers.csv",
-        "heads": folder / "heads.json",
-        "compression": folder / "cache/compression.csv",
-        "passkey": folder / "cache/passkey.csv",
-        "published": sorted((ROOT / "results/published").glob("*.csv")),
-    }
+    paths = [path for path in folder.rglob("*") if path.suffix in (".csv", ".json")]
+    files = by_name(paths, folder) | by_name(list((ROOT / "results/published").glob("*.csv")), ROOT / "results/ci")
     folders = {"tables": folder / "tables", "figures": folder / "figures"}
-    return render(config or configuration(), inputs, folders, home)
+    return render(config or configuration(), files, folders, home)
 
 
 def change_speed(folder: Path, home: Path, factor: float) -> Path:
@@ -162,14 +154,14 @@ def test_sentences_follow_the_outcome(results, tmp_path):
 
 def test_the_paper_reports_the_audit(results, tmp_path):
     text = rendered(results, tmp_path)
-    same, everything = re.search(r"Of (\d+) outputs in float32, over all experiments, (\d+) equal", text).groups()
+    same, everything = re.search(r"Over all experiments, (\d+) of (\d+) outputs in float32 equal", text).groups()
     assert same == everything
     assert "is 0.030 logits" in text
 
 
 def test_the_originals_heads_are_shown_only_beside_those_of_its_model(results, tmp_path):
     config = configuration()
-    assert "the original reports" not in rendered(results, tmp_path, config).partition("Where heads look")[2]
+    assert "the original reports" not in rendered(results, tmp_path, config).partition("Attention-head analysis")[2]
     config["models"]["target"]["source"] = {"kind": "hub", "repository": "EleutherAI/pythia-2.8b"}
     text = " ".join(rendered(results, tmp_path, config).split())
     assert "the original reports 1024 heads: 813 whose attention goes to sinks (this run: 6), 9 local (6)" in text
@@ -207,51 +199,55 @@ def test_an_unknown_name_in_a_template_is_named(results, tmp_path):
 
 
 @NEEDS_LATEX
-def test_paper_compiles_with_hostile_names_and_repeats_to_the_byte(results, tmp_path):
-    make_tables_and_figures(results)
+def test_paper_compiles_with_hostile_names(results, tmp_path):
     config = configuration()
     config["models"]["target"]["label"] = HOSTILE
-    pdfs = []
-    for home in (tmp_path / "a", tmp_path / "b"):
-        home.mkdir()
-        (home / "dynatree.tex").write_text(rendered(results, home, config))
-        pdfs.append(compile_latex(home, "dynatree", ROOT / "paper/references.bib"))
-    assert pdfs[0].read_bytes() == pdfs[1].read_bytes()
+    config["methods"]["hf_generate"]["label"] = "A & B_c 100%"
+    config["compression"]["methods"]["h2o"]["label"] = "A & B_c 100%"
+    make_tables_and_figures(results, all_labels(Plan.from_config(config)))
+    (tmp_path / "dynatree.tex").write_text(rendered(results, tmp_path, config))
+    pdf = compile_latex(tmp_path, "dynatree", ROOT / "paper/references.bib")
     if shutil.which("pdftotext"):
-        text = subprocess.run(["pdftotext", pdfs[0], "-"], capture_output=True, text=True, check=True).stdout
+        text = subprocess.run(["pdftotext", pdf, "-"], capture_output=True, text=True, check=True).stdout
         assert "100% {odd} CPU #1" in text
         assert "??" not in text
 
 
-def place(results: Path, file: str) -> Path:
-    """Where an input of a table or figure is; summaries of cache compression are no experiment's."""
-    if file.startswith("published/"):
-        return ROOT / "results" / file
-    own = results / "cache" / Path(file).name
-    return own if own.exists() else results / file
-
-
-def make_tables_and_figures(results: Path) -> None:
-    """Run the scripts as the rules do, with a case whose label is hostile to LaTeX."""
-    config = configuration()
-    config["methods"]["hf_generate"]["label"] = "A & B_c 100%"
-    config["compression"]["methods"]["h2o"]["label"] = "A & B_c 100%"
-    rules = (ROOT / "workflow/rules/results.smk").read_text()
-    sources = dict(
-        re.findall(r'^    "(\w+)": \[([^]]*)\],$', rules.partition("FIGURES = {")[2].partition("}")[0], re.M)
+@NEEDS_LATEX
+def test_typesetting_repeats_to_the_byte(results, tmp_path):
+    """A short text with everything that might vary: the paper's packages, a figure, a citation and a reference."""
+    drawn, _ = plt.subplots()
+    save(drawn, tmp_path / "f.pdf")
+    preamble = rendered(results, tmp_path).partition(r"\begin{document}")[0]
+    body = r"\section{A}\label{a}See \ref{a} and \cite{leviathan2023}.\includegraphics[width=5cm]{../f}"
+    source = (
+        preamble + r"\begin{document}" + body + r"\bibliographystyle{plainnat}\bibliography{references}\end{document}"
     )
-    tables = dict(re.findall(r'^    "(\w+)": \[([^]]*)\],$', rules.partition("TABLES = {")[2].partition("}")[0], re.M))
-    for kind, made, endings in (("figures", sources, ("pdf", "png")), ("tables", tables, ("csv", "tex"))):
-        for name, files in made.items():
-            inputs = [place(results, file) for file in re.findall(r'"([^"]+)"', files)]
-            outputs = [part for ending in endings for part in (f"--{ending}", results / kind / f"{name}.{ending}")]
-            source = next((stem for stem in re.findall(r"(\w+)\.csv", files) if stem in config["experiments"]), "main")
-            names = Plan.from_config(config).labels(source)
-            if "compression" in files or "cache_growth" in files or "passkey" in files:
-                names = compression_labels(config)
-            command = [sys.executable, ROOT / f"scripts/{kind}/{name}.py", "--labels", json.dumps(names)]
-            command += ["--input", *inputs, *outputs]
-            subprocess.run(command, cwd=ROOT, check=True)
+    pdfs = []
+    for home in (tmp_path / "a", tmp_path / "b"):
+        home.mkdir()
+        (home / "x.tex").write_text(source)
+        pdfs.append(compile_latex(home, "x", ROOT / "paper/references.bib"))
+    assert pdfs[0].read_bytes() == pdfs[1].read_bytes()
+
+
+def make_tables_and_figures(results: Path, labels: dict) -> None:
+    """Make every table and figure of the catalogue, as the scripts do."""
+    for name, entry in TABLES.items():
+        _, latex = import_module(f"dynatree.analysis.tables.{name}").table(*contents(results, entry, labels))
+        (results / f"tables/{name}.tex").write_text(latex)
+    for name, entry in FIGURES.items():
+        drawn = import_module(f"dynatree.analysis.figures.{name}").figure(*contents(results, entry, labels))
+        save(drawn, results / f"figures/{name}.pdf")
+        plt.close(drawn)
+
+
+def contents(results: Path, entry: Entry, labels: dict) -> list:
+    """The inputs of a table or figure."""
+    return [
+        read_input(ROOT / "results" / name if name.startswith("published/") else results / name, labels)
+        for name in entry.inputs
+    ]
 
 
 @NEEDS_LATEX

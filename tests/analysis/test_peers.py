@@ -1,15 +1,20 @@
 """All lossless methods side by side, and the time of passes."""
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.colors import to_rgb
 
-from dynatree.analysis.figures.forwards import forwards_figure
-from dynatree.analysis.figures.peers import peers_figure
+from dynatree.analysis.figures.forwards import figure as forwards_figure
+from dynatree.analysis.figures.panels import case_colors
+from dynatree.analysis.figures.peers import figure as peers_figure
+from dynatree.analysis.figures.style import COLORS, SPARE
 from dynatree.analysis.labels import with_labels
 from dynatree.analysis.summary import per_request
-from dynatree.analysis.tables.forwards import forwards_table
-from dynatree.analysis.tables.peers import peers_frame, peers_table
+from dynatree.analysis.tables.forwards import table as forwards_table
+from dynatree.analysis.tables.peers import peers_frame
+from dynatree.analysis.tables.peers import table as peers_table
 from dynatree.config.plan import Plan
 from tests.support.synthetic import RATES, configuration, measurement
 
@@ -61,13 +66,32 @@ def test_one_data_set_stands_alone(requests):
     assert "All" not in peers_table(one)[1]
 
 
-def test_the_figure_has_a_panel_for_each_length(requests):
+def test_the_figure_has_one_panel_of_the_longest_outputs_with_the_fastest_method_first(requests):
     figure = peers_figure(requests)
-    assert [axes.get_title() for axes in figure.axes] == ["8 new tokens", "16 new tokens"]
+    (axes,) = figure.axes
+    frame = peers_frame(requests)
+    rows = frame[(frame["new_tokens"] == 16) & (frame["dataset"] == "all") & (frame["case"] != "autoregressive")]
+    shown = [label.get_text() for label in axes.get_yticklabels()]
+    assert sorted(shown) == sorted(rows["label"])
+    speedups = rows.set_index("label").loc[shown, "speedup"]
+    assert speedups.is_monotonic_decreasing
+    assert [label.get_text() for label in axes.get_yticklabels() if label.get_fontweight() == "bold"] == ["Cost-aware"]
     plt.close(figure)
 
 
-def test_times_of_passes_by_model_and_layers(latency):
+def test_every_method_has_a_color_of_its_own(requests):
+    colors = list(case_colors(requests).values())
+    assert len(set(colors)) == len(colors) == requests["case"].nunique()
+
+
+@pytest.mark.parametrize("color", [*COLORS.values(), *SPARE])
+def test_every_color_stands_out_on_white(color):
+    channels = np.array(to_rgb(color))
+    linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
+    assert 1.05 / (linear @ (0.2126, 0.7152, 0.0722) + 0.05) >= 3  # contrast ratio of WCAG 2
+
+
+def test_latency_by_model_and_layers(latency):
     frame, latex = forwards_table(latency)
     assert len(frame) == len(latency)
     assert "after 256 cached tokens" in latex

@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 
 from dynatree import DynatreeError
-from dynatree.analysis.tables.reproduction import METHODS, METRICS, reproduction_table
+from dynatree.analysis.tables.reproduction import METHODS, METRICS
+from dynatree.analysis.tables.reproduction import table as reproduction_table
 
 ROOT = Path(__file__).resolve().parents[2]
 PUBLISHED = ROOT / "results/published/main.csv"
@@ -70,7 +71,15 @@ def test_a_missing_published_number_is_named():
 def test_script(tmp_path):
     summary().to_csv(tmp_path / "main.csv", index=False)
     outputs = ["--csv", tmp_path / "out.csv", "--tex", tmp_path / "out.tex"]
-    command = [sys.executable, "scripts/tables/reproduction.py", "--input", tmp_path / "main.csv", PUBLISHED, *outputs]
+    command = [
+        sys.executable,
+        "scripts/table.py",
+        "reproduction",
+        "--input",
+        tmp_path / "main.csv",
+        PUBLISHED,
+        *outputs,
+    ]
     subprocess.run(command, cwd=ROOT, check=True, env={"PYTHONPATH": str(ROOT)})
     assert len(pd.read_csv(tmp_path / "out.csv")) == 54
     assert r"\toprule" in (tmp_path / "out.tex").read_text()

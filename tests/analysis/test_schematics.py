@@ -9,11 +9,12 @@ import matplotlib.pyplot as plt
 import pytest
 from matplotlib.text import Text
 
-from dynatree.analysis.figures.paradigms import paradigms_figure
-from dynatree.analysis.figures.policy import policy_figure
-from dynatree.analysis.figures.round import round_figure
+from dynatree.analysis.figures.paradigms import figure as paradigms_figure
+from dynatree.analysis.figures.policy import figure as policy_figure
+from dynatree.analysis.figures.round import figure as round_figure
 from dynatree.analysis.figures.style import save
-from dynatree.analysis.figures.tree import MOST, tree_figure, visible
+from dynatree.analysis.figures.tree import MOST, visible
+from dynatree.analysis.figures.tree import figure as tree_figure
 from dynatree.utils.files import write_json
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -161,7 +162,8 @@ def test_tokens_become_visible(text, shown):
 def test_scripts_draw(name, tmp_path):
     command = [
         sys.executable,
-        ROOT / f"scripts/figures/{name}.py",
+        ROOT / "scripts/figure.py",
+        name,
         "--pdf",
         tmp_path / "f.pdf",
         "--png",

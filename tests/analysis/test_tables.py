@@ -8,14 +8,15 @@ import pytest
 from dynatree import DynatreeError
 from dynatree.analysis.statistics import compare
 from dynatree.analysis.tables.booktabs import booktabs, cell, number, p_value
-from dynatree.analysis.tables.comparisons import comparisons_table
-from dynatree.analysis.tables.dtypes import dtypes_table
-from dynatree.analysis.tables.efficiency import efficiency_table
-from dynatree.analysis.tables.latency import latency_table, split_tpot
-from dynatree.analysis.tables.length import length_table
-from dynatree.analysis.tables.main import main_table
-from dynatree.analysis.tables.memory import memory_table
-from dynatree.analysis.tables.prompt_length import prompt_length_table
+from dynatree.analysis.tables.comparisons import table as comparisons_table
+from dynatree.analysis.tables.dtypes import table as dtypes_table
+from dynatree.analysis.tables.efficiency import table as efficiency_table
+from dynatree.analysis.tables.latency import split_tpot
+from dynatree.analysis.tables.latency import table as latency_table
+from dynatree.analysis.tables.length import table as length_table
+from dynatree.analysis.tables.main import table as main_table
+from dynatree.analysis.tables.memory import table as memory_table
+from dynatree.analysis.tables.prompt_length import table as prompt_length_table
 from tests.support.frames import (
     DATASETS,
     LABELS,

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from dynatree.errors import DynatreeError
-from dynatree.provenance.fingerprint import CARRIERS, code_hash, import_closure, libraries, normalised
+from dynatree.provenance.fingerprint import CARRIERS, code_hash, entry_points, import_closure, libraries, normalised
 from dynatree.utils.paths import ROOT
 
 MEASURING = "scripts/benchmark.py"
@@ -24,7 +24,7 @@ def copy(tmp_path) -> Path:
 
 def fingerprint(root: Path) -> str:
     code_hash.cache_clear()
-    return code_hash(MEASURING, root)
+    return code_hash(MEASURING, root=root)
 
 
 def edit(path: Path, old: str, new: str) -> None:
@@ -75,30 +75,37 @@ def test_figures_and_tables_import_no_torch():
         "judge_claims",
         "render_paper",
     )
-    scripts = [ROOT / f"scripts/{name}.py" for name in names]
-    scripts += [path for kind in ("figures", "tables") for path in (ROOT / "scripts" / kind).glob("*.py")]
-    assert len(scripts) > 30
-    for path in set().union(*map(import_closure, scripts)):
+    files = [f"scripts/{name}.py" for name in names]
+    files += [file for name, files in entry_points().items() if " " in name for file in files]
+    assert len(files) > 80
+    for path in import_closure(*files):
         assert not re.search(r"import (torch|transformers)|from (torch|transformers)", path.read_text()), path
 
 
-def test_every_figure_has_a_fingerprint_of_its_own(copy):
-    before = {path.stem: hash_of(copy, path) for path in (copy / "scripts/figures").glob("*.py")}
-    edit(copy / "dynatree/analysis/figures/memory.py", "def memory_figure(", "def memory_figure(*, ")
-    after = {path.stem: hash_of(copy, path) for path in (copy / "scripts/figures").glob("*.py")}
-    assert {name for name in before if before[name] != after[name]} == {"memory"}
+@pytest.mark.parametrize("kind", ["table", "figure"])
+def test_every_table_and_figure_has_a_fingerprint_of_its_own(copy, kind):
+    before = fingerprints(copy)
+    edit(copy / f"dynatree/analysis/{kind}s/memory.py", f"def {kind}(", f"def {kind}(*, ")
+    after = fingerprints(copy)
+    assert {name for name in before if before[name] != after[name]} == {f"{kind} memory"}
 
 
-def hash_of(root: Path, script: Path) -> str:
+def test_captions_and_labels_of_the_catalogue_change_no_fingerprint(copy):
+    before = fingerprints(copy)
+    (copy / "dynatree/analysis/catalogue.py").write_text("TABLES = {}\n")
+    assert fingerprints(copy) == before
+
+
+def fingerprints(root: Path) -> dict[str, str]:
     code_hash.cache_clear()
-    return code_hash(script.relative_to(root).as_posix(), root)
+    return {name: code_hash(*starts, root=root) for name, starts in entry_points(root).items()}
 
 
 def test_lazy_names_are_followed(copy):
     (copy / "scripts/lazy.py").write_text("from dynatree import TokenTree\n")
-    assert copy / "dynatree/tree.py" in import_closure(copy / "scripts/lazy.py", copy)
+    assert copy / "dynatree/tree.py" in import_closure("scripts/lazy.py", root=copy)
     (copy / "scripts/deep.py").write_text("from dynatree.kvcompress import make_method\n")
-    closure = import_closure(copy / "scripts/deep.py", copy)
+    closure = import_closure("scripts/deep.py", root=copy)
     assert copy / "dynatree/kvcompress/methods/h2o.py" in closure
     assert copy / "dynatree/kvcompress/hf_layer.py" not in closure
 
@@ -135,7 +142,7 @@ HASHES = """
 import sys
 sys.path.insert(0, ".")
 from dynatree.provenance.fingerprint import code_hash
-print(*(code_hash(script) for script in sys.argv[1:]))
+print(*(code_hash(*starts.split(",")) for starts in sys.argv[1:]))
 """
 
 
@@ -146,10 +153,11 @@ def test_the_normalised_text_is_that_of_every_version_of_python(tmp_path):
 
 @pytest.mark.skipif(not INTERPRETERS, reason="no other Python here")
 def test_other_versions_of_python_find_the_same_fingerprints():
-    scripts = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "scripts").rglob("*.py"))
-    expected = [code_hash(script) for script in scripts]
+    starts = list(entry_points().values())
+    expected = [code_hash(*files) for files in starts]
+    arguments = [",".join(files) for files in starts]
     for python in INTERPRETERS:
-        done = subprocess.run([python, "-c", HASHES, *scripts], cwd=ROOT, capture_output=True, text=True, check=True)
+        done = subprocess.run([python, "-c", HASHES, *arguments], cwd=ROOT, capture_output=True, text=True, check=True)
         assert done.stdout.split() == expected, python
 
 
@@ -164,28 +172,37 @@ def test_what_only_carries_scripts_does_not_count(copy, carrier):
 def test_relative_imports_are_refused(copy):
     (copy / "scripts/near.py").write_text("from . import benchmark\n")
     with pytest.raises(DynatreeError, match=r"near.py:1: a relative import"):
-        import_closure(copy / "scripts/near.py", copy)
+        import_closure("scripts/near.py", root=copy)
 
 
 def test_no_module_is_imported_under_a_computed_name():
-    """But for the public names, whose homes are followed."""
+    """Except the public names, whose modules are followed, and tables and figures, whose modules are given."""
     found = []
     for path in (path for folder in ("dynatree", "scripts") for path in (ROOT / folder).rglob("*.py")):
         if re.search(r"import_module|__import__|runpy|(?<![.\w])(exec|eval)\(", path.read_text()):
             found.append(path.relative_to(ROOT).as_posix())
-    assert sorted(found) == ["dynatree/__init__.py", "dynatree/kvcompress/__init__.py"]
+    assert sorted(found) == [
+        "dynatree/__init__.py",
+        "dynatree/kvcompress/__init__.py",
+        "scripts/figure.py",
+        "scripts/table.py",
+    ]
 
 
 @pytest.mark.parametrize(
-    ("script", "present", "absent"),
+    ("starts", "present", "absent"),
     [
-        ("scripts/benchmark.py", ("torch", "transformers", "safetensors"), ("matplotlib", "pandas", "ruff")),
-        ("scripts/figures/main.py", ("matplotlib", "pandas"), ("torch", "transformers")),
-        ("scripts/choose_settings.py", ("pandas",), ("torch", "matplotlib")),
+        (("scripts/benchmark.py",), ("torch", "transformers", "safetensors"), ("matplotlib", "pandas", "ruff")),
+        (
+            ("scripts/figure.py", "dynatree/analysis/figures/main.py"),
+            ("matplotlib", "pandas"),
+            ("torch", "transformers"),
+        ),
+        (("scripts/choose_settings.py",), ("pandas",), ("torch", "matplotlib")),
     ],
 )
-def test_libraries_are_those_that_are_imported_with_their_pins(script, present, absent):
-    names = dict(entry.split() for entry in libraries(script).split(", "))
+def test_libraries_are_those_that_are_imported_with_their_pins(starts, present, absent):
+    names = dict(entry.split() for entry in libraries(*starts).split(", "))
     lock = (ROOT / "envs/requirements.lock").read_text()
     assert all(f"{name}=={version}" in lock for name, version in names.items() if name != "pyyaml")
     assert set(present) <= set(names)
@@ -193,11 +210,11 @@ def test_libraries_are_those_that_are_imported_with_their_pins(script, present, 
 
 
 def test_every_script_imports_only_what_is_pinned():
-    for path in (ROOT / "scripts").rglob("*.py"):
-        assert libraries(path.relative_to(ROOT).as_posix()) is not None
+    for starts in entry_points().values():
+        assert libraries(*starts) is not None
 
 
 def test_an_import_that_is_not_pinned_is_named(copy):
     (copy / "scripts/odd.py").write_text("import numpee\n")
     with pytest.raises(DynatreeError, match=r"odd.py imports numpee, which envs/requirements.lock does not pin"):
-        libraries("scripts/odd.py", copy)
+        libraries("scripts/odd.py", root=copy)

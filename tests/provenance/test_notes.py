@@ -36,7 +36,7 @@ def main():
     {work}
 
 
-run(main, reads=[options.model, options.input, None], writes=[options.output], arguments=options)
+run(main, reads=[options.model, options.input, None], writes=[options.output], arguments=options, code=[{code}])
 """
 COPYING = "write_text(options.output, options.input.read_text())"
 
@@ -52,8 +52,10 @@ def checkout(tmp_path_factory) -> Path:
     return folder
 
 
-def call(checkout: Path, work: str, output: str | Path, package: Path | None = None) -> subprocess.CompletedProcess:
-    (checkout / "scripts/small.py").write_text(SCRIPT.replace("{work}", work))
+def call(
+    checkout: Path, work: str, output: str | Path, package: Path | None = None, code: str = ""
+) -> subprocess.CompletedProcess:
+    (checkout / "scripts/small.py").write_text(SCRIPT.replace("{work}", work).replace("{code}", code))
     command = [sys.executable, "scripts/small.py", "--job", '{"cases": [1, {"a": null}]}', "--model", "model"]
     environment = os.environ | {"PYTHONPATH": str(package or checkout), "OMP_NUM_THREADS": "1"}
     command += ["--input", str(checkout / "in.txt"), "--output", str(output)]
@@ -65,7 +67,7 @@ def test_a_note_says_where_an_output_comes_from(checkout):
     assert done.returncode == 0, done.stderr
     note = json.loads((checkout / "out/.provenance/copy.txt.json").read_text())
     assert note["script"] == "scripts/small.py"
-    assert note["code"] == code_hash("scripts/small.py", checkout)
+    assert note["code"] == code_hash("scripts/small.py", root=checkout)
     assert note["arguments"]["job"] == {"cases": [1, {"a": None}]}
     assert note["arguments"]["model"] == "model"
     assert note["inputs"] == {name: sha256(checkout / name) for name in ("model/MANIFEST.sha256", "in.txt")}
@@ -75,6 +77,12 @@ def test_a_note_says_where_an_output_comes_from(checkout):
     assert note["started"] <= note["finished"]
     assert set(note["versions"]) == {"python", "yaml"}
     assert {"machine", "system", "processor", "cores", "load", "clock", "uncommitted_changes"} <= set(note)
+
+
+def test_code_that_a_script_imports_by_name_is_part_of_the_note(checkout):
+    assert call(checkout, COPYING, "named/copy.txt", code="'dynatree/tree.py'").returncode == 0
+    note = json.loads((checkout / "named/.provenance/copy.txt.json").read_text())
+    assert note["code"] == code_hash("scripts/small.py", "dynatree/tree.py", root=checkout)
 
 
 def test_a_script_that_fails_leaves_no_note(checkout):

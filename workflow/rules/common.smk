@@ -5,12 +5,13 @@ from pathlib import Path
 
 sys.path.insert(0, workflow.basedir)
 
+from dynatree.analysis.catalogue import FIGURES, TABLES
 from dynatree.analysis.published import check_published, load_claims
 from dynatree.config.compression_grid import (
     compression_job,
-    compression_labels,
     needs_heads,
 )
+from dynatree.config.labels import all_labels
 from dynatree.config.validation import check
 from dynatree.errors import DynatreeError
 from dynatree.config.experiments import TRACED
@@ -45,24 +46,7 @@ JOBS = PLAN.jobs
 MEASURED = [name for name in config["experiments"] if name != "memory"]
 SLOTS = 100 if config["protocol"]["exclusive"] else 1
 TUNED = f"results/{RUN}/tuned.json"
-SUBJECTS = {
-    **dict.fromkeys(("paradigms", "round", "policy", "tree"), "Method"),
-    **dict.fromkeys(("sweep", "ablation", "pruning", "sensitivity"), "Settings"),
-    **dict.fromkeys(("length", "prompt_length", "dtypes"), "Scaling"),
-    **dict.fromkeys(("heads", "head_kinds"), "Attention heads"),
-    **dict.fromkeys(
-        (
-            "compression",
-            "cache_times",
-            "cache_growth",
-            "passkey",
-            "compression_published",
-            "draft_cache",
-        ),
-        "Cache compression",
-    ),
-}
-COMPRESSION = {"compression", "cache_growth", "passkey"}
+LABELS = all_labels(PLAN)
 
 
 def any_of(names):
@@ -108,19 +92,10 @@ def as_parameter(job):
     return json.dumps(job.without_labels().to_json())
 
 
-def labels_of(sources):
-    """Names of the cases and data sets of the experiments that results come from."""
-    found = {"cases": {}, "datasets": {}}
-    names = {Path(source).stem for source in sources}
-    known = [
-        PLAN.labels(name) for name in sorted(names & set(config["experiments"]))
-    ]
-    if names & COMPRESSION:
-        known.append(compression_labels(config))
-    for kind in found:
-        for one in known:
-            found[kind] |= one[kind]
-    return json.dumps(found)
+def labels_of(entry):
+    """Labels of the cases and data sets in the inputs of a table or figure, as JSON."""
+    names = [Path(source).stem for source in entry.inputs]
+    return json.dumps({name: LABELS[name] for name in names if name in LABELS})
 
 
 def texts(wildcards):
@@ -138,18 +113,25 @@ def arguments(values, *names):
     return [word for name in names for word in (f"--{name}", values[name])]
 
 
-def subject(wildcards):
-    """The part of the report that a table or figure belongs to."""
-    return SUBJECTS.get(wildcards.name, "Comparison")
+def code_of(*paths):
+    """Parameters that rerun a rule when its code, or a library that the code imports, changes.
+
+    The paths may hold wildcards.
+    """
+
+    def of_files(function):
+        return lambda wildcards: function(*(path.format(**wildcards) for path in paths))
+
+    return {"code": of_files(code_hash), "libraries": of_files(libraries)}
 
 
-def places(sources):
-    """The original's numbers lie below results/, everything else below results/RUN/."""
+def inputs_of(entry):
+    """The files of a table or figure: published numbers are below results/, all others below results/RUN/."""
     return [
         (
             f"results/{source}"
             if source.startswith("published/")
             else f"results/{RUN}/{source}"
         )
-        for source in sources
+        for source in entry.inputs
     ]

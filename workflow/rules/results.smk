@@ -1,56 +1,3 @@
-# What each table and figure is made of: the original's numbers below results/, everything else below results/RUN/.
-TABLES = {
-    "main": ["summary/main.csv"],
-    "comparisons": ["requests/main.csv"],
-    "peers": ["requests/peers.csv"],
-    "draft_cache": ["requests/draft_cache.csv"],
-    "bound": ["bounds/peers.csv"],
-    "forwards": ["latency.csv"],
-    "heads": ["heads.csv"],
-    "compression": ["summary/compression.csv"],
-    "cache_times": ["summary/compression.csv"],
-    "passkey": ["summary/passkey.csv"],
-    "compression_published": ["summary/compression.csv", "published/compression.csv"],
-    "latency": ["summary/main.csv"],
-    "efficiency": ["summary/main.csv"],
-    "memory": ["summary/memory.csv"],
-    "sweep": ["summary/sweep.csv"],
-    "ablation": ["summary/ablation.csv"],
-    "pruning": ["summary/pruning.csv"],
-    "sensitivity": ["summary/sensitivity.csv"],
-    "length": ["summary/length.csv"],
-    "prompt_length": ["summary/prompt_length.csv"],
-    "dtypes": ["summary/dtypes.csv"],
-    "reproduction": ["summary/main.csv", "published/main.csv"],
-}
-FIGURES = {
-    "paradigms": [],
-    "round": [],
-    "policy": [],
-    "tree": ["tree.json"],
-    "main": ["summary/main.csv"],
-    "prompts": ["requests/main.csv"],
-    "peers": ["requests/peers.csv"],
-    "draft_cache": ["requests/draft_cache.csv"],
-    "forwards": ["latency.csv"],
-    "heads": ["heads.csv"],
-    "head_kinds": ["heads.csv"],
-    "compression": ["summary/compression.csv"],
-    "cache_growth": ["summary/cache_growth.csv"],
-    "passkey": ["summary/passkey.csv"],
-    "latency": ["summary/main.csv"],
-    "efficiency": ["summary/main.csv"],
-    "memory": ["summary/memory.csv"],
-    "sweep": ["summary/sweep.csv"],
-    "ablation": ["summary/ablation.csv"],
-    "pruning": ["summary/pruning.csv"],
-    "sensitivity": ["summary/sensitivity.csv"],
-    "length": ["summary/length.csv"],
-    "prompt_length": ["summary/prompt_length.csv"],
-    "dtypes": ["summary/dtypes.csv"],
-}
-
-
 rule summarise:
     input:
         lambda wildcards: records_of(wildcards.experiment),
@@ -65,8 +12,7 @@ rule summarise:
         formats=lambda wildcards: (
             ["--mixed-formats"] if wildcards.experiment == "dtypes" else []
         ),
-        code=code_hash("scripts/summarise.py"),
-        libraries=libraries("scripts/summarise.py"),
+        **code_of("scripts/summarise.py"),
     shell:
         "python scripts/summarise.py --records {input:q} {params.formats:q} --requests {output.requests:q}"
         " --summary {output.summary:q} >{log:q} 2>&1"
@@ -82,8 +28,7 @@ rule bound_sizes:
     log:
         f"results/{RUN}/logs/bound_sizes.log",
     params:
-        code=code_hash("scripts/bound_sizes.py"),
-        libraries=libraries("scripts/bound_sizes.py"),
+        **code_of("scripts/bound_sizes.py"),
     shell:
         "python scripts/bound_sizes.py --records {input.records:q} --latency {input.latency:q} --bounds {output:q}"
         " >{log:q} 2>&1"
@@ -100,8 +45,7 @@ rule summarise_memory:
     log:
         f"results/{RUN}/logs/summarise_memory.log",
     params:
-        code=code_hash("scripts/summarise_memory.py"),
-        libraries=libraries("scripts/summarise_memory.py"),
+        **code_of("scripts/summarise_memory.py"),
     shell:
         "python scripts/summarise_memory.py --measured {input:q} --summary {output:q} >{log:q} 2>&1"
 
@@ -120,8 +64,7 @@ rule summarise_compression:
     log:
         f"results/{RUN}/logs/summarise_compression.log",
     params:
-        code=code_hash("scripts/summarise_compression.py"),
-        libraries=libraries("scripts/summarise_compression.py"),
+        **code_of("scripts/summarise_compression.py"),
     shell:
         "python scripts/summarise_compression.py --measured {input:q} --requests {output.requests:q}"
         " --summary {output.summary:q} --growth {output.growth:q} --passkey {output.passkey:q} >{log:q} 2>&1"
@@ -141,8 +84,7 @@ rule collect_facts:
     log:
         f"results/{RUN}/logs/collect_facts.log",
     params:
-        code=code_hash("scripts/collect_facts.py"),
-        libraries=libraries("scripts/collect_facts.py"),
+        **code_of("scripts/collect_facts.py"),
     shell:
         "python scripts/collect_facts.py --records {input:q} --output {output.json:q} --html {output.html:q}"
         " >{log:q} 2>&1"
@@ -162,21 +104,20 @@ rule choose_settings:
     log:
         f"results/{RUN}/logs/choose_settings.log",
     params:
-        code=code_hash("scripts/choose_settings.py"),
-        libraries=libraries("scripts/choose_settings.py"),
+        **code_of("scripts/choose_settings.py"),
     shell:
         "python scripts/choose_settings.py --summary {input:q} --output {output:q} >{log:q} 2>&1"
 
 
 rule table:
     input:
-        lambda wildcards: places(TABLES[wildcards.name]),
+        lambda wildcards: inputs_of(TABLES[wildcards.name]),
     output:
         csv=report(
             f"results/{RUN}/tables/{{name}}.csv",
             caption="../report/table.rst",
             category="Tables",
-            subcategory=subject,
+            subcategory=lambda wildcards: TABLES[wildcards.name].section,
             labels={"table": "{name}", "format": "CSV"},
         ),
         tex=f"results/{RUN}/tables/{{name}}.tex",
@@ -185,24 +126,25 @@ rule table:
     wildcard_constraints:
         name=any_of(TABLES),
     params:
+        # A function of the output, so that a changed caption does not rerun the rule.
+        caption=lambda wildcards, output: TABLES[wildcards.name].caption,
         labels=lambda wildcards: labels_of(TABLES[wildcards.name]),
-        code=lambda wildcards: code_hash(f"scripts/tables/{wildcards.name}.py"),
-        libraries=lambda wildcards: libraries(f"scripts/tables/{wildcards.name}.py"),
+        **code_of("scripts/table.py", "dynatree/analysis/tables/{name}.py"),
     shell:
-        "python scripts/tables/{wildcards.name:q}.py --input {input:q} --labels {params.labels:q} --csv {output.csv:q} --tex {output.tex:q}"
-        " >{log:q} 2>&1"
+        "python scripts/table.py {wildcards.name:q} --input {input:q} --labels {params.labels:q} --csv {output.csv:q}"
+        " --tex {output.tex:q} >{log:q} 2>&1"
 
 
 rule figure:
     input:
-        lambda wildcards: places(FIGURES[wildcards.name]),
+        lambda wildcards: inputs_of(FIGURES[wildcards.name]),
     output:
         pdf=f"figures/{RUN}/{{name}}.pdf",
         png=report(
             f"figures/{RUN}/{{name}}.png",
             caption="../report/figure.rst",
             category="Figures",
-            subcategory=subject,
+            subcategory=lambda wildcards: FIGURES[wildcards.name].section,
             labels={"figure": "{name}"},
         ),
     log:
@@ -210,12 +152,12 @@ rule figure:
     wildcard_constraints:
         name=any_of(FIGURES),
     params:
+        caption=lambda wildcards, output: FIGURES[wildcards.name].caption,
         labels=lambda wildcards: labels_of(FIGURES[wildcards.name]),
-        code=lambda wildcards: code_hash(f"scripts/figures/{wildcards.name}.py"),
-        libraries=lambda wildcards: libraries(f"scripts/figures/{wildcards.name}.py"),
+        **code_of("scripts/figure.py", "dynatree/analysis/figures/{name}.py"),
     shell:
-        "python scripts/figures/{wildcards.name:q}.py --input {input:q} --labels {params.labels:q} --pdf {output.pdf:q} --png {output.png:q}"
-        " >{log:q} 2>&1"
+        "python scripts/figure.py {wildcards.name:q} --input {input:q} --labels {params.labels:q} --pdf {output.pdf:q}"
+        " --png {output.png:q} >{log:q} 2>&1"
 
 
 rule judge_claims:
@@ -246,8 +188,7 @@ rule judge_claims:
         f"results/{RUN}/logs/judge_claims.log",
     params:
         run=literal({key: config[key] for key in ("device", "dtype", "models")}),
-        code=code_hash("scripts/judge_claims.py"),
-        libraries=libraries("scripts/judge_claims.py"),
+        **code_of("scripts/judge_claims.py"),
     shell:
         "python scripts/judge_claims.py --claims {input.claims:q} --requests {input.requests:q}"
         " --summaries {input.summaries:q} --run {params.run:q} --csv {output.csv:q} --tex {output.tex:q}"

@@ -1,12 +1,11 @@
-"""From a fixed tree to DynaTree, one decision at a time."""
+"""Contribution of each component of DynaTree."""
 
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from dynatree.analysis.figures.grids import bounds
-from dynatree.analysis.figures.panels import dataset_panels, labels, name_rows
+from dynatree.analysis.figures.panels import bounds, dataset_panels, labels, name_rows
 from dynatree.analysis.figures.style import COLORS
 from dynatree.analysis.names import BASELINE
 
@@ -15,17 +14,17 @@ QUANTITIES = {
     "tokens_per_round": ("tokens per round", "{:.2f}"),
     "verified_per_token": ("nodes verified per token", "{:.1f}"),
 }
-SETTINGS = {  # steps that adapt the depth are the same case at both
+SETTINGS = {  # steps that adapt the depth have the same case in both
     "published": ("at the published depths", {"facecolor": COLORS["dynatree"]}),
     "equal_depth": ("at equal maximum depth", {"facecolor": "#F2C2A0", "hatch": "///"}),
 }
 HEIGHT = 0.38
 
 
-def ablation_figure(summary: pd.DataFrame) -> Figure:
-    """Speed-up, tokens per round and nodes verified per token of every step, at the published and at equal depths.
+def figure(summary: pd.DataFrame) -> Figure:
+    """Draw speed-up, tokens per round and verified nodes per token of every step, at the published and at equal depths.
 
-    Speed-up and tokens per round have their 95 % intervals.
+    Speed-up and tokens per round have 95 % intervals.
     """
     steps = summary[summary["case"] != BASELINE]
     names = labels(steps, "step", "label")
@@ -44,13 +43,13 @@ def ablation_figure(summary: pd.DataFrame) -> Figure:
 
 
 def _placed(rows: pd.DataFrame, steps: list[str]) -> pd.DataFrame:
-    """``rows`` with the height of their bars: two side by side where a step has both settings."""
+    """Return ``rows`` with the vertical position of their bars; both settings of a step are side by side."""
     shift = rows["setting"].map({"published": -0.52, "equal_depth": 0.52}) * HEIGHT
     return rows.assign(y=rows["step"].map(steps.index) + shift.where(rows["step"].duplicated(keep=False), 0))
 
 
 def _end(rows: pd.DataFrame, quantity: str) -> str:
-    """The column where a bar with its interval ends."""
+    """Return the column with the right end of a bar and its interval."""
     return f"{quantity}_high" if f"{quantity}_high" in rows else quantity
 
 

@@ -1,4 +1,4 @@
-"""Bytes of the cache over the length of the text."""
+"""Size of the KV cache by number of tokens read."""
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -6,13 +6,13 @@ from matplotlib.figure import Figure
 from dynatree.analysis.figures.style import SERIES, plain, plt, series_styles
 from dynatree.analysis.names import FULL_CACHE
 
-DASHES = tuple((2 * place, (2, 6)) for place in range(4))  # each in the gaps of the others
+DASHES = tuple((2 * place, (2, 6)) for place in range(4))  # each fills gaps of the others
 
 
-def cache_growth_figure(growth: pd.DataFrame) -> Figure:
-    """A line per method, at its smallest budget: what its tensors hold after each pass, all layers counted."""
+def figure(growth: pd.DataFrame) -> Figure:
+    """Draw a line per method at its smallest budget: the size of its tensors in all layers after each forward pass."""
     methods = growth.loc[growth["case"] != FULL_CACHE, "method"].unique()
-    dashes = {  # equal budgets lie on each other; colours repeat with other dashes
+    dashes = {  # lines of equal budgets overlap; colors repeat with other dashes
         name: DASHES[(number + number // len(SERIES)) % len(DASHES)] for number, name in enumerate(methods)
     }
     styles = {name: style | {"marker": "", "linestyle": dashes[name]} for name, style in series_styles(methods).items()}
@@ -21,10 +21,10 @@ def cache_growth_figure(growth: pd.DataFrame) -> Figure:
         smallest = part["budget"].min()
         rows = part if pd.isna(smallest) else part[part["budget"] == smallest]
         style = {"color": "black"} if series == FULL_CACHE else styles[series]
-        name = plain(rows["label"].iloc[0]) + ("" if pd.isna(smallest) else f", {smallest:g} rows")
+        name = plain(rows["label"].iloc[0]) + ("" if pd.isna(smallest) else f", {smallest:g} entries")
         axes.plot(rows["seen"], rows["cache_mib"], linewidth=1.6, label=name, **style)
     axes.set_xlabel("tokens read")
-    axes.set_ylabel("cache, MiB")
+    axes.set_ylabel("KV cache (MiB)")
     axes.set_ylim(bottom=0)
     axes.set_xlim(left=0)
     figure.legend(loc="outside right upper", fontsize=8, handlelength=4)

@@ -1,20 +1,20 @@
-"""Perplexity against the size of the cache."""
+"""Perplexity by size of the KV cache."""
 
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
-from dynatree.analysis.figures.grids import bounds
+from dynatree.analysis.figures.panels import bounds
 from dynatree.analysis.figures.style import plain, plt, series_styles
 from dynatree.analysis.names import AS_THERE, FULL_CACHE
 
 
-def compression_figure(compression: pd.DataFrame) -> Figure:
-    """One panel per data set: perplexity over that of the full cache, paired by text, against the budget.
+def figure(compression: pd.DataFrame) -> Figure:
+    """Draw the perplexity relative to the full cache, paired by text, by budget; one panel per data set.
 
-    Methods with a budget are lines over it; the others, and those that keep layers whole, stand at the mean number of
-    rows that they hold in the end.
+    Methods with a budget are lines. Methods without one, and those that keep complete layers, are shown at their mean
+    number of entries at the end of a text.
     """
     datasets = list(compression["dataset"].unique())
     styles = series_styles(compression.loc[compression["case"] != FULL_CACHE, "method"].unique())
@@ -24,7 +24,7 @@ def compression_figure(compression: pd.DataFrame) -> Figure:
         rows = compression[(compression["dataset"] == dataset) & compression["perplexity"].notna()]
         _panel(axes, rows[rows["case"] != FULL_CACHE], styles)
         axes.set_title(plain(rows["dataset_label"].iloc[0]), fontsize=9)
-    panels[0][0].set_ylabel("perplexity over that of the full cache")
+    panels[0][0].set_ylabel("perplexity relative to the full cache")
     handles, names = panels[0][0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside upper center", ncols=4, fontsize=8)
     return figure
@@ -50,7 +50,7 @@ def _panel(axes: Axes, rows: pd.DataFrame, styles: dict[str, dict]) -> None:
     sizes = sorted(rows["budget"].dropna().unique())
     axes.set_xticks(sizes, [f"{size:g}" for size in sizes])
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.set_xlabel("rows per head")
+    axes.set_xlabel("entries per head")
 
 
 def _highest(rows: pd.DataFrame) -> float:

@@ -1,24 +1,23 @@
-"""Trees from drafts with compressed caches."""
+"""Decoding with a compressed KV cache of the draft."""
 
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
-from dynatree.analysis.figures.grids import bounds, mark_one
+from dynatree.analysis.figures.panels import bounds, mark_one
 from dynatree.analysis.figures.style import plain, plt, series_styles
 from dynatree.analysis.names import FULL_CACHE
-from dynatree.analysis.tables.draft_cache import TO_WHOLE, draft_cache_frame
+from dynatree.analysis.tables.draft_cache import TO_FULL, draft_cache_frame
 
-QUANTITIES = dict(zip((column.name for column in TO_WHOLE.values()), ("tokens per round", "throughput"), strict=True))
+QUANTITIES = dict(zip((column.name for column in TO_FULL.values()), ("tokens per round", "throughput"), strict=True))
 LINES = ("-", "--", ":", "-.")
 
 
-def draft_cache_figure(requests: pd.DataFrame) -> Figure:
-    """Tokens per round and throughput over those with whole caches, against the budget of the draft's cache.
+def figure(requests: pd.DataFrame) -> Figure:
+    """Draw tokens per round and throughput relative to the full draft cache, by budget.
 
-    One row of panels per data set and length of the prompt; colours tell methods of compression apart, and lines the
-    policies.
+    Each data set and prompt length has a row of panels. Colors distinguish compression methods, line styles policies.
     """
     frame = draft_cache_frame(requests)
     frame = frame[frame["cache"] != FULL_CACHE]
@@ -30,10 +29,10 @@ def draft_cache_figure(requests: pd.DataFrame) -> Figure:
     for row, ((label, limit), part) in zip(panels, texts, strict=True):
         for axes, (quantity, title) in zip(row, QUANTITIES.items(), strict=True):
             _panel(axes, frame, part, quantity)
-            axes.set_ylabel(f"{title} to whole")
+            axes.set_ylabel(f"{title} to full")
         row[0].set_title(f"{plain(label)}, {limit:g} prompt tokens", loc="left", fontsize=9, fontweight="bold")
     for axes in panels[-1]:
-        axes.set_xlabel("rows that the draft keeps")
+        axes.set_xlabel("entries kept in the draft's cache")
     for axes in panels.flat:
         mark_one(axes, "y")
     handles, names = panels[0][0].get_legend_handles_labels()
@@ -47,7 +46,7 @@ def _panel(axes: Axes, frame: pd.DataFrame, rows: pd.DataFrame, quantity: str) -
     sizes = sorted(frame["budget"].unique())
     lines = list(rows.groupby(["policy", "cache"], sort=False))
     for index, ((policy, cache), part) in enumerate(lines):
-        shift = 1.06 ** (index - (len(lines) - 1) / 2)  # so that intervals do not cover each other
+        shift = 1.06 ** (index - (len(lines) - 1) / 2)  # separates overlapping intervals
         line = {"markersize": 4, "linewidth": 1.2, "elinewidth": 0.8, "capsize": 2, "linestyle": policies[policy]}
         at, label = part["budget"] * shift, plain(part["label"].iloc[0])
         axes.errorbar(at, part[quantity], bounds(part, quantity), label=label, **line | styles[cache])

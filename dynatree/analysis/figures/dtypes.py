@@ -1,18 +1,18 @@
-"""Number formats."""
+"""Throughput and speed-up by number format."""
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from dynatree.analysis.figures.panels import case_handles, cases, color, dataset_panels
+from dynatree.analysis.figures.panels import bounds, case_colors, case_handles, cases, dataset_panels
 from dynatree.analysis.figures.style import plain
 
 QUANTITIES = {"throughput": "tokens/s", "speedup": "speed-up"}
 
 
-def dtypes_figure(summary: pd.DataFrame) -> Figure:
-    """Throughput and speed-up by number format; above the speed-ups, outputs equal to the baseline's of all."""
+def figure(summary: pd.DataFrame) -> Figure:
+    """Draw throughput and speed-up by number format; numbers above the bars count outputs identical to the baseline."""
     dtypes = list(dict.fromkeys(summary["dtype"]))
     figure, panels = dataset_panels(summary, 2, 2.1, sharex=True, sharey="col")
     for dataset, row in panels.items():
@@ -29,18 +29,19 @@ def dtypes_figure(summary: pd.DataFrame) -> Figure:
 
 
 def _bars(axes: Axes, rows: pd.DataFrame, summary: pd.DataFrame, dtypes: list[str], quantity: str) -> None:
-    """A group of bars per format, one bar per case, with intervals."""
+    """Draw a group of bars per format, one bar per case, with intervals."""
     names = list(cases(summary))
     width = 0.84 / len(names)
     highest = summary[f"{quantity}_high"].max()
     for index, case in enumerate(names):
         part = rows[rows["case"] == case].set_index("dtype").reindex(dtypes)
         x = np.arange(len(dtypes)) + (index - (len(names) - 1) / 2) * width
-        values, low, high = (part[quantity + end].to_numpy() for end in ("", "_low", "_high"))
-        error = np.clip([values - low, high - values], 0, None)
-        axes.bar(x, values, width * 0.92, yerr=error, color=color(case), error_kw={"elinewidth": 0.8, "capsize": 1.5})
+        style = {"color": case_colors(summary)[case], "error_kw": {"elinewidth": 0.8, "capsize": 1.5}}
+        axes.bar(x, part[quantity], width * 0.92, yerr=bounds(part, quantity), **style)
         if quantity == "speedup":
-            for position, top, same, all_ in zip(x, high, part["identical"], part["prompts"], strict=True):
+            for position, top, same, all_ in zip(
+                x, part["speedup_high"], part["identical"], part["prompts"], strict=True
+            ):
                 if not np.isnan(top):
                     text = f"{same:.0f}/{all_:.0f}"
                     axes.text(position, top + highest * 0.03, text, rotation=90, ha="center", va="bottom", fontsize=7)

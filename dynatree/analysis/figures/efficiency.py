@@ -1,25 +1,25 @@
-"""What a token costs in passes and nodes."""
+"""Cost of a token in draft forward passes and verified nodes."""
 
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from dynatree.analysis.figures.panels import MARKERS, case_handles, color, dataset_handles, datasets
+from dynatree.analysis.figures.panels import MARKERS, case_colors, case_handles, dataset_handles, datasets
 from dynatree.analysis.figures.style import plt
 
 
-def efficiency_figure(summary: pd.DataFrame) -> Figure:
-    """Tokens per round against nodes verified and draft passes per token; up and to the left is better.
+def figure(summary: pd.DataFrame) -> Figure:
+    """Draw tokens per round against verified nodes and draft forward passes per token; the upper left is best.
 
-    Cases that draft nothing are the dashed line.
+    The dashed line stands for cases without a draft.
     """
     drafting = summary[summary["draft_forwards_per_token"] > 0]
     figure, (left, right) = plt.subplots(1, 2, figsize=(7.2, 3.5), sharey=True, layout="constrained")
     _scatter(left, drafting, "verified_per_token")
     _scatter(right, drafting, "draft_forwards_per_token")
     left.set_xlabel("nodes verified per token")
-    right.set_xlabel("draft passes per token")
+    right.set_xlabel("draft forward passes per token")
     left.set_ylabel("tokens per round")
     for axes in (left, right):
         axes.axhline(1, color="black", linewidth=0.9, linestyle="--")
@@ -31,15 +31,16 @@ def efficiency_figure(summary: pd.DataFrame) -> Figure:
 
 
 def _scatter(axes: Axes, summary: pd.DataFrame, effort: str) -> None:
-    """A point per case and data set, with the interval of tokens per round."""
+    """Draw a point per case and data set, with the interval of tokens per round."""
+    colors = case_colors(summary)
     for index, dataset in enumerate(datasets(summary)):
         rows = summary[summary["dataset"] == dataset].dropna(subset=[effort, "tokens_per_round"])
         for _, row in rows.iterrows():
             x, y = row[effort], row["tokens_per_round"]
-            axes.vlines(x, row["tokens_per_round_low"], row["tokens_per_round_high"], color=color(row["case"]))
+            axes.vlines(x, row["tokens_per_round_low"], row["tokens_per_round_high"], color=colors[row["case"]])
             marker = MARKERS[index % len(MARKERS)]
             axes.scatter(
-                x, y, s=46, color=color(row["case"]), marker=marker, edgecolor="black", linewidth=0.6, zorder=3
+                x, y, s=46, color=colors[row["case"]], marker=marker, edgecolor="black", linewidth=0.6, zorder=3
             )
     axes.grid(axis="x")
     axes.margins(x=0.12)

@@ -1,4 +1,4 @@
-"""Forward passes over few and many tokens."""
+"""Latency of a forward pass by number of tokens."""
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -12,8 +12,8 @@ LINES = ("-", "--", ":")
 TICKS = (1, 2, 4, 8, 16, 32, 64)
 
 
-def forwards_figure(latency: pd.DataFrame) -> Figure:
-    """Time of a pass over its number of tokens: one panel per model, a line per kind of layers and context."""
+def figure(latency: pd.DataFrame) -> Figure:
+    """Draw the latency of a forward pass by its new tokens; a panel per model, a line per layer kind and context."""
     models = list(dict.fromkeys(latency["model"]))
     figure, panels = plt.subplots(1, len(models), figsize=(7.2, 2.9), squeeze=False, layout="constrained")
     for axes, model in zip(panels[0], models, strict=True):

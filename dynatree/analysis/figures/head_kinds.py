@@ -1,4 +1,4 @@
-"""Kinds of heads: where they are, what tells them apart, and how far they look."""
+"""Kinds of attention heads by layer, entropy, sink mass and distance."""
 
 import numpy as np
 import pandas as pd
@@ -6,16 +6,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from dynatree.analysis.figures.grids import letter
+from dynatree.analysis.figures.panels import letter
 from dynatree.analysis.figures.style import plt
 from dynatree.analysis.heads import KINDS, distances
 
-# told apart by brightness and shape too
+# distinguished by brightness and shape, not only by hue
 LOOKS = {"sink": ("#0072B2", "o"), "local": ("#E69F00", "s"), "mixed": ("#999999", "D"), "global": ("#CC79A7", "^")}
 
 
-def head_kinds_figure(heads: pd.DataFrame) -> Figure:
-    """Share of the kinds per layer, entropy against sink mass, and the mean profile of each kind.
+def figure(heads: pd.DataFrame) -> Figure:
+    """Draw the share of the kinds per layer, entropy against sink mass, and the mean profile of each kind.
 
     Args:
         heads: one row per head.
@@ -24,14 +24,14 @@ def head_kinds_figure(heads: pd.DataFrame) -> Figure:
     _shares(panels["a"], heads)
     _scatter(panels["b"], heads)
     _profiles(panels["c"], heads)
-    letter(list(panels.values()), ["Kinds by layer", "What tells them apart", "How far they look"])
+    letter(list(panels.values()), ["Kinds by layer", "Entropy and sink mass", "Attention by distance"])
     handles, names = panels["b"].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside upper center", ncols=len(KINDS))
     return figure
 
 
 def _kinds(heads: pd.DataFrame) -> list[str]:
-    """The kinds that there are, in their order."""
+    """Return the kinds that occur, in their order."""
     return [kind for kind in KINDS if (heads["kind"] == kind).any()]
 
 
@@ -61,7 +61,7 @@ def _scatter(axes: Axes, heads: pd.DataFrame) -> None:
 
 
 def _profiles(axes: Axes, heads: pd.DataFrame) -> None:
-    """Mean mass by distance, in bins that double; the sinks, which lie at no one distance, stand apart."""
+    """Draw the mean mass by distance in bins that double in width; sinks have no fixed distance and are separate."""
     bins = distances(heads)
     places = range(2, len(bins) + 2)
     for kind in _kinds(heads):

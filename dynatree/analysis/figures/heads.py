@@ -1,4 +1,4 @@
-"""Entropy and sink mass of every head."""
+"""Attention entropy and sink mass of every head."""
 
 import numpy as np
 import pandas as pd
@@ -6,20 +6,20 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from dynatree.analysis.figures.grids import letter
+from dynatree.analysis.figures.panels import letter
 from dynatree.analysis.figures.style import plt
 
 QUANTITIES = {"entropy": "entropy, nats", "sink": "sink mass"}
 
 
-def heads_figure(heads: pd.DataFrame) -> Figure:
-    """Two heat maps over layers and heads: entropy, and the share of attention on the sinks.
+def figure(heads: pd.DataFrame) -> Figure:
+    """Draw two heat maps over layers and heads: entropy, and the share of attention on the sinks.
 
     Args:
         heads: one row per head.
     """
     rows = heads["head"].nunique()
-    height = np.clip(0.13 * rows, 1.1, 2.8)  # inches of a panel; more heads are drawn smaller
+    height = np.clip(0.13 * rows, 1.1, 2.8)  # inches per panel
     size = (7.2, 2 * height + 1)
     figure, panels = plt.subplots(len(QUANTITIES), 1, figsize=size, sharex=True, layout="constrained")
     for axes, (name, label) in zip(panels, QUANTITIES.items(), strict=True):
@@ -30,7 +30,7 @@ def heads_figure(heads: pd.DataFrame) -> Figure:
 
 
 def _map(axes: Axes, values: pd.DataFrame, label: str, most: float | None) -> None:
-    """A heat map from zero to ``most``, or to the largest value."""
+    """Draw a heat map from zero to ``most``, or to the largest value."""
     image = axes.imshow(values, aspect="auto", cmap="viridis", vmin=0, vmax=most, interpolation="nearest")
     axes.grid(visible=False)
     axes.set_ylabel("head")

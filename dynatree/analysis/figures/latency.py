@@ -1,4 +1,4 @@
-"""Where the time goes."""
+"""Time to first token and time per further token, by component."""
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -11,10 +11,10 @@ PER_TOKEN = {"draft": "#56B4E9", "verify": "#0072B2", "other": "#E69F00", "not s
 FIRST = {"prefill": "#009E73", "rest": "#A6DDC9", "not split": "#CCCCCC"}
 
 
-def latency_figure(summary: pd.DataFrame) -> Figure:
-    """Time per token after the first, split into its parts, and time to the first token with its prefill.
+def figure(summary: pd.DataFrame) -> Figure:
+    """Draw the components of the time per further token, and the time to first token with its prefill.
 
-    Engines that do not measure the parts have bars in one piece.
+    Engines that do not measure the components have bars in one piece.
     """
     frame = _segments(summary)
     names = list(cases(frame).values())
@@ -38,7 +38,7 @@ TIGHT = {"columnspacing": 1.0, "handlelength": 1.2}
 
 
 def _segments(summary: pd.DataFrame) -> pd.DataFrame:
-    """Columns "tpot_ms PART" and "ttft_ms PART" that add up to tpot_ms and ttft_ms."""
+    """Return columns "tpot_ms PART" and "ttft_ms PART" that add up to tpot_ms and ttft_ms."""
     frame = split_tpot(summary)
     prefill = frame["prefill_ms"].clip(upper=frame["ttft_ms"])
     split = {f"tpot_ms {part}": frame[f"{part}_ms_per_token"] for part in ("draft", "verify", "other")}

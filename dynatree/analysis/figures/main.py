@@ -1,4 +1,4 @@
-"""The main comparison."""
+"""Throughput and speed-up of every method."""
 
 import numpy as np
 import pandas as pd
@@ -6,12 +6,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from dynatree.analysis.figures.panels import HATCHES, case_rows, cases, color, datasets, name_rows
+from dynatree.analysis.figures.panels import HATCHES, bounds, case_colors, case_rows, cases, datasets, name_rows
 from dynatree.analysis.figures.style import plt
 
 
-def main_figure(summary: pd.DataFrame) -> Figure:
-    """Throughput and paired speed-up of every method on every data set, with 95 % intervals."""
+def figure(summary: pd.DataFrame) -> Figure:
+    """Draw throughput and paired speed-up of every method on every data set, with 95 % intervals."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(7.2, 3.9), sharey=True, layout="constrained")
     _bars(left, summary, "throughput", "{:.1f}")
     _bars(right, summary, "speedup", "{:.2f}")
@@ -23,7 +23,7 @@ def main_figure(summary: pd.DataFrame) -> Figure:
 
 
 def _bars(axes: Axes, summary: pd.DataFrame, quantity: str, form: str) -> None:
-    """Horizontal bars, one group per method, one bar per data set."""
+    """Draw horizontal bars: a group per method, a bar per data set."""
     names = cases(summary)
     sets = datasets(summary)
     height = 0.8 / len(sets)
@@ -31,19 +31,18 @@ def _bars(axes: Axes, summary: pd.DataFrame, quantity: str, form: str) -> None:
     for index, dataset in enumerate(sets):
         rows = case_rows(summary, dataset)
         y = np.arange(len(names)) + (index - (len(sets) - 1) / 2) * height
-        values, low, high = (rows[quantity + end].to_numpy() for end in ("", "_low", "_high"))
         axes.barh(
             y,
-            values,
+            rows[quantity],
             height * 0.9,
-            xerr=np.clip([values - low, high - values], 0, None),
-            color=[color(case) for case in names],
+            xerr=bounds(rows, quantity),
+            color=list(case_colors(summary).values()),
             hatch=HATCHES[index % len(HATCHES)],
             edgecolor="white",
             linewidth=0.5,
             error_kw={"elinewidth": 0.9, "capsize": 2},
         )
-        for position, value, end in zip(y, values, high, strict=True):
+        for position, value, end in zip(y, rows[quantity], rows[f"{quantity}_high"], strict=True):
             if not np.isnan(value):
                 text = axes.text(end + highest * 0.02, position, form.format(value), va="center", fontsize=7)
                 text.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 0.6})

@@ -1,4 +1,4 @@
-"""Peak memory."""
+"""Peak memory by component."""
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -15,8 +15,8 @@ WORKING = {
 }
 
 
-def memory_figure(memory: pd.DataFrame) -> Figure:
-    """The peak of every case with its ratio to the baseline, and its part beyond the weights enlarged."""
+def figure(memory: pd.DataFrame) -> Figure:
+    """Draw the peak of every case with its ratio to the baseline, and the part beyond the weights enlarged."""
     frame = memory.assign(working_mib=memory[list(WORKING)].sum(axis=1))
     names = list(cases(frame).values())
     figure, panels = dataset_panels(frame, 2, 0.5 + 0.22 * len(names), sharex="col", sharey=True)

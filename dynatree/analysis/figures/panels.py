@@ -1,6 +1,7 @@
-"""What the figures share: names, colours and shapes of cases and data sets, and panels of bars."""
+"""Elements that figures share: names and colors of cases, markers of data sets, panels, bars and error bars."""
 
 from collections.abc import Sequence
+from itertools import cycle
 
 import numpy as np
 import pandas as pd
@@ -9,49 +10,50 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from dynatree.analysis.figures.style import COLORS, OTHER, plain, plt
+from dynatree.analysis.figures.style import COLORS, SPARE, plain, plt
 
 HATCHES = ("", "///", "...", "xxx")
 MARKERS = ("o", "s", "^", "D")
 
 
-def color(case: str) -> str:
-    """The colour of a case."""
-    return COLORS.get(case, OTHER)
+def case_colors(frame: pd.DataFrame) -> dict[str, str]:
+    """Return a color for every case: that of its method, or the next spare one."""
+    spare = cycle(SPARE)
+    return {case: COLORS.get(case) or next(spare) for case in frame["case"].unique()}
 
 
 def labels(frame: pd.DataFrame, key: str, label: str) -> dict[str, str]:
-    """Each value of ``key`` in its order -> how to show it."""
+    """Return each value of ``key``, in order of appearance, with its label."""
     first = frame.drop_duplicates(key)
     return {name: plain(text) for name, text in zip(first[key], first[label], strict=True)}
 
 
 def cases(frame: pd.DataFrame) -> dict[str, str]:
-    """Key -> label of every case."""
+    """Return the label of every case."""
     return labels(frame, "case", "label")
 
 
 def datasets(frame: pd.DataFrame) -> dict[str, str]:
-    """Key -> label of every data set."""
+    """Return the label of every data set."""
     return labels(frame, "dataset", "dataset_label")
 
 
 def case_rows(frame: pd.DataFrame, dataset: str) -> pd.DataFrame:
-    """One row per case of the whole frame; NaN where the data set lacks the case."""
+    """Return one row per case of the frame; NaN where the data set lacks the case."""
     return frame[frame["dataset"] == dataset].set_index("case").reindex(list(cases(frame)))
 
 
 def case_handles(frame: pd.DataFrame, line: bool = False) -> list:
-    """Legend entries of the cases, as patches or as lines."""
+    """Return legend entries of the cases, as patches or as lines."""
+    colors = case_colors(frame)
     if line:
-        return [
-            Line2D([], [], color=color(c), marker="o", markersize=4, label=text) for c, text in cases(frame).items()
-        ]
-    return [Patch(facecolor=color(c), label=text) for c, text in cases(frame).items()]
+        style = {"marker": "o", "markersize": 4}
+        return [Line2D([], [], color=colors[case], label=label, **style) for case, label in cases(frame).items()]
+    return [Patch(facecolor=colors[case], label=label) for case, label in cases(frame).items()]
 
 
 def dataset_handles(frame: pd.DataFrame) -> list:
-    """Legend entries of the data sets as grey markers."""
+    """Return legend entries of the data sets, as gray markers."""
     return [
         Line2D([], [], linestyle="", color="#555555", marker=MARKERS[i % len(MARKERS)], label=text)
         for i, text in enumerate(datasets(frame).values())
@@ -59,7 +61,7 @@ def dataset_handles(frame: pd.DataFrame) -> list:
 
 
 def dataset_panels(frame: pd.DataFrame, columns: int, height: float, **options) -> tuple[Figure, dict]:
-    """A row of ``columns`` panels per data set, each row titled with the data set's label.
+    """Create a row of panels per data set, titled with its label.
 
     Args:
         frame: has the columns dataset and dataset_label.
@@ -68,7 +70,7 @@ def dataset_panels(frame: pd.DataFrame, columns: int, height: float, **options) 
         **options: of ``plt.subplots``.
 
     Returns:
-        The figure, and data set -> its row of axes.
+        The figure, and the row of axes of each data set.
     """
     names = datasets(frame)
     size = (7.2, 0.7 + height * len(names))
@@ -79,7 +81,7 @@ def dataset_panels(frame: pd.DataFrame, columns: int, height: float, **options) 
 
 
 def name_rows(axes: Axes, names: Sequence[str]) -> None:
-    """Horizontal bars at 0, 1, ... from the top, with their names."""
+    """Name the horizontal bars at 0, 1, ... from the top."""
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(names) - 0.45, -0.55)
     axes.grid(axis="x")
@@ -88,7 +90,13 @@ def name_rows(axes: Axes, names: Sequence[str]) -> None:
 
 
 def stacked(axes: Axes, rows: pd.DataFrame, parts: dict[str, str]) -> np.ndarray:
-    """Horizontal bars of one segment per part (column -> colour); returns where they end."""
+    """Draw stacked horizontal bars and return their ends.
+
+    Args:
+        axes: receives one bar per row.
+        rows: one row per bar.
+        parts: column -> color of its segment.
+    """
     end = np.zeros(len(rows))
     for name, fill in parts.items():
         widths = rows[name].fillna(0).to_numpy()
@@ -98,13 +106,46 @@ def stacked(axes: Axes, rows: pd.DataFrame, parts: dict[str, str]) -> np.ndarray
 
 
 def compact(value: float) -> str:
-    """A number with about three digits; nothing for NaN."""
+    """Return a number with about three digits, or an empty text for NaN."""
     return "" if np.isnan(value) else f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
 
 
 def write_values(axes: Axes, ends: Sequence[float], texts: Sequence[str], most: float) -> None:
-    """Texts behind horizontal bars, with room for them on an axis that shows values up to ``most``."""
+    """Write texts behind horizontal bars and extend an axis with values up to ``most`` to fit them."""
     for position, (end, text) in enumerate(zip(ends, texts, strict=True)):
         if text:
             axes.text(end + most * 0.02, position, text, va="center", fontsize=7)
     axes.set_xlim(0, most * (1.06 + 0.034 * max(map(len, texts), default=0)))
+
+
+def shades(values: Sequence[float]) -> dict[float, tuple]:
+    """Return colors from dark to light for ascending values; they stay distinct in grayscale."""
+    return dict(zip(values, plt.get_cmap("viridis")(np.linspace(0, 0.9, len(values))), strict=True))
+
+
+def bounds(rows: pd.DataFrame, quantity: str) -> np.ndarray:
+    """Return the distances from the values to both ends of their intervals, for error bars.
+
+    Returns:
+        Array of shape [2, rows].
+    """
+    values, low, high = (rows[quantity + end].to_numpy() for end in ("", "_low", "_high"))
+    return np.clip([values - low, high - values], 0, None)
+
+
+def mark_one(axes: Axes, axis: str) -> None:
+    """Mark the value 1 on the axis "x" or "y" if the finished panel includes it."""
+    if axis == "x":
+        limits = axes.get_xlim()
+        axes.axvline(1, color="black", linewidth=0.8)
+        axes.set_xlim(limits)
+    else:
+        limits = axes.get_ylim()
+        axes.axhline(1, color="black", linewidth=0.8)
+        axes.set_ylim(limits)
+
+
+def letter(axes: Sequence[Axes], titles: Sequence[str]) -> None:
+    """Title the panels (a), (b), ..."""
+    for index, (panel, title) in enumerate(zip(axes, titles, strict=True)):
+        panel.set_title(f"({chr(ord('a') + index)}) {title}", loc="left", fontsize=8.5)

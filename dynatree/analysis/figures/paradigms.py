@@ -1,4 +1,4 @@
-"""Schematic: one token at a time, a chain, a tree."""
+"""Schematic of autoregressive decoding, a chain and a tree."""
 
 from dataclasses import dataclass
 
@@ -8,13 +8,13 @@ from matplotlib.figure import Figure
 from dynatree.analysis.figures.schematic import INK, line, page, token, write
 
 WIDTH, HEIGHT = 7.2, 3.85
-TOP, PITCH = 3.3, 0.39  # of the rows, one for each position in the text
+TOP, PITCH = 3.3, 0.39  # of the rows, one per text position
 MAIN, SIDE, BRACKET, BOX = 0.95, 1.78, 0.48, 0.66  # columns of a panel, and the width of a token
 
 
 @dataclass
 class Paradigm:
-    """A way to decode the example: ``emitted`` from the top, ``rejected`` as (row, text, column of the parent)."""
+    """A decoding scheme: ``emitted`` tokens from the top, ``rejected`` ones as (row, text, column of the parent)."""
 
     title: str
     emitted: list[tuple[str, str]]
@@ -30,21 +30,21 @@ PARADIGMS = (
         [TEXT, ("lit", "own"), ("the", "own"), ("lamp", "own"), ("at", "own"), ("dusk", "own")],
         [],
         [(row, row) for row in range(1, 6)],
-        "5 target passes, no draft",
+        "5 target forward passes, no draft",
     ),
     Paradigm(
         "Chain of K = 3",
         [TEXT, ("lit", "accepted"), ("the", "accepted"), ("lamp", "own"), ("at", "accepted"), ("dusk", "own")],
         [(3, "door", "main"), (5, "dawn", "main"), (6, "and", "side")],
         [(1, 3), (4, 5)],
-        "2 target passes, 6 draft passes",
+        "2 target, 6 draft forward passes",
     ),
     Paradigm(
         "Tree of depth 4",
         [TEXT, *((word, "accepted") for word in ("lit", "the", "lamp", "at")), ("dusk", "own")],
         [(1, "was", "main"), (2, "a", "main"), (3, "door", "main"), (4, "in", "main")],
         [(1, 5)],
-        "1 target pass, 4 draft passes",
+        "1 target, 4 draft forward passes",
     ),
 )
 LEGEND = {
@@ -55,8 +55,8 @@ LEGEND = {
 }
 
 
-def paradigms_figure() -> Figure:
-    """The same five tokens by autoregressive decoding, by chains and by a tree."""
+def figure() -> Figure:
+    """Draw the same five tokens decoded autoregressively, with chains and with a tree."""
     figure, axes = page(WIDTH, HEIGHT)
     for index, paradigm in enumerate(PARADIGMS):
         _panel(axes, index * WIDTH / 3, paradigm)
@@ -102,4 +102,4 @@ def _legend(axes: Axes) -> None:
     line(axes, (x + 0.05, 0.1), (x + 0.05, 0.24), color=INK, linewidth=1.2)
     for y in (0.1, 0.24):
         line(axes, (x + 0.05, y), (x + 0.12, y), color=INK, linewidth=1.2)
-    write(axes, x + 0.2, 0.17, "emitted by one target pass", ha="left", color=INK)
+    write(axes, x + 0.2, 0.17, "emitted by one target forward pass", ha="left", color=INK)

@@ -1,4 +1,4 @@
-"""Hidden numbers that were found."""
+"""Passkey retrieval by position of the hidden number."""
 
 import numpy as np
 import pandas as pd
@@ -7,8 +7,8 @@ from matplotlib.figure import Figure
 from dynatree.analysis.figures.style import plain, plt
 
 
-def passkey_figure(passkey: pd.DataFrame) -> Figure:
-    """A panel per length: the share of the numbers that was found, by case and by where in the text they stood."""
+def figure(passkey: pd.DataFrame) -> Figure:
+    """Draw the share of retrieved numbers by case and by position in the text; one panel per length."""
     lengths = sorted(passkey["length"].unique())
     cases = list(dict.fromkeys(passkey["case"]))
     size = (7.2, 0.9 + 0.24 * len(cases))
@@ -30,4 +30,4 @@ def passkey_figure(passkey: pd.DataFrame) -> Figure:
 
 def _name(passkey: pd.DataFrame, case: str) -> str:
     row = passkey[passkey["case"] == case].iloc[0]
-    return plain(row["label"]) if pd.isna(row["budget"]) else f"{plain(row['label'])}, {row['budget']:g} rows"
+    return plain(row["label"]) if pd.isna(row["budget"]) else f"{plain(row['label'])}, {row['budget']:g} entries"

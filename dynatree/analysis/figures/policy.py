@@ -1,4 +1,4 @@
-"""Schematic: what the DynaTree policy decides."""
+"""Schematic of the decisions of the DynaTree policy."""
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -8,11 +8,11 @@ from dynatree.analysis.figures.schematic import INK, line, page, small_tree, wri
 
 WIDTH, HEIGHT = 7.2, 3.2
 THIRD = WIDTH / 3
-DROPPED = 10  # the node that the budget has no room for
+DROPPED = 10  # the node beyond the budget
 
 
-def policy_figure() -> Figure:
-    """Breadth by confidence, depth by path probability, and what pruning and the node budget leave."""
+def figure() -> Figure:
+    """Draw breadth by confidence, depth by path probability, and the effect of pruning and of the node budget."""
     figure, axes = page(WIDTH, HEIGHT)
     for index, (title, draw) in enumerate((("Breadth", _breadth), ("Depth", _depth), ("Pruning", _pruning))):
         left = index * THIRD
@@ -24,7 +24,7 @@ def policy_figure() -> Figure:
 
 
 def _breadth(axes: Axes, left: float) -> None:
-    """A scale of confidence in three parts, and above each the children that a node gets there."""
+    """Draw a scale of confidence in three parts, with the children that a node gets in each part."""
     edges, y, height = [left + x for x in (0.2, 0.9, 1.55, 2.2)], 0.98, 0.16
     shades = ("#CFE8F7", "#7FBCE6", "#0072B2")
     names = (r"$B_\mathrm{max}$", r"$B_\mathrm{mid}$", r"$B_\mathrm{min}$")
@@ -48,7 +48,7 @@ def _breadth(axes: Axes, left: float) -> None:
 
 
 def _depth(axes: Axes, left: float) -> None:
-    """A tree that grows freely to the base depth and then only along its probable path."""
+    """Draw a tree that grows freely to the base depth and then only along its probable path."""
     top, pitch, x = 2.72, 0.36, left + 0.78
     offsets = [0, -0.18, 0.5, -0.36, 0.12, 0.62, -0.45, -0.1, 0.3, 0.72, -0.45, -0.45, -0.45]
     depths = [0, 1, 1, 2, 2, 2, 3, 3, 3, 3, 4, 5, 6]
@@ -61,13 +61,13 @@ def _depth(axes: Axes, left: float) -> None:
     places = [(x + offset + 0.1, top - pitch * depth) for offset, depth in zip(offsets, depths, strict=True)]
     small_tree(axes, places, parents, kinds)
     write(axes, left + 2.2, top - pitch * 0.35, "every node\ngets children", ha="right", linespacing=1.3)
-    note = "here only paths of\nprobability above\n" + r"$\rho_\mathrm{deep}$ grow deeper"
+    note = "beyond it, only paths\nof probability above\n" + r"$\rho_\mathrm{deep}$ grow"
     write(axes, left + 0.72, top - pitch * 4.5, note, ha="left", linespacing=1.3)
     write(axes, left + THIRD / 2, 0.28, "solid: gets children\ndashed: gets none", linespacing=1.3)
 
 
 def _pruning(axes: Axes, left: float) -> None:
-    """A tree with path probabilities: improbable nodes get no children, and a full budget drops the least probable."""
+    """Draw a tree in which improbable nodes get no children and a full budget drops the least probable nodes."""
     top, pitch, x = 2.66, 0.55, left + 1.16
     offsets = [0, -0.44, 0.5, -0.66, -0.14, 0.3, 0.76, -0.85, -0.5, -0.08, 0.32]
     depths = [0, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3]
@@ -84,6 +84,6 @@ def _pruning(axes: Axes, left: float) -> None:
         r"dashed: path probability below $\tau$ or $\rho_\mathrm{stop}$,"
         + "\nverified but gets no children\n"
         + r"crossed out: beyond the node budget $N_\mathrm{max}$,"
-        + "\nthe most probable of a level stay"
+        + "\nthe most probable nodes are kept"
     )
     write(axes, left + THIRD / 2, 0.44, note, linespacing=1.3, color=INK)

@@ -1,4 +1,4 @@
-"""Every prompt by itself."""
+"""Speed-up of every prompt."""
 
 import numpy as np
 import pandas as pd
@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator, ScalarFormatter
 
-from dynatree.analysis.figures.panels import MARKERS, cases, color, dataset_handles, datasets, name_rows
+from dynatree.analysis.figures.panels import MARKERS, case_colors, cases, dataset_handles, datasets, name_rows
 from dynatree.analysis.figures.style import plt
 from dynatree.analysis.statistics import geometric_mean, paired_ratios
 
@@ -15,21 +15,21 @@ BASELINE = "autoregressive"
 TICKS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 1, 1.2, 1.5, 2, 2.5, 3, 4, 6, 8, 12)
 
 
-def prompts_figure(requests: pd.DataFrame) -> Figure:
-    """The paired speed-up on every single prompt, none left out, and the geometric means.
+def figure(requests: pd.DataFrame) -> Figure:
+    """Draw the paired speed-up of every prompt, none left out, and the geometric means.
 
     A ring marks a prompt whose log ratio lies more than 1.5 times the interquartile range outside the quartiles.
     """
     shown = requests[requests["case"] != BASELINE]
     names, sets = cases(shown), datasets(requests)
-    spread = 0.8 / len(sets)
+    colors, spread = case_colors(shown), 0.8 / len(sets)
     figure, axes = plt.subplots(figsize=(7.2, 1.1 + 0.24 * len(names) * len(sets)), layout="constrained")
     for row, case in enumerate(names):
         for index, dataset in enumerate(sets):
             rows = requests[requests["dataset"] == dataset]
             ratios = paired_ratios(rows, case, BASELINE, "throughput").to_numpy()
             y = row + (index - (len(sets) - 1) / 2) * spread
-            _strip(axes, ratios, y, spread, case, MARKERS[index % len(MARKERS)])
+            _strip(axes, ratios, y, spread, colors[case], MARKERS[index % len(MARKERS)])
     axes.axvline(1, color="black", linewidth=0.8)
     axes.set_xscale("log")
     low, high = axes.get_xlim()
@@ -44,13 +44,13 @@ def prompts_figure(requests: pd.DataFrame) -> Figure:
     return figure
 
 
-def _strip(axes: Axes, ratios: np.ndarray, y: float, height: float, case: str, marker: str) -> None:
-    """The ratios of one case on one data set; dots take turns in three lanes, so that close ones stay apart."""
+def _strip(axes: Axes, ratios: np.ndarray, y: float, height: float, color: str, marker: str) -> None:
+    """Draw the ratios of one case on one data set; dots alternate over three lanes to reduce overlap."""
     if not len(ratios):
         return
     ratios = np.sort(ratios)
     lanes = y + (np.arange(len(ratios)) % 3 - 1) * height * 0.2
-    axes.scatter(ratios, lanes, s=22, color=color(case), marker=marker, edgecolor="black", linewidth=0.4, zorder=3)
+    axes.scatter(ratios, lanes, s=22, color=color, marker=marker, edgecolor="black", linewidth=0.4, zorder=3)
     outside = _outliers(np.log(ratios))
     axes.scatter(ratios[outside], lanes[outside], s=85, facecolor="none", edgecolor="black", linewidth=0.9, zorder=3)
     mean = geometric_mean(ratios)

@@ -5,8 +5,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from dynatree.analysis.figures.grids import bounds, mark_one, shades
-from dynatree.analysis.figures.panels import dataset_panels
+from dynatree.analysis.figures.panels import bounds, dataset_panels, mark_one, shades
 from dynatree.analysis.names import BASELINE
 
 QUANTITIES = {
@@ -17,10 +16,10 @@ QUANTITIES = {
 NOT_PRUNED = {"color": "black", "linestyle": "--", "marker": "s"}
 
 
-def pruning_figure(summary: pd.DataFrame) -> Figure:
-    """Speed-up, tokens per round and nodes verified per token over the depth, one line per threshold.
+def figure(summary: pd.DataFrame) -> Figure:
+    """Draw speed-up, tokens per round and verified nodes per token by depth, one line per threshold.
 
-    Speed-up and tokens per round have their 95 % intervals.
+    Speed-up and tokens per round have 95 % intervals.
     """
     trees = summary[summary["case"] != BASELINE]
     depths = sorted(trees["depth"].unique())
@@ -41,7 +40,7 @@ def pruning_figure(summary: pd.DataFrame) -> Figure:
         axes.set_xticks(range(len(depths)), [f"{depth:g}" for depth in depths])
         axes.set_xlim(-0.5, len(depths) - 0.5)
         axes.set_xlabel("depth")
-    row[-1].set_ylim(0, 1.08 * trees[list(QUANTITIES)[-1]].max())  # of all data sets, which share it
+    row[-1].set_ylim(0, 1.08 * trees[list(QUANTITIES)[-1]].max())  # shared by all data sets
     names = [f"pruned below {threshold:g}" if threshold else "not pruned" for threshold in styles]
     handles = [
         Line2D([], [], markersize=4, label=name, **style) for name, style in zip(names, styles.values(), strict=True)
@@ -51,7 +50,7 @@ def pruning_figure(summary: pd.DataFrame) -> Figure:
 
 
 def _styles(thresholds: list[float]) -> dict[float, dict]:
-    """Ascending thresholds -> how to draw their lines."""
+    """Return the line style of each threshold; thresholds ascend."""
     pruned = shades([threshold for threshold in thresholds if threshold])
     styles = {threshold: {"color": color, "marker": "o"} for threshold, color in pruned.items()}
     return ({0.0: NOT_PRUNED} if not np.all(thresholds) else {}) | styles

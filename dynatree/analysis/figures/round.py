@@ -1,4 +1,4 @@
-"""Schematic: one round of DynaTree."""
+"""Schematic of one round of DynaTree."""
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -12,14 +12,14 @@ LEFTS = (0.12, 2.52, 4.92)
 BOTTOMS = (1.98, 0.12)
 PARENTS = [-1, 0, 0, 1, 1, 2, 4, 4]
 DEPTHS = [0, 1, 1, 2, 2, 2, 3, 3]
-HEIGHTS = [0.42, 0.6, 0.12, 0.74, 0.46, 0.12, 0.6, 0.32]  # of the nodes
+HEIGHTS = [0.42, 0.6, 0.12, 0.74, 0.46, 0.12, 0.6, 0.32]  # heights of the nodes
 ACCEPTED = [1, 4, 6]
 CELL = 0.135
 RATES = (0.45, 0.6, 0.75, 1.0, 0.5, 0.8, 1.0, 0.75)
 
 
-def round_figure() -> Figure:
-    """Root, draft, verify, accept, keep, observe: the six steps in a circle."""
+def figure() -> Figure:
+    """Draw the six steps of a round in a circle: root, draft, verify, accept, keep, observe."""
     figure, axes = page(WIDTH, HEIGHT)
     places = [(left, BOTTOMS[0]) for left in LEFTS] + [(left, BOTTOMS[1]) for left in reversed(LEFTS)]
     for number, ((title, caption, draw), place) in enumerate(zip(STEPS, places, strict=True), 1):
@@ -40,7 +40,7 @@ def _panel(axes: Axes, left: float, bottom: float, title: str, caption: str) -> 
 
 
 def _circle(axes: Axes) -> None:
-    """Arrows from each step to the next, and from the last one back to the first."""
+    """Draw arrows from each step to the next, and from the last one to the first."""
     for row, step in zip(BOTTOMS, (1, -1), strict=True):
         y = row + PANEL[1] / 2
         for left in LEFTS[:2]:
@@ -58,7 +58,7 @@ def _tree(axes: Axes, left: float, bottom: float, kinds: list[str], step: float)
 
 
 def _cells(axes: Axes, left: float, bottom: float, cells: list[tuple[str, str]]) -> None:
-    """Rows of a cache as a strip of cells (text, kind); kind "" is an empty cell."""
+    """Draw cache entries as a strip of cells (text, kind); kind "" is an empty cell."""
     for index, (text, kind) in enumerate(cells):
         style = KINDS.get(kind, {"facecolor": "white", "edgecolor": "#CCCCCC"})
         corner = (left + CELL * index, bottom)
@@ -137,9 +137,9 @@ def _observe(axes: Axes, left: float, bottom: float) -> None:
 
 STEPS = (
     ("Root", "The round starts from the last emitted\ntoken, which no cache holds yet.", _root),
-    ("Draft", "One draft pass per level; the policy sets\nbreadth, depth and pruning.", _draft),
-    ("Verify", "One target pass: each node sees the text\nand its ancestors, placed by its depth.", _verify),
+    ("Draft", "One draft forward pass per level; the policy\nsets breadth, depth and pruning.", _draft),
+    ("Verify", "One target forward pass: each node attends\nto the text and its ancestors.", _verify),
     ("Accept", "Follow children that are the target's own\nchoice, then emit its next choice as well.", _accept),
-    ("Keep", "In both caches the accepted rows close up;\nnothing is computed a second time.", _keep),
+    ("Keep", "Both caches keep the accepted entries in\nplace; nothing is computed twice.", _keep),
     ("Observe", "Accepted share of the drafted depth\nadjusts base depth and thresholds.", _observe),
 )

@@ -1,4 +1,4 @@
-"""Lengths of text and prompt."""
+"""Speed and looping text over the length of text or prompt."""
 
 import numpy as np
 import pandas as pd
@@ -7,33 +7,30 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
-from dynatree.analysis.figures.panels import case_handles, cases, color, dataset_panels
+from dynatree.analysis.figures.panels import case_colors, case_handles, cases, dataset_panels
 
 QUANTITIES = {"throughput": "tokens/s", "speedup": "speed-up", "tokens_per_round": "tokens per round"}
 
 
-def length_figure(summary: pd.DataFrame) -> Figure:
-    """Throughput, speed-up, tokens per round and looping text over the number of new tokens."""
-    return _scaling(summary.assign(size=pd.to_numeric(summary["group"])), "new tokens", log=True)
+def scaling_figure(summary: pd.DataFrame, title: str, log: bool) -> Figure:
+    """Draw throughput, speed-up, tokens per round and looping text of every method over a length.
 
-
-def prompt_length_figure(summary: pd.DataFrame) -> Figure:
-    """Throughput, speed-up, tokens per round and looping text over the length of the prompt."""
-    return _scaling(summary.assign(size=summary["limit"]), "prompt tokens", log=False)
-
-
-def _scaling(summary: pd.DataFrame, title: str, log: bool) -> Figure:
+    Args:
+        summary: one row per size and case; the column "size" holds the length.
+        title: label of the axis of lengths.
+        log: True for a logarithmic axis of lengths.
+    """
     columns = len(QUANTITIES) + 1
     figure, panels = dataset_panels(summary, columns, 1.75, sharex=True, sharey="col", width_ratios=[1, 1, 1, 0.8])
     for dataset, row in panels.items():
         rows = summary[summary["dataset"] == dataset].sort_values("size", kind="stable")
         for axes, (quantity, label) in zip(row, QUANTITIES.items(), strict=False):
-            _lines(axes, rows, quantity)
+            _lines(axes, rows, quantity, case_colors(summary))
             axes.set_ylabel(label)
         row[1].axhline(1, color="black", linewidth=0.8)
         _looping(row[-1], rows)
     for axes in row:
-        axes.set_ylim(bottom=0)  # of all data sets, which share it
+        axes.set_ylim(bottom=0)  # shared by all data sets
         _size_axis(axes, sorted(summary["size"].unique()), log)
         axes.set_xlabel(title)
     loops = Line2D([], [], color="black", linestyle="--", marker=".", label="all methods: mean, range")
@@ -41,17 +38,17 @@ def _scaling(summary: pd.DataFrame, title: str, log: bool) -> Figure:
     return figure
 
 
-def _lines(axes: Axes, rows: pd.DataFrame, quantity: str) -> None:
-    """A line per case with the band of its interval."""
+def _lines(axes: Axes, rows: pd.DataFrame, quantity: str, colors: dict[str, str]) -> None:
+    """Draw a line per case with the band of its interval."""
     for case in cases(rows):
         part = rows[rows["case"] == case]
-        axes.plot(part["size"], part[quantity], color=color(case), marker="o", markersize=3, linewidth=1.4)
+        axes.plot(part["size"], part[quantity], color=colors[case], marker="o", markersize=3, linewidth=1.4)
         low, high = (part[f"{quantity}_{side}"] for side in ("low", "high"))
-        axes.fill_between(part["size"], low, high, color=color(case), alpha=0.18, linewidth=0)
+        axes.fill_between(part["size"], low, high, color=colors[case], alpha=0.18, linewidth=0)
 
 
 def _looping(axes: Axes, rows: pd.DataFrame) -> None:
-    """Share of looping text, averaged over the cases; their outputs are equal but for rounding in half precision."""
+    """Draw the mean and the range of the share of looping text; cases differ only by rounding in half precision."""
     shares = rows.groupby("size")["looping_share"].agg(["mean", "min", "max"])
     axes.plot(shares.index, shares["mean"], color="black", linestyle="--", marker=".")
     axes.fill_between(shares.index, shares["min"], shares["max"], color="black", alpha=0.15, linewidth=0)
@@ -60,7 +57,7 @@ def _looping(axes: Axes, rows: pd.DataFrame) -> None:
 
 
 def _size_axis(axes: Axes, sizes: list[float], log: bool) -> None:
-    """Ticks at the measured sizes, from the largest down as far as they have room."""
+    """Set ticks at the measured sizes, from the largest down, where space permits."""
     if log:
         axes.set_xscale("log")
         axes.xaxis.set_minor_locator(NullLocator())

@@ -1,4 +1,4 @@
-"""Shapes that the schematic figures share: a page measured in inches, tokens in boxes, small trees, arrows."""
+"""Shapes of the schematic figures: a page measured in inches, tokens in boxes, small trees, arrows."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ from dynatree.analysis.figures.style import plt
 
 INK = "#333333"
 FAINT = "#777777"
-# What becomes of a token; told apart by fill, outline and stroke, not by colour alone.
+# Fate of a token, distinguished by fill, outline and stroke, not by color alone.
 KINDS = {
     "text": {"facecolor": "#E6E6E6", "edgecolor": FAINT},
     "drafted": {"facecolor": "#CFE8F7", "edgecolor": "#0072B2"},
@@ -23,7 +23,7 @@ SMALL = 7
 
 
 def page(width: float, height: float) -> tuple[Figure, Axes]:
-    """A figure whose only axes are measured in inches from the lower left corner."""
+    """Create a figure with axes measured in inches from the lower left corner."""
     figure = plt.figure(figsize=(width, height))
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set_xlim(0, width)
@@ -33,13 +33,13 @@ def page(width: float, height: float) -> tuple[Figure, Axes]:
 
 
 def write(axes: Axes, x: float, y: float, text: str, **options) -> Text:
-    """Small text; centred unless told otherwise."""
+    """Write small text, centered by default."""
     settings = {"fontsize": SMALL, "ha": "center", "va": "center", "color": INK} | options
     return axes.text(x, y, text, **settings)
 
 
 def token(axes: Axes, x: float, y: float, text: str, kind: str, width: float = 0.56, height: float = 0.22) -> None:
-    """A token in a box around (x, y)."""
+    """Draw a token in a box around (x, y)."""
     style = {"linewidth": 0.9} | KINDS[kind]
     corner = (x - width / 2, y - height / 2)
     axes.add_patch(FancyBboxPatch(corner, width, height, boxstyle="round,pad=0,rounding_size=0.05", zorder=3, **style))
@@ -48,19 +48,19 @@ def token(axes: Axes, x: float, y: float, text: str, kind: str, width: float = 0
 
 
 def node(axes: Axes, x: float, y: float, kind: str, text: str = "", radius: float = 0.085) -> None:
-    """A node of a small tree around (x, y)."""
+    """Draw a node of a small tree around (x, y)."""
     axes.add_patch(Circle((x, y), radius, zorder=3, **({"linewidth": 0.9} | KINDS[kind])))
     write(axes, x, y - 0.005, text, color="white" if kind == "accepted" else INK, zorder=4)
 
 
 def line(axes: Axes, start: tuple[float, float], end: tuple[float, float], **options) -> None:
-    """A straight line behind the shapes."""
+    """Draw a straight line behind the shapes."""
     settings = {"color": FAINT, "linewidth": 0.9, "zorder": 1, "solid_capstyle": "round"} | options
     axes.plot([start[0], end[0]], [start[1], end[1]], **settings)
 
 
 def arrow(axes: Axes, start: tuple[float, float], end: tuple[float, float], **options) -> None:
-    """An arrow from ``start`` to ``end``."""
+    """Draw an arrow from ``start`` to ``end``."""
     settings = {"arrowstyle": "-|>", "mutation_scale": 9, "color": INK, "linewidth": 1.1} | options
     axes.add_patch(FancyArrowPatch(start, end, shrinkA=0, shrinkB=0, **settings))
 
@@ -73,7 +73,7 @@ def small_tree(
     labels: Sequence[str] | None = None,
     radius: float = 0.085,
 ) -> None:
-    """A tree of round nodes; the edges of an accepted path are thick."""
+    """Draw a tree of round nodes; the edges of an accepted path are thick."""
     for index, (place, parent, kind) in enumerate(zip(places, parents, kinds, strict=True)):
         if parent >= 0:
             style = {"accepted": {"color": "#00573F", "linewidth": 2}, "own": {"color": "#7A4F00", "linewidth": 1.6}}

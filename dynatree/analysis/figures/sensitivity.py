@@ -1,13 +1,12 @@
-"""DynaTree over its parameters."""
+"""Sensitivity of DynaTree to its parameters."""
 
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from dynatree.analysis.figures.grids import bounds, letter, mark_one
-from dynatree.analysis.figures.panels import MARKERS, datasets, name_rows
-from dynatree.analysis.figures.style import COLORS, OTHER, plain, plt
+from dynatree.analysis.figures.panels import MARKERS, bounds, datasets, letter, mark_one, name_rows
+from dynatree.analysis.figures.style import COLORS, plain, plt
 
 CATEGORIES = {
     "thresholds": "confidence thresholds (high/low)",
@@ -18,13 +17,13 @@ CATEGORIES = {
 QUANTITIES = {"speedup": "speed-up", "tokens_per_round": "tokens per round"}
 REFERENCE = "fixed_tree"
 STROKES = ("--", ":", "-.", "-")
-FILLS = (COLORS["dynatree"], OTHER, "#CC79A7", "#333333")
+FILLS = (COLORS["dynatree"], COLORS["chain"], COLORS["dynatree_static"], "#333333")
 
 
-def sensitivity_figure(summary: pd.DataFrame) -> Figure:
-    """Speed-up and tokens per round of every setting with 95 % intervals, and the fixed tree's as a line.
+def figure(summary: pd.DataFrame) -> Figure:
+    """Draw speed-up and tokens per round of every setting with 95 % intervals, and the fixed tree as a line.
 
-    One row of panels per category; a marker per data set.
+    Each category has a row of panels, and each data set a marker.
     """
     settings = {c: list(summary.loc[summary["category"] == c, "setting"].unique()) for c in CATEGORIES}
     settings = {category: names for category, names in settings.items() if names}
@@ -54,7 +53,7 @@ def sensitivity_figure(summary: pd.DataFrame) -> Figure:
 
 
 def _category(axes: Axes, summary: pd.DataFrame, category: str, names: list[str], quantity: str) -> None:
-    """A point with its interval per setting and data set, and the reference of each data set."""
+    """Draw a point with its interval per setting and data set, and the reference of each data set."""
     sets = datasets(summary)
     for index, dataset in enumerate(sets):
         rows = summary[summary["dataset"] == dataset]
@@ -68,7 +67,7 @@ def _category(axes: Axes, summary: pd.DataFrame, category: str, names: list[str]
 
 
 def _handles(summary: pd.DataFrame) -> list:
-    """Per data set its points, and the line of the fixed tree."""
+    """Return the legend entries of each data set: its points and the line of the fixed tree."""
     points, lines = [], []
     fixed = plain(summary.loc[summary["case"] == REFERENCE, "label"].iloc[0])
     for index, label in enumerate(datasets(summary).values()):

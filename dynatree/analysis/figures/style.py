@@ -1,4 +1,4 @@
-"""One look for all figures: Okabe and Ito's colour-blind-safe palette, one colour per method everywhere."""
+"""Style of all figures: one color per method, each with a contrast of at least 3:1 on white."""
 
 from collections.abc import Iterable
 from io import BytesIO
@@ -14,20 +14,27 @@ from matplotlib.figure import Figure
 from dynatree.utils.files import write_bytes
 
 COLORS = {
-    "autoregressive": "#999999",
-    "hf_generate": "#BBBBBB",
-    "hf_assisted": "#F0E442",
-    "hf_assisted_fixed": "#E69F00",
-    "chain": "#56B4E9",
-    "fixed_tree": "#009E73",
-    "dynatree_static": "#CC79A7",
+    "autoregressive": "#767676",
+    "hf_generate": "#8F8F8F",
+    "hf_assisted": "#B07A00",
+    "hf_assisted_fixed": "#7A5200",
+    "hf_prompt_lookup": "#8C564B",
+    "chain": "#2A7FC1",
+    "chain_8": "#174F82",
+    "chain_5": "#4C93CC",
+    "fixed_tree": "#00875F",
+    "fixed_tree_published": "#00583E",
+    "dynatree_static": "#C2609C",
     "dynatree": "#D55E00",
+    "dynatree_9": "#A03C00",
+    "cost_aware_ngram": "#7D4FB3",
+    "cost_aware_recycling": "#A569D6",
+    "cost_aware_model": "#4B2E83",
     "cost_aware": "#000000",
-    "hf_prompt_lookup": "#8C6D31",
 }
-OTHER = "#0072B2"
-SERIES = ("#D55E00", "#0072B2", "#56B4E9", "#009E73", "#CC79A7", "#E69F00", "#8C6D31", "#999999")  # in this order
-MARKERS = "osDv^P*"  # one fewer, so that colour and marker together tell many lines apart
+SPARE = ("#0B7A8A", "#C2185B", "#5B6B00", "#3B5BDB", "#6D6875", "#A0522D")  # for other cases
+SERIES = ("#D55E00", "#0072B2", "#3D96CC", "#00875F", "#C2609C", "#B07A00", "#8C6D31", "#767676")  # in this order
+MARKERS = "osDv^P*"  # one fewer than colors, so that their combinations distinguish many lines
 
 plt.rcParams.update(
     {
@@ -48,12 +55,12 @@ plt.rcParams.update(
 
 
 def plain(text: object) -> str:
-    """``text`` as matplotlib shows it literally, without mathematics."""
+    """Return ``text`` such that matplotlib shows it literally, without math mode."""
     return str(text).replace("$", r"\$")
 
 
 def series_styles(names: Iterable[str]) -> dict[str, dict]:
-    """A colour and a marker for each of the lines of a figure, by their order."""
+    """Return a color and a marker for each line of a figure, by order."""
     return {
         name: {"color": SERIES[number % len(SERIES)], "marker": MARKERS[number % len(MARKERS)]}
         for number, name in enumerate(names)
@@ -61,7 +68,7 @@ def series_styles(names: Iterable[str]) -> dict[str, dict]:
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Save as PDF or PNG by the suffix, with the same bytes for the same picture."""
+    """Save as PDF or PNG, according to the suffix; equal figures give equal bytes."""
     metadata = {"CreationDate": None} if path.suffix == ".pdf" else {"Software": None}
     picture = BytesIO()
     figure.savefig(picture, format=path.suffix[1:], metadata=metadata)

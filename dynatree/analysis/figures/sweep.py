@@ -1,4 +1,4 @@
-"""Fixed trees and chains over their settings."""
+"""Sweep over the settings of fixed trees and chains."""
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -6,8 +6,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
-from dynatree.analysis.figures.grids import bounds, letter, mark_one, shades
-from dynatree.analysis.figures.panels import MARKERS, dataset_handles, datasets
+from dynatree.analysis.figures.panels import MARKERS, bounds, dataset_handles, datasets, letter, mark_one, shades
 from dynatree.analysis.figures.style import COLORS, plt
 from dynatree.analysis.tables.sweep import fastest, pooled
 
@@ -18,13 +17,13 @@ FRONT = {"color": "black", "linewidth": 0.9, "zorder": 1}
 RATES = {"acceptance_rate": ("acceptance rate", "#0072B2", "o"), "draft_precision": ("draft precision", "#E69F00", "s")}
 TIGHT = {"columnspacing": 1.2, "handlelength": 1.2}
 OPAQUE = {"frameon": True, "facecolor": "white", "edgecolor": "none", "framealpha": 1, "borderpad": 0.1}
-HEADROOM = 0.34  # of a panel with its own legend
+HEADROOM = 0.34  # of panels with a legend
 
 
-def sweep_figure(summary: pd.DataFrame) -> Figure:
-    """Trees: speed-up, tokens per round, effort and acceptance; chains against the fastest tree, which is marked.
+def figure(summary: pd.DataFrame) -> Figure:
+    """Draw speed-up, tokens per round, effort and acceptance of trees, and chains against the fastest tree.
 
-    Speed-ups are geometric means, other quantities means over the data sets.
+    Speed-ups are geometric means and other quantities arithmetic means over the data sets.
     """
     settings = pooled(summary)
     trees, chains = (settings[settings["method"] == method] for method in ("fixed_tree", "chain"))
@@ -55,7 +54,7 @@ def sweep_figure(summary: pd.DataFrame) -> Figure:
 
 
 def _grid(axes: Axes, grid: pd.DataFrame, quantity: str, best: pd.Series, below: str | None = None) -> None:
-    """A cell per depth and branch with its number, and the number of ``below`` under it."""
+    """Draw a cell per depth and branch with its value, and the value of ``below`` beneath it."""
     values = grid.pivot(index="branch", columns="depth", values=quantity)
     image = axes.imshow(values, aspect="auto", cmap="Blues", origin="lower")
     for _, row in grid.iterrows():
@@ -76,7 +75,7 @@ def _grid(axes: Axes, grid: pd.DataFrame, quantity: str, best: pd.Series, below:
 
 
 def _thresholds(axes: Axes, trees: pd.DataFrame, best: pd.Series) -> None:
-    """A line per depth over the thresholds."""
+    """Draw a line per depth over the thresholds."""
     thresholds = sorted(trees["threshold"].unique())
     rows = fastest(trees, ["depth", "threshold"])
     for depth, color in _depths(trees).items():
@@ -90,7 +89,7 @@ def _thresholds(axes: Axes, trees: pd.DataFrame, best: pd.Series) -> None:
 
 
 def _effort(axes: Axes, trees: pd.DataFrame, chains: pd.DataFrame, best: pd.Series) -> None:
-    """A point per setting, and the front of those that no other beats in both quantities."""
+    """Draw a point per setting, and the Pareto front of both quantities."""
     everything = pd.concat([trees, chains])
     front = everything.sort_values(["verified_per_token", "tokens_per_round"], ascending=[True, False])
     front = front[front["tokens_per_round"] > front["tokens_per_round"].cummax().shift(fill_value=0)]
@@ -107,7 +106,7 @@ def _effort(axes: Axes, trees: pd.DataFrame, chains: pd.DataFrame, best: pd.Seri
 
 
 def _acceptance(axes: Axes, trees: pd.DataFrame) -> None:
-    """Acceptance and precision over the depth."""
+    """Draw acceptance rate and draft precision over the depth."""
     rows = fastest(trees, ["depth"])
     x = range(len(rows))
     for quantity, (label, color, marker) in RATES.items():
@@ -122,7 +121,7 @@ def _acceptance(axes: Axes, trees: pd.DataFrame) -> None:
 
 
 def _chains(axes: Axes, summary: pd.DataFrame, chains: pd.DataFrame, best: pd.Series) -> None:
-    """Speed-up over the length, with the interval of each data set."""
+    """Draw the speed-up over the length of the chain, with the interval of each data set."""
     lengths = list(chains["depth"])
     sets = datasets(summary)
     for index, dataset in enumerate(sets):
@@ -166,7 +165,7 @@ def _depth_handles(trees: pd.DataFrame) -> list:
 
 
 def _point_handles(trees: pd.DataFrame) -> list:
-    """Branches, and what else stands among the points."""
+    """Return legend entries of the branches and of the other marks."""
     points = {"linestyle": "", "color": "#555555", "markersize": 5}
     ring = {"linestyle": "", "marker": "o", "markersize": 8, "markerfacecolor": "none", "markeredgecolor": BEST}
     return [

@@ -1,4 +1,4 @@
-"""A drafted tree of a real round, and its attention mask."""
+"""Tree drafted in a real round, and its attention mask."""
 
 import matplotlib.font_manager as fonts
 from matplotlib.axes import Axes
@@ -8,8 +8,8 @@ from matplotlib.text import Text
 
 from dynatree.analysis.figures.schematic import FAINT, INK, KINDS, SMALL, line, node, page, token, write
 
-MOST = 24  # nodes shown, the root included
-LONGEST = 12  # characters of a token shown
+MOST = 24  # nodes shown, including the root
+LONGEST = 12  # characters shown of a token
 WIDTH, PITCH = 7.2, 0.19
 MASK_WIDTH = 2.75
 LEGEND = {"accepted": "accepted", "rejected": "rejected", "own": "the target's own choice: root and next root"}
@@ -27,14 +27,14 @@ BONUS = {
 SIGNS = {" ": "␣", "\n": "↵", "\r": "←", "\t": "⇥"}
 
 
-def tree_figure(drafted: dict) -> Figure:
-    """The tree with accepted path and the target's own token, and beside each node what it may attend to.
+def figure(drafted: dict) -> Figure:
+    """Draw the tree with its accepted path and bonus token, and the nodes to which each node attends.
 
-    Every node has a row of its own, a child somewhere below its parent, so texts of any length find room. Of a tree
-    of more than 24 nodes the accepted and the most probable ones are shown.
+    Every node has its own row below its parent, so texts of any length fit. If a tree has more than 24 nodes, only the
+    accepted and the most probable ones are shown.
 
     Args:
-        drafted: what :func:`dynatree.benchmark.example_tree.illustrate` returns.
+        drafted: from :func:`dynatree.benchmark.example_tree.illustrate`.
     """
     order = _rows(drafted, _shown(drafted))
     height = 1.1 + PITCH * len(order)
@@ -48,12 +48,12 @@ def tree_figure(drafted: dict) -> Figure:
 
 
 def visible(text: str) -> str:
-    """The text of a token with signs for white space, cut where it is long."""
+    """Return the text of a token with signs for white space, truncated if it is long."""
     return printable("".join(SIGNS.get(c, c) for c in text), LONGEST)
 
 
 def printable(text: str, longest: int) -> str:
-    """``text`` with a question mark for every character that the font lacks, cut to so many characters."""
+    """Return ``text`` truncated to ``longest`` characters, with a replacement sign for those missing in the font."""
     faces = [fonts.get_font(fonts.findfont(f"DejaVu Sans:{weight}")) for weight in ("normal", "bold")]
     drawn = [c.isprintable() and all(face.get_char_index(ord(c)) for face in faces) for c in text]
     signs = [c if known else "\N{REPLACEMENT CHARACTER}" for c, known in zip(text, drawn, strict=True)]
@@ -61,16 +61,16 @@ def printable(text: str, longest: int) -> str:
 
 
 def _shown(drafted: dict) -> set[int]:
-    """The root, the accepted and the most probable nodes; a node is at most as probable as its parent."""
+    """Return the root, the accepted and the most probable nodes; a node is at most as probable as its parent."""
     probabilities = drafted["path_probabilities"]
     kept = [0, *drafted["accepted"]]
     others = set(range(len(probabilities))) - set(kept)
-    best = sorted(others, key=lambda n: (-probabilities[n], n))  # of equals the parent, which has the lower number
+    best = sorted(others, key=lambda n: (-probabilities[n], n))  # ties go to the parent, which has the lower number
     return {*kept, *best[: max(0, MOST - len(kept))]}
 
 
 def _rows(drafted: dict, shown: set[int], start: int = 0) -> list[int]:
-    """Nodes from the top: each followed by its first child with all below it, then the next child."""
+    """Return the nodes from the top: each is followed by its first child with descendants, then by the next child."""
     children = [n for n in sorted(shown) if drafted["parents"][n] == start]
     return [start, *(n for child in children for n in _rows(drafted, shown, child))]
 
@@ -88,11 +88,11 @@ def _titles(axes: Axes, drafted: dict, shown: int, height: float) -> None:
 
 
 def _tree(axes: Axes, drafted: dict, order: list[int], top: float) -> None:
-    """The nodes one below the other, indented by depth, each with its token and the probability of its path."""
+    """Draw the nodes one below the other, indented by depth, each with its token and path probability."""
     indent = min(0.3, 1.7 / max(drafted["depths"]))
     places = {n: (0.24 + indent * drafted["depths"][n], top - PITCH * row) for row, n in enumerate(order)}
     accepted = drafted["accepted"]
-    for n in sorted(order, key=lambda n: n in accepted):  # accepted edges come last, on top of the others
+    for n in sorted(order, key=lambda n: n in accepted):  # accepted edges are drawn last, on top
         if n:
             _elbow(axes, places[drafted["parents"][n]], places[n], n in accepted)
     for n, (x, y) in places.items():
@@ -108,7 +108,7 @@ def _tree(axes: Axes, drafted: dict, order: list[int], top: float) -> None:
 
 
 def _behind(axes: Axes, before: Text, text: str, points: float, **options) -> Text:
-    """Text on the same line as ``before`` and so many points behind it."""
+    """Write text on the same line as ``before``, ``points`` behind it."""
     return axes.annotate(
         text, (1, 0.5), xycoords=before, xytext=(points, 0), textcoords="offset points", va="center", **options
     )
@@ -121,7 +121,7 @@ def _elbow(axes: Axes, parent: tuple[float, float], child: tuple[float, float], 
 
 
 def _mask(axes: Axes, drafted: dict, order: list[int], top: float) -> None:
-    """One row per query, level with its node; one column for all of the text, then one per node."""
+    """Draw one row per query, level with its node; one column for the text, then one per node."""
     cell = min(PITCH, MASK_WIDTH / (len(order) + 2))
     left = WIDTH - 0.12 - cell * len(order)
     accepted = {0, *drafted["accepted"]}

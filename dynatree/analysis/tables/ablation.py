@@ -1,4 +1,4 @@
-"""From a fixed tree to DynaTree, one decision at a time."""
+"""Contribution of each component of DynaTree."""
 
 import json
 
@@ -19,10 +19,10 @@ COLUMNS = (
 )
 
 
-def ablation_table(summary: pd.DataFrame) -> tuple[pd.DataFrame, str]:
-    """Per data set the baseline, the steps at the published depths, and last those that also ran at equal depth.
+def table(summary: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """Tabulate per data set the baseline, the steps at the published depths, and those at equal depth.
 
-    The depth is that of the longest path, or the base and the maximum depth where it adapts.
+    The depth is that of the longest path, or the base and the maximum depth if it adapts.
     """
     frame = summary.assign(depth=summary["options"].map(_depth))
     lines = frame.sort_values("setting", key=lambda setting: setting == EQUAL_DEPTH, kind="stable")
@@ -33,7 +33,7 @@ def ablation_table(summary: pd.DataFrame) -> tuple[pd.DataFrame, str]:
 
 
 def _depth(options: str) -> str:
-    """The depth that a policy's options (JSON) allow; empty without a tree."""
+    """Return the depth that a policy's options (JSON) permit; empty without a tree."""
     options = json.loads(options)
     if options.get("adapt_depth", "max_depth" in options):
         return f"{options['base_depth']}-{options['max_depth']}"

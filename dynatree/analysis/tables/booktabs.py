@@ -1,4 +1,4 @@
-"""One layout for all LaTeX tables."""
+"""Layout of all LaTeX tables."""
 
 import math
 from collections.abc import Mapping
@@ -7,15 +7,15 @@ Group = tuple[str | None, list[list[str]]]
 
 
 def booktabs(header: list[str], groups: list[Group], units: list[str] | None = None, columns: str | None = None) -> str:
-    """A booktabs tabular: the header, and one block of rows per group.
+    """Return a booktabs tabular: the header, and one block of rows per group.
+
+    All text is LaTeX source. External text passes through :func:`dynatree.analysis.latex.escape` first.
 
     Args:
         header: one title per column.
         groups: pairs of a title, set in italics above its rows, or None, and rows of one cell per column.
         units: a second line of the header in small print, one text per column.
         columns: LaTeX column specification; by default the first column is left-aligned and the others right-aligned.
-
-    All text is ready LaTeX; what comes from outside goes through :func:`dynatree.analysis.latex.escape` first.
     """
     lines = [
         rf"\begin{{tabular}}{{{columns or '@{}l' + 'r' * (len(header) - 1) + '@{}'}}}",
@@ -39,7 +39,7 @@ def _line(cells: list[str], width: int) -> str:
 
 
 def cell(row: Mapping, name: str, decimals: int, bounded: bool = False) -> str:
-    """The value ``name`` of a row; if ``bounded``, with [NAME_low, NAME_high] in small print."""
+    """Return the value ``name`` of a row; if ``bounded``, with [NAME_low, NAME_high] in small print."""
     text = _minus(number(row[name], decimals))
     if bounded and not math.isnan(row[name]):
         low, high = (_minus(number(row[f"{name}_{side}"], decimals)) for side in ("low", "high"))
@@ -48,15 +48,15 @@ def cell(row: Mapping, name: str, decimals: int, bounded: bool = False) -> str:
 
 
 def number(value: float, decimals: int) -> str:
-    """A number with fixed decimals; a dash where there is none."""
-    return "--" if math.isnan(value) else f"{round(value, decimals) + 0.0:.{decimals}f}"  # no minus before a zero
+    """Return a number with fixed decimals, or a dash for NaN."""
+    return "--" if math.isnan(value) else f"{round(value, decimals) + 0.0:.{decimals}f}"  # avoids -0
 
 
 def _minus(text: str) -> str:
-    """A number with a minus sign instead of a hyphen."""
+    """Return a number with a minus sign instead of a hyphen."""
     return f"$-${text[1:]}" if text.startswith("-") and text != "--" else text
 
 
 def p_value(value: float) -> str:
-    """A p-value with three decimals; a dash where there is none."""
+    """Return a p-value with three decimals, or a dash for NaN."""
     return r"$<$0.001" if value < 0.001 else number(value, 3)

@@ -1,4 +1,4 @@
-"""Times and memory of generation with a compressed cache."""
+"""Latency and memory of generation with a compressed KV cache."""
 
 import pandas as pd
 
@@ -16,7 +16,7 @@ COLUMNS = (
 )
 
 
-def cache_times_table(compression: pd.DataFrame) -> tuple[pd.DataFrame, str]:
-    """One row per data set and case that has generated, ratios paired by text."""
+def table(compression: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """Tabulate every data set and case with timed generation; ratios are paired by text."""
     timed = compression[compression["throughput"].notna()]
     return data(timed, COLUMNS), latex(timed, COLUMNS)

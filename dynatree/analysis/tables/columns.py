@@ -1,4 +1,4 @@
-"""Columns of tables, described once for data and LaTeX."""
+"""Columns of tables, defined once for data and LaTeX."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,10 +15,10 @@ class Column:
 
     Attributes:
         name: column of the data.
-        title: ready LaTeX.
+        title: LaTeX source.
         decimals: None for a p-value.
-        unit: ready LaTeX, shown in small print below the title.
-        bounded: whether to show the interval NAME_low to NAME_high.
+        unit: LaTeX source, shown in small print below the title.
+        bounded: True to show the interval NAME_low to NAME_high.
     """
 
     name: str
@@ -33,7 +33,7 @@ class Column:
 
 
 def rounded(frame: pd.DataFrame, keys: Sequence[str], columns: Sequence[Column]) -> pd.DataFrame:
-    """``keys``, and the columns as shown: with bounds where they have them, and rounded; p-values stay whole."""
+    """Return ``keys`` and the columns as shown, rounded, with bounds where they have them; p-values are not rounded."""
     names = {c: [c.name, f"{c.name}_low", f"{c.name}_high"] if c.bounded else [c.name] for c in columns}
     shown = frame[[*keys, *(name for group in names.values() for name in group)]].copy()
     for column, group in names.items():
@@ -43,7 +43,7 @@ def rounded(frame: pd.DataFrame, keys: Sequence[str], columns: Sequence[Column])
 
 
 def per_dataset(frame: pd.DataFrame, line: Callable[[pd.Series], list[str]]) -> list[Group]:
-    """One group of rows per data set, in their order."""
+    """Return one group of rows per data set, in order of appearance."""
     return [
         (escape(label), [line(row) for _, row in rows.iterrows()])
         for label, rows in frame.groupby("dataset_label", sort=False)
@@ -51,7 +51,7 @@ def per_dataset(frame: pd.DataFrame, line: Callable[[pd.Series], list[str]]) -> 
 
 
 def case_table(frame: pd.DataFrame, columns: Sequence[Column], title: str = "Method") -> str:
-    """The LaTeX of a table with one row per data set and case; ``title`` is LaTeX and heads the labels."""
+    """Return the LaTeX of a table with one row per data set and case; ``title`` is LaTeX and heads the labels."""
     groups = per_dataset(frame, lambda row: [escape(row["label"]), *(column.cell(row) for column in columns)])
     units = ["", *(column.unit for column in columns)]
     return booktabs([title, *(column.title for column in columns)], groups, units if any(units) else None)

@@ -1,4 +1,4 @@
-"""DynaTree against every other method on the same prompts."""
+"""DynaTree compared with every other method on the same prompts."""
 
 import pandas as pd
 
@@ -17,8 +17,8 @@ COLUMNS = (
 )
 
 
-def comparisons_table(requests: pd.DataFrame) -> tuple[pd.DataFrame, str]:
-    """Paired ratios of DynaTree over every other case; p-values are Holm-corrected over the cases of a data set.
+def table(requests: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """Tabulate paired ratios of DynaTree to every other case, with Holm-corrected p-values per data set.
 
     Raises:
         DynatreeError: a data set has no requests of DynaTree.

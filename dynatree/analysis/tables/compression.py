@@ -1,4 +1,4 @@
-"""Perplexity with a compressed cache."""
+"""Perplexity with a compressed KV cache."""
 
 import pandas as pd
 
@@ -10,28 +10,28 @@ COLUMNS = (
     Column("perplexity", "Perplexity", 2, bounded=True),
     Column("perplexity_ratio", "Ratio", 3, "to full", bounded=True),
     Column("accuracy_change", "Accuracy", 3, "change", bounded=True),
-    Column("rows", "Most rows", 0, "of a head"),
-    Column("mean_rows", "Rows", 0, "mean, at the end"),
+    Column("rows", "Entries", 0, "max. of a head"),
+    Column("mean_rows", "Entries", 0, "mean, at the end"),
     Column("cache_mib", "Cache", 1, "MiB"),
 )
 NAMES = ("dataset_label", "case", "label", "budget", "tokens", "chunk", "texts", "prompt_tokens", "new_tokens")
 
 
-def compression_table(compression: pd.DataFrame) -> tuple[pd.DataFrame, str]:
-    """One row per data set and case that has read texts, with intervals over texts."""
+def table(compression: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """Tabulate every data set and case with a perplexity, with intervals over texts."""
     read = compression[compression["perplexity"].notna()]
     return data(read, COLUMNS), latex(read, COLUMNS)
 
 
 def data(rows: pd.DataFrame, columns: tuple[Column, ...]) -> pd.DataFrame:
-    """What the table shows, as data."""
+    """Return the content of the table as data."""
     return rounded(rows, NAMES, columns)
 
 
 def latex(rows: pd.DataFrame, columns: tuple[Column, ...]) -> str:
-    """A table with method, budget and ``columns``, one block per data set."""
+    """Return a table with method, budget and ``columns``, one block per data set."""
     groups = per_dataset(
         rows, lambda row: [escape(row["label"]), number(row["budget"], 0), *(column.cell(row) for column in columns)]
     )
     header = ["Method", "Budget", *(column.title for column in columns)]
-    return booktabs(header, groups, ["", "rows", *(column.unit for column in columns)])
+    return booktabs(header, groups, ["", "entries", *(column.unit for column in columns)])

@@ -1,4 +1,4 @@
-"""The original's numbers on cache compression beside ours."""
+"""Published numbers on KV-cache compression beside those of this run."""
 
 import math
 
@@ -8,11 +8,11 @@ from dynatree.analysis.latex import escape
 from dynatree.analysis.names import AS_THERE, FULL_CACHE
 from dynatree.analysis.tables.booktabs import booktabs, number
 
-NEAR = 0.01  # relative difference in tokens that still compares
+NEAR = 0.01  # largest relative difference of comparable numbers of tokens
 PROTOCOLS = {
-    "eviction": "eviction, two layers whole",
+    "eviction": "eviction, first two layers uncompressed",
     "mask": "masks over a full cache",
-    "norms": "eviction, two layers whole, float32",
+    "norms": "eviction, first two layers uncompressed, float32",
     "Apple GPU": "eviction, on an Apple GPU",
 }
 NAMES = {
@@ -23,11 +23,11 @@ NAMES = {
 }
 
 
-def compression_published_table(compression: pd.DataFrame, published: pd.DataFrame) -> tuple[pd.DataFrame, str]:
-    """Every published perplexity of a compressed cache over that of its full cache, and ours for the same rows.
+def table(compression: pd.DataFrame, published: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """Tabulate every published perplexity relative to its full cache, and ours for equally many entries.
 
-    Only what was measured on the same model, on texts of the same length, and with the same layers whole is divided by
-    the published ratio.
+    Ours is divided by the published ratio only for the same model, texts of the same length, and the same uncompressed
+    layers.
     """
     theirs = published[published["metric"] == "perplexity"]
     ours = compression[compression["perplexity"].notna()]

@@ -1,4 +1,4 @@
-"""Trees from drafts with compressed caches."""
+"""Decoding with a compressed KV cache of the draft."""
 
 import pandas as pd
 
@@ -14,15 +14,15 @@ MEANS = (
     Column("tokens_per_round", "Tokens", 2, "/round"),
 )
 SPEEDUP = Column("speedup", "Speed-up", 2, bounded=True)
-TO_WHOLE = {
-    "tokens_per_round": Column("tokens_ratio", "Tokens/round", 3, "to whole", bounded=True),
-    "throughput": Column("throughput_ratio", "Throughput", 3, "to whole", bounded=True),
+TO_FULL = {
+    "tokens_per_round": Column("tokens_ratio", "Tokens/round", 3, "to full", bounded=True),
+    "throughput": Column("throughput_ratio", "Throughput", 3, "to full", bounded=True),
 }
-COLUMNS = (*MEANS, TO_WHOLE["tokens_per_round"], SPEEDUP, TO_WHOLE["throughput"])
+COLUMNS = (*MEANS, TO_FULL["tokens_per_round"], SPEEDUP, TO_FULL["throughput"])
 
 
-def draft_cache_table(requests: pd.DataFrame) -> tuple[pd.DataFrame, str]:
-    """Per data set and length of the prompt every policy with the draft's cache whole and compressed."""
+def table(requests: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """Tabulate every policy with the full and with compressed draft caches, by data set and prompt length."""
     frame = draft_cache_frame(requests)
     groups = [
         (f"{escape(label)}, {limit:g} prompt tokens", [_line(row) for _, row in rows.iterrows()])
@@ -30,14 +30,14 @@ def draft_cache_table(requests: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     ]
     header = ["Method", "Budget", *(column.title for column in COLUMNS)]
     keys = ("dataset_label", "case", "label", *FACTORS["draft_cache"], "pairs", "new_tokens")
-    return rounded(frame, keys, COLUMNS), booktabs(header, groups, ["", "rows", *(c.unit for c in COLUMNS)])
+    return rounded(frame, keys, COLUMNS), booktabs(header, groups, ["", "entries", *(c.unit for c in COLUMNS)])
 
 
 def draft_cache_frame(requests: pd.DataFrame) -> pd.DataFrame:
-    """One row per data set, length of the prompt and case that drafts.
+    """Return one row per data set, prompt length and case with a draft.
 
-    "speedup" is over autoregressive decoding, other ratios are over the same policy whose draft keeps its whole cache;
-    all are geometric means of ratios on the same prompts, with their intervals. Other quantities are means.
+    "speedup" is relative to autoregressive decoding. Other ratios are relative to the same policy with the full draft
+    cache. All ratios are geometric means of ratios paired by prompt, with intervals. Other quantities are means.
     """
     return pd.DataFrame(
         _row(part, case)
@@ -53,13 +53,13 @@ def _row(requests: pd.DataFrame, case: str) -> dict:
     row = own.iloc[0][list(names)].to_dict() | {"pairs": own["prompt"].nunique()}
     row |= {column.name: own[column.name].mean() for column in MEANS}
     row |= _ratio(requests, case, BASELINE, "throughput", SPEEDUP.name)
-    for quantity, column in TO_WHOLE.items():
+    for quantity, column in TO_FULL.items():
         row |= _ratio(requests, case, row["policy"], quantity, column.name)
     return row
 
 
 def _ratio(requests: pd.DataFrame, case: str, other: str, quantity: str, name: str) -> dict[str, float]:
-    """The ratio and its bounds; nothing for the ratio of a case to itself."""
+    """Return the ratio and its bounds; NaN for the ratio of a case to itself."""
     if case == other:
         return dict.fromkeys((name, f"{name}_low", f"{name}_high"), float("nan"))
     found = compare(requests, case, other, quantity)

@@ -1,4 +1,4 @@
-"""Number formats."""
+"""Throughput and speed-up by number format."""
 
 import pandas as pd
 
@@ -14,8 +14,8 @@ COLUMNS = (
 MARGIN = Column("margin", "Margin", 3, "logits")
 
 
-def dtypes_table(summary: pd.DataFrame) -> tuple[pd.DataFrame, str]:
-    """Throughput and speed-up by number format, outputs equal to the baseline's, and the largest logit gap."""
+def table(summary: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """Tabulate throughput, speed-up, outputs identical to the baseline, and the largest logit gap by number format."""
     header = ["Format", "Method", *(column.title for column in COLUMNS), "Identical", MARGIN.title]
     units = ["", "", *(column.unit for column in COLUMNS), "outputs", MARGIN.unit]
     first = ~summary.duplicated(["dataset_label", "dtype"])

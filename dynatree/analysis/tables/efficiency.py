@@ -1,4 +1,4 @@
-"""What a method pays for its tokens, independent of the machine."""
+"""Cost of tokens in drafted and verified nodes, independent of the machine."""
 
 import pandas as pd
 
@@ -17,9 +17,9 @@ COLUMNS = (
 )
 
 
-def efficiency_table(summary: pd.DataFrame) -> tuple[pd.DataFrame, str]:
-    """Rounds, acceptance, drafting and verifying effort, and how repetitive the text is.
+def table(summary: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """Tabulate rounds, acceptance rate, drafting and verification effort, and repetitiveness of the text.
 
-    The starred acceptance follows the formula of the original code, which can exceed one.
+    The starred acceptance rate follows the formula of the original code, which can exceed one.
     """
     return rounded(summary, CASE, COLUMNS), case_table(summary, COLUMNS)

@@ -1,4 +1,4 @@
-"""Forward passes over few and many tokens."""
+"""Latency of a forward pass by number of tokens."""
 
 import pandas as pd
 
@@ -8,8 +8,8 @@ from dynatree.analysis.tables.booktabs import booktabs, number
 NAMES = {"target": "Target", "draft": "Draft"}
 
 
-def forwards_table(latency: pd.DataFrame) -> tuple[pd.DataFrame, str]:
-    """Milliseconds of a pass over n tokens, per model and layers, at the middle context measured."""
+def table(latency: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """Tabulate milliseconds of a forward pass over n tokens by model and layer kind, at the middle measured context."""
     contexts = sorted(latency["context"].unique())
     context = contexts[len(contexts) // 2]
     shown = latency[latency["context"] == context]

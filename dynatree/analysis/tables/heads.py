@@ -1,4 +1,4 @@
-"""Kinds of attention heads, early and late in the model."""
+"""Kinds of attention heads by layer."""
 
 import pandas as pd
 
@@ -7,9 +7,8 @@ from dynatree.analysis.latex import escape
 from dynatree.analysis.tables.booktabs import booktabs, number
 
 
-def heads_table(heads: pd.DataFrame) -> tuple[pd.DataFrame, str]:
-    """Per third of the layers and for all: heads of each kind, mean entropy and sink mass, heads with a window and its
-    median.
+def table(heads: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """Tabulate kinds, mean entropy, mean sink mass and windows of the heads, by third of the layers and in total.
 
     Args:
         heads: one row per head.

@@ -1,4 +1,4 @@
-"""Where the time of a request goes."""
+"""Time to first token and time per further token, by component."""
 
 import pandas as pd
 
@@ -14,17 +14,17 @@ COLUMNS = (
 )
 
 
-def latency_table(summary: pd.DataFrame) -> tuple[pd.DataFrame, str]:
-    """Times to the first token and per token after it, in milliseconds, and what the latter consist of."""
+def table(summary: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """Tabulate time to first token and time per further token in milliseconds, with the components of the latter."""
     frame = split_tpot(summary)
     return rounded(frame, CASE, COLUMNS), case_table(frame, COLUMNS)
 
 
 def split_tpot(summary: pd.DataFrame) -> pd.DataFrame:
-    """``summary`` with draft_ms_per_token, verify_ms_per_token and other_ms_per_token, which add up to TPOT.
+    """Return ``summary`` with draft_ms_per_token, verify_ms_per_token and other_ms_per_token, which add up to TPOT.
 
-    The time per token after the first is divided in the proportion of the parts of a request after prefill. Engines
-    that do not measure these parts have NaN.
+    The time per further token is divided in proportion to the components of a request after prefill. Engines that do
+    not measure these components have NaN.
     """
     whole = sum(summary[f"{part}_ms"] for part in PARTS)
     split = {f"{part}_ms_per_token": summary["tpot_ms"] * summary[f"{part}_ms"] / whole for part in PARTS}

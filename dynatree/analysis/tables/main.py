@@ -1,4 +1,4 @@
-"""The main comparison."""
+"""Throughput and speed-up of every method."""
 
 import pandas as pd
 
@@ -12,9 +12,9 @@ COLUMNS = (
     Column("tokens_per_round", "Tok./round", 2),
     Column("acceptance_rate", "Accept.", 2),
 )
-ONLY_DATA = (Column("ttft_ms", "TTFT", 0), Column("tpot_ms", "TPOT", 1))  # typeset in the table of latencies
+ONLY_DATA = (Column("ttft_ms", "TTFT", 0), Column("tpot_ms", "TPOT", 1))  # typeset in the latency table
 
 
-def main_table(summary: pd.DataFrame) -> tuple[pd.DataFrame, str]:
-    """Throughput, speed-up with its test and effect size, tokens per round and acceptance of every method."""
+def table(summary: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """Tabulate throughput, speed-up with test and effect size, tokens per round and acceptance rate of every method."""
     return rounded(summary, CASE, (*COLUMNS, *ONLY_DATA)), case_table(summary, COLUMNS)

@@ -1,4 +1,4 @@
-"""Peak memory."""
+"""Peak memory by component."""
 
 import pandas as pd
 
@@ -16,6 +16,6 @@ COLUMNS = (
 )
 
 
-def memory_table(memory: pd.DataFrame) -> tuple[pd.DataFrame, str]:
-    """The peak of every method and what it consists of, in MiB."""
+def table(memory: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """Tabulate the peak memory of every method and its components, in MiB."""
     return rounded(memory, (*CASE, "how"), COLUMNS), case_table(memory, COLUMNS)

@@ -1,4 +1,4 @@
-"""Hidden numbers that were found."""
+"""Passkey retrieval by position of the hidden number."""
 
 import pandas as pd
 
@@ -6,15 +6,15 @@ from dynatree.analysis.latex import escape
 from dynatree.analysis.tables.booktabs import booktabs, number
 
 
-def passkey_table(passkey: pd.DataFrame) -> tuple[pd.DataFrame, str]:
-    """Numbers found of those asked for, by case and length, a column for each place in the text."""
+def table(passkey: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """Tabulate numbers found of those asked for, by case and length; a column per position in the text."""
     depths = sorted(passkey["depth"].unique())
     groups = []
     for length, of_length in passkey.groupby("length", sort=True):
         lines = [_line(rows, depths) for _, rows in of_length.groupby("case", sort=False)]
         groups.append((f"{length} tokens", lines))
     header = ["Method", "Budget", *(f"at {depth:g}" for depth in depths), "all"]
-    body = booktabs(header, groups, ["", "rows", *[""] * (len(depths) + 1)])
+    body = booktabs(header, groups, ["", "entries", *[""] * (len(depths) + 1)])
     return passkey.round({"share": 4}), body
 
 

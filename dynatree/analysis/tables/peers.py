@@ -1,4 +1,4 @@
-"""Whatever decodes the same models without loss."""
+"""Speed-up of every lossless decoding method on the same models."""
 
 import numpy as np
 import pandas as pd
@@ -19,23 +19,23 @@ OTHERS = (
 )
 
 
-def peers_table(requests: pd.DataFrame) -> tuple[pd.DataFrame, str]:
-    """Per number of new tokens the speed-up of every method on each data set and on all, and ours over it."""
+def table(requests: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """Tabulate the speed-up of every method, and that of ours over it, by number of new tokens and data set."""
     frame = peers_frame(requests)
     datasets = list(dict.fromkeys(frame["dataset_label"]))
     ours = escape(frame.loc[frame["case"] == OURS, "label"].iloc[0])
-    header = ["Method", *map(escape, datasets), f"{ours} over", *(column.title for column in OTHERS[1:])]
-    units = ["", *["speed-up"] * len(datasets), "it, all", *(column.unit for column in OTHERS[1:])]
+    header = ["Method", *map(escape, datasets), ours, *(column.title for column in OTHERS[1:])]
+    units = ["", *["speed-up"] * len(datasets), "relative, all", *(column.unit for column in OTHERS[1:])]
     groups = [(f"{size} new tokens", _lines(rows, datasets)) for size, rows in frame.groupby("new_tokens")]
     keys = ("new_tokens", "dataset_label", "case", "label", "pairs")
     return rounded(frame, keys, (SPEEDUP, *OTHERS)), booktabs(header, groups, units)
 
 
 def peers_frame(requests: pd.DataFrame) -> pd.DataFrame:
-    """One row per number of new tokens, data set (and all of them together) and case.
+    """Return one row per number of new tokens, data set (and all of them together) and case.
 
-    "speedup" is over autoregressive decoding, "over" is ours over the case; both are geometric means of ratios on the
-    same prompts, with their intervals. Other quantities are means.
+    "speedup" is relative to autoregressive decoding. "over" is our throughput relative to the case. Both are geometric
+    means of ratios paired by prompt, with intervals. Other quantities are means.
     """
     rows = []
     for size, group in requests.assign(size=pd.to_numeric(requests["group"])).groupby("size"):
@@ -48,7 +48,7 @@ def peers_frame(requests: pd.DataFrame) -> pd.DataFrame:
 
 
 def _ordered(requests: pd.DataFrame) -> list[str]:
-    """The cases: the baseline, the outside references, then ours."""
+    """Return the cases in order: the baseline, the external references, then our methods."""
     cases = requests.drop_duplicates("case")[["case", "engine"]].itertuples(index=False, name=None)
     return [case for case, _ in sorted(cases, key=lambda one: (one[0] != BASELINE, one[1] != "huggingface"))]
 

@@ -1,10 +1,10 @@
-"""Scaling with the length of the prompt."""
+"""Speed-up by prompt length."""
 
 import pandas as pd
 
 from dynatree.analysis.tables.scaling import scaling_table
 
 
-def prompt_length_table(summary: pd.DataFrame) -> tuple[pd.DataFrame, str]:
-    """Speed-up and tokens per round over the length of the prompt."""
+def table(summary: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """Tabulate speed-up and tokens per round by prompt length."""
     return scaling_table(summary, "limit", "Prompt")

@@ -17,8 +17,8 @@ COLUMNS = (
 )
 
 
-def pruning_table(summary: pd.DataFrame) -> tuple[pd.DataFrame, str]:
-    """Per data set the baseline, and every depth without pruning and at every threshold."""
+def table(summary: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """Tabulate per data set the baseline, and every depth without pruning and with every threshold."""
     frame = summary.astype({"depth": "Int64", "branch": "Int64"})
     lines = frame.assign(first=~frame.duplicated(["dataset", "depth"]))
     header = ["Depth", "Pruned below", *(column.title for column in COLUMNS)]

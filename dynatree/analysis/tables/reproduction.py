@@ -1,4 +1,4 @@
-"""Our numbers beside the published ones."""
+"""Published numbers beside those of this run."""
 
 import math
 
@@ -9,15 +9,15 @@ from dynatree.analysis.published import KEYS, METHODS, METRICS, Metric, applies,
 from dynatree.analysis.tables.booktabs import booktabs, number
 
 
-def reproduction_table(summary: pd.DataFrame, published: pd.DataFrame) -> tuple[pd.DataFrame, str]:
-    """Published number, ours and their ratio, for each set of prompts, method and metric of the main comparison.
+def table(summary: pd.DataFrame, published: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """Tabulate published number, ours and their ratio, for each data set, method and metric of the main comparison.
 
     Args:
         summary: of the main comparison.
         published: ``results/published/main.csv``.
 
     Returns:
-        One row per comparison, and a booktabs tabular with a block of columns per set of prompts.
+        One row per comparison, and a booktabs tabular with a block of columns per data set.
 
     Raises:
         DynatreeError: a published number is missing.

@@ -1,4 +1,4 @@
-"""How the speed-up changes with the length of text or prompt."""
+"""Speed-up over the length of text or prompt."""
 
 import pandas as pd
 
@@ -19,7 +19,7 @@ SHOWN = (
 
 
 def scaling_table(summary: pd.DataFrame, size: str, title: str) -> tuple[pd.DataFrame, str]:
-    """One line per data set and size: the baseline's throughput and looping text, and speed-up and tokens per round.
+    """Tabulate baseline throughput, looping text, speed-up and tokens per round by data set and size.
 
     Args:
         summary: one row per size and case.

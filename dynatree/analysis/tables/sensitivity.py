@@ -1,4 +1,4 @@
-"""DynaTree over its parameters."""
+"""Sensitivity of DynaTree to its parameters."""
 
 import pandas as pd
 
@@ -18,10 +18,10 @@ COLUMNS = (
 )
 
 
-def sensitivity_table(summary: pd.DataFrame) -> tuple[pd.DataFrame, str]:
-    """Per data set the references and every setting with the parameters that it changes.
+def table(summary: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """Tabulate per data set the references, and every setting with its changed parameters.
 
-    Changes of all parameters together are followed by their confidence thresholds, branches and depths.
+    Settings that change all parameters list confidence thresholds, branches and depths.
     """
     frame = summary.astype(dict.fromkeys(("min_branch", "max_branch", "base_depth", "max_depth"), "Int64"))
     lines = frame.assign(first=~frame.duplicated(["dataset", "category"]))

@@ -1,4 +1,4 @@
-"""Fixed trees and chains over their settings."""
+"""Sweep over the settings of fixed trees and chains."""
 
 import pandas as pd
 
@@ -17,11 +17,11 @@ AVERAGED = (
 )
 
 
-def sweep_table(summary: pd.DataFrame) -> tuple[pd.DataFrame, str]:
-    """Per depth and branch the tree with the fastest threshold, and the chains; the fastest of each kind is bold.
+def table(summary: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """Tabulate the fastest threshold per depth and branch, and the chains; the fastest of each kind is bold.
 
-    Speed-ups stand per data set and as their geometric mean, other quantities as means over the data sets. The data
-    has every threshold.
+    Speed-ups are shown per data set and as their geometric mean, other quantities as means over the data sets. The data
+    contain every threshold.
     """
     settings = pooled(summary)
     trees = fastest(settings[settings["method"] == "fixed_tree"], ["depth", "branch"])
@@ -41,7 +41,7 @@ def sweep_table(summary: pd.DataFrame) -> tuple[pd.DataFrame, str]:
 
 
 def pooled(summary: pd.DataFrame) -> pd.DataFrame:
-    """One row per drafting case, indexed by it: the geometric mean of its speed-ups and means of other quantities."""
+    """Return one row per drafting case: the geometric mean of its speed-ups and means of other quantities."""
     cases = summary[summary["case"] != BASELINE].groupby("case", sort=False)
     frame = cases[["label", "method", *FACTORS["sweep"]]].first().astype({"depth": int, "branch": int})
     speedup = cases["speedup"].agg(lambda values: geometric_mean(values.to_numpy()))
@@ -49,12 +49,12 @@ def pooled(summary: pd.DataFrame) -> pd.DataFrame:
 
 
 def fastest(settings: pd.DataFrame, by: list[str]) -> pd.DataFrame:
-    """Of all settings that agree in ``by`` the one with the highest speed-up."""
+    """Return the setting with the highest speed-up among those that agree in ``by``."""
     return settings.loc[settings.groupby(by)["speedup"].idxmax()]
 
 
 def _lines(settings: pd.DataFrame, summary: pd.DataFrame, datasets: list[str]) -> list[list[str]]:
-    """One line per setting."""
+    """Return one line per setting."""
     speedups = {dataset: summary[summary["dataset"] == dataset].set_index("case") for dataset in datasets}
     first = ~settings["depth"].duplicated()
     lines = []

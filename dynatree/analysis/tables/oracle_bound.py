@@ -1,4 +1,4 @@
-"""What was attained of the bound of the best tree sizes in hindsight."""
+"""Throughput relative to the oracle bound of tree sizes."""
 
 import pandas as pd
 
@@ -11,15 +11,15 @@ from dynatree.analysis.tables.columns import Column, rounded
 COLUMNS = (
     Column("attained", "Attained", 1, "tok./s"),
     Column("oracle", "Oracle", 1, "tok./s"),
-    Column("share", "Share", 3, "of the oracle's", bounded=True),
+    Column("share", "Share", 3, "of oracle", bounded=True),
     Column("chosen_share", "Share", 3, "models alone", bounded=True),
-    Column("attained_size", "Nodes", 1, "a round"),
-    Column("oracle_size", "Nodes", 1, "oracle's"),
+    Column("attained_size", "Nodes", 1, "per round"),
+    Column("oracle_size", "Nodes", 1, "of oracle"),
 )
 
 
-def bound_table(bounds: pd.DataFrame) -> tuple[pd.DataFrame, str]:
-    """Per number of new tokens and method, over all data sets: rates, shares and sizes of trees."""
+def table(bounds: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """Tabulate rates, shares and tree sizes by number of new tokens and method, over all data sets."""
     frame = bound_frame(bounds)
     header = ["Method", *(column.title for column in COLUMNS)]
     units = ["", *(column.unit for column in COLUMNS)]
@@ -31,9 +31,9 @@ def bound_table(bounds: pd.DataFrame) -> tuple[pd.DataFrame, str]:
 
 
 def bound_frame(bounds: pd.DataFrame) -> pd.DataFrame:
-    """One row per number of new tokens and case.
+    """Return one row per number of new tokens and case.
 
-    Rates and sizes are means over prompts, shares geometric means with their intervals; repetitions of a prompt count
+    Rates and sizes are means over prompts, shares are geometric means with intervals. Repetitions of a prompt count
     once, by their median.
     """
     found = with_shares(bounds).assign(
