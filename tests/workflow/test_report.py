@@ -20,9 +20,9 @@ def report(finished) -> str:
 def test_the_report_holds_categories_description_and_captions(report):
     categories = ("Claims", "Figures", "Tables", "Paper", "Run", "Settings", "Scaling")
     captions = (
-        "What each part of DynaTree adds, from a chain to the full method.",
-        "The published numbers beside those of this run.",
-        "Each claim of the original paper held against this run",
+        "Contribution of each component of DynaTree, from a chain to the full method.",
+        "Published numbers beside those of this run.",
+        "Verdict of this run on each claim of the original paper",
     )
     for expected in (*categories, "a random Llama, drafted for by", *captions):
         assert expected in report, expected
