@@ -6,8 +6,11 @@ min_version("9.20")
 report: "workflow/report/workflow.rst"
 
 
-# A configuration file on the command line must replace the default. Snakemake would merge the two.
-if "run" not in config:
+configfile: "config/defaults.yaml"
+
+
+# Configuration files and values of the command line are merged last.
+if "models" not in config:
 
     configfile: "config/demo.yaml"
 
@@ -36,7 +39,7 @@ if "distillation" in config:
     include: "workflow/rules/distillation.smk"
 
 
-# These rules are light or need the network. On a cluster they run where Snakemake runs.
+# Light, or in need of the network: on a cluster they run where snakemake does.
 localrules:
     all,
     fetch_model,

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 import torch
-import yaml
 
+from dynatree.config.load import load_config
 from dynatree.data.checkpoints import fetch
 from dynatree.errors import DynatreeError
 from dynatree.utils.files import MANIFEST
@@ -33,7 +33,7 @@ def _own_place(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def demo_config() -> dict:
-    return yaml.safe_load((ROOT / "config/demo.yaml").read_text())
+    return load_config(ROOT / "config/demo.yaml")
 
 
 @pytest.fixture(scope="session")

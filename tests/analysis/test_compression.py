@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-import yaml
 from matplotlib.text import Text
 
 from dynatree.analysis.claims import judge
@@ -22,6 +21,7 @@ from dynatree.analysis.tables.compression import table as compression_table
 from dynatree.analysis.tables.compression_published import table as compression_published_table
 from dynatree.analysis.tables.passkey import table as passkey_table
 from dynatree.config.compression_grid import compression_labels
+from dynatree.config.load import load_config
 from tests.support.compression_frames import compression_frames, compression_measured, perplexity
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -32,7 +32,7 @@ RUN = {"device": "cpu", "models": {"target": "Big", "draft": "Small"}, "publishe
 
 @pytest.fixture(scope="module", params=["ci", "demo"])
 def config(request) -> dict:
-    return yaml.safe_load((ROOT / f"config/{request.param}.yaml").read_text())
+    return load_config(ROOT / f"config/{request.param}.yaml")
 
 
 @pytest.fixture(scope="module")

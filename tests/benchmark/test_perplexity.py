@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 import torch
-import yaml
 
 from dynatree.benchmark.passkey import answer, ask_all, passkey_tests, prepare
 from dynatree.benchmark.perplexity import (
@@ -20,6 +19,7 @@ from dynatree.benchmark.perplexity import (
     read_text,
 )
 from dynatree.config.compression_grid import compression_cases, compression_job, with_classification
+from dynatree.config.load import load_config
 from dynatree.data.random_model import byte_tokenizer
 from dynatree.errors import DynatreeError
 from dynatree.kvcompress import make_method
@@ -109,7 +109,7 @@ def test_matched_rows_are_those_that_head_aware_holds(tmp_path):
 
 @pytest.fixture(scope="module")
 def job(tmp_path_factory) -> dict:
-    config = yaml.safe_load((ROOT / "config/ci.yaml").read_text())
+    config = load_config(ROOT / "config/ci.yaml")
     config["compression"] |= {
         "tokens": 40,
         "budgets": [24],
@@ -172,7 +172,7 @@ def test_what_exceeds_the_positions_is_said(job):
 
 @pytest.mark.parametrize("name", ["demo", "ci", "paper", "local.example"])
 def test_every_case_of_the_shipped_configurations_can_be_made(name, tmp_path):
-    config = yaml.safe_load((ROOT / f"config/{name}.yaml").read_text())
+    config = load_config(ROOT / f"config/{name}.yaml")
     heads = classification(tmp_path, tiny_model())
     for kind, cases in compression_job(config, config["compression"]["datasets"][0]).items():
         if kind.endswith("cases"):

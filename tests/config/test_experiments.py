@@ -5,12 +5,12 @@ import json
 from pathlib import Path
 
 import pytest
-import yaml
 
 from dynatree.benchmark.tuned_options import resolve
 from dynatree.config.cost_estimate import estimate, markdown
 from dynatree.config.experiments import jobs, memory_jobs
 from dynatree.config.jobs import BASELINE, Case, Job
+from dynatree.config.load import load_config
 from dynatree.config.plan import Plan
 from dynatree.errors import DynatreeError
 from dynatree.policies.registry import make_policy
@@ -20,7 +20,7 @@ CONFIGS = ("demo", "ci", "paper", "local.example")
 
 
 def load(name: str) -> dict:
-    return yaml.safe_load((ROOT / f"config/{name}.yaml").read_text())
+    return load_config(ROOT / f"config/{name}.yaml")
 
 
 @pytest.mark.parametrize("name", CONFIGS)

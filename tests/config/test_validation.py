@@ -4,9 +4,9 @@ import copy
 from pathlib import Path
 
 import pytest
-import yaml
 
 from dynatree import DynatreeError
+from dynatree.config.load import load_config
 from dynatree.config.validation import check
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -14,11 +14,11 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.mark.parametrize("name", ["demo", "ci", "paper", "local.example"])
 def test_shipped_configurations_are_right(name):
-    check(yaml.safe_load((ROOT / f"config/{name}.yaml").read_text()))
+    check(load_config(ROOT / f"config/{name}.yaml"))
 
 
 def test_a_method_may_compress_its_draft():
-    config = yaml.safe_load((ROOT / "config/demo.yaml").read_text())
+    config = load_config(ROOT / "config/demo.yaml")
     config["methods"]["cost_aware"]["draft_cache"] = {"method": "sliding_window", "budget": 64}
     check(config)
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import yaml
 
 from dynatree.config.experiments import jobs
 from dynatree.config.jobs import Case
+from dynatree.config.load import load_config
 
 CONFIG = Path(__file__).resolve().parents[2] / "config"
 PROMPTS = 8
@@ -23,7 +23,7 @@ def experiment_frame(experiment: str, grid: str = "demo", datasets: int | None =
         grid: name of the configuration whose cases it has.
         datasets: how many data sets; None for those of the configuration.
     """
-    config = yaml.safe_load((CONFIG / f"{grid}.yaml").read_text())
+    config = load_config(CONFIG / f"{grid}.yaml")
     if datasets:
         config["experiments"][experiment]["datasets"] = list(config["prompts"])[:datasets]
     rows = []

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import yaml
 
+from dynatree.config.load import load_config
+
 LABELS = {
     "autoregressive": "$(touch pwned)",
     "hf_generate": "`touch pwned`",
@@ -30,7 +32,7 @@ PROMPTS = "config/prompts/$(touch pwned) '; touch pwned #.yaml"
 
 def label_hostilely(folder: Path, name: str) -> None:
     """Write the tiny configuration with hostile labels, and its narrative prompts under a hostile name and origin."""
-    config = yaml.safe_load((folder / "config/ci.yaml").read_text())
+    config = load_config(folder / "config/ci.yaml")
     for section, labels in (("methods", LABELS), ("prompts", DATASETS), ("models", MODELS)):
         assert set(config[section]) == set(labels)
         for key, label in labels.items():

@@ -3,12 +3,11 @@
 import copy
 from pathlib import Path
 
-import yaml
-
 from dynatree.benchmark.records import Measurement, Record
 from dynatree.benchmark.tuned_options import resolve
 from dynatree.config.experiments import jobs
 from dynatree.config.jobs import Group
+from dynatree.config.load import load_config
 
 ROOT = Path(__file__).resolve().parents[2]
 TUNED = {
@@ -44,7 +43,7 @@ ENVIRONMENT = {
 
 
 def configuration() -> dict:
-    return yaml.safe_load((ROOT / "config/ci.yaml").read_text())
+    return load_config(ROOT / "config/ci.yaml")
 
 
 def measurement(name: str = "main-narrative", prompts: int = 4, config: dict | None = None) -> Measurement:

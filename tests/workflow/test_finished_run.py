@@ -9,11 +9,12 @@ import pandas as pd
 import pytest
 import yaml
 
+from dynatree.config.load import load_config
 from dynatree.provenance.lineage import trace
 from tests.support.hostile_labels import DATASETS, LABELS, MODELS, ORIGIN, without_spaces
 from tests.support.repository_copy import NEEDS_LATEX, ROOT
 
-EXPERIMENTS = set(yaml.safe_load((ROOT / "config/ci.yaml").read_text())["experiments"])
+EXPERIMENTS = set(load_config(ROOT / "config/ci.yaml")["experiments"])
 
 pytestmark = [NEEDS_LATEX, pytest.mark.xdist_group("finished run")]
 

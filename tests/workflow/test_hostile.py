@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 import torch
-import yaml
 
 from dynatree import DynatreeError, generate, load_pair
+from dynatree.config.load import load_config
 from dynatree.config.validation import check
 from dynatree.data.checkpoints import fetch
 from dynatree.models.compatibility import check_pair
@@ -138,7 +138,7 @@ TEXTS = {"kind": "books", "repository": "a/b", "revision": "0" * 40, "split": "t
     ],
 )
 def test_names_of_other_places_are_refused(place, value, key):
-    config = copy.deepcopy(yaml.safe_load((ROOT / "config/ci.yaml").read_text()))
+    config = copy.deepcopy(load_config(ROOT / "config/ci.yaml"))
     *path, last = place.split("/")
     section = config
     for name in path:

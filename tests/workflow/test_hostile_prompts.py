@@ -5,6 +5,7 @@ import json
 import pytest
 import yaml
 
+from dynatree.config.load import load_config
 from tests.support.hostile_labels import IDS, ORIGIN, PROMPTS, TEXT
 
 pytestmark = pytest.mark.xdist_group("prepared copy")
@@ -13,7 +14,7 @@ pytestmark = pytest.mark.xdist_group("prepared copy")
 def test_hostile_prompts_are_prepared_and_measured_unchanged(copy):
     prompts = [{"id": name, "text": f"{TEXT} {number}"} for number, name in enumerate(IDS)]
     (copy / PROMPTS).write_text(yaml.safe_dump({"source": ORIGIN, "prompts": prompts}))
-    config = yaml.safe_load((copy / "config/ci.yaml").read_text())
+    config = load_config(copy / "config/ci.yaml")
     config["prompts"]["narrative"]["source"]["path"] = PROMPTS
     (copy / "hostile.yaml").write_text(yaml.safe_dump(config))
     copy.make("results/ci/records/sweep-narrative.json", config="hostile.yaml")

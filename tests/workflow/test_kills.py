@@ -13,6 +13,7 @@ from dataclasses import replace
 import pytest
 import yaml
 
+from dynatree.config.load import load_config
 from tests.support.repository_copy import Checkout
 
 pytestmark = pytest.mark.xdist_group("prepared copy")
@@ -38,7 +39,7 @@ os.replace = replace
 @pytest.fixture
 def slow(copy) -> Checkout:
     """A copy in which a request takes long enough to be interrupted."""
-    config = yaml.safe_load((copy / "config/ci.yaml").read_text())
+    config = load_config(copy / "config/ci.yaml")
     config["experiments"]["sweep"] |= {"new_tokens": 120, "lengths": [1, 2], "depths": [2], "branches": [2]}
     (copy / CONFIG).write_text(yaml.safe_dump(config, sort_keys=False))
     return replace(copy, config=CONFIG)

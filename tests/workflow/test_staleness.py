@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from dynatree.config.load import load_config
 from tests.support.repository_copy import NEEDS_LATEX, PARTS, ROOT, Checkout
 
 pytestmark = [NEEDS_LATEX, pytest.mark.xdist_group("finished run")]
@@ -71,7 +72,7 @@ def add_code(path: str, checkout: Checkout) -> None:
 
 def set_values(values: dict, checkout: Checkout) -> None:
     path = checkout / checkout.config
-    config = yaml.safe_load(path.read_text())
+    config = load_config(path)
     for place, value in values.items():
         *parents, last = place.split(".")
         section = config
@@ -135,7 +136,7 @@ CHANGES: dict[str, Callable[[Checkout], None]] = {
 
 
 def add_text(checkout: Checkout) -> None:
-    config = yaml.safe_load((checkout / checkout.config).read_text())
+    config = load_config(checkout / checkout.config)
     edit(config["prompts"]["narrative"]["source"]["path"], "the", "this", checkout)
 
 

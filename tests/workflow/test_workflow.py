@@ -5,6 +5,7 @@ import json
 import pytest
 import yaml
 
+from dynatree.config.load import load_config
 from dynatree.data.random_model import save_tiny_checkpoint
 from tests.support.repository_copy import ROOT, Checkout, copy_repository
 
@@ -17,7 +18,7 @@ def fresh(tmp_path) -> Checkout:
 
 
 def configuration(checkout: Checkout, name: str = "config/ci.yaml") -> dict:
-    return yaml.safe_load((checkout / name).read_text())
+    return load_config(checkout / name)
 
 
 def test_a_dry_run_works_before_anything_is_fetched_and_imports_no_torch(fresh):
