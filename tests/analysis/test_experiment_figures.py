@@ -8,7 +8,7 @@ from matplotlib.text import Text
 from dynatree.analysis.figures.ablation import figure as ablation_figure
 from dynatree.analysis.figures.pruning import figure as pruning_figure
 from dynatree.analysis.figures.sensitivity import figure as sensitivity_figure
-from dynatree.analysis.figures.style import plt, save
+from dynatree.analysis.figures.style import plt
 from dynatree.analysis.figures.sweep import figure as sweep_figure
 from dynatree.analysis.tables.ablation import table as ablation_table
 from dynatree.analysis.tables.pruning import table as pruning_table
@@ -17,6 +17,7 @@ from dynatree.analysis.tables.sweep import fastest, pooled
 from dynatree.analysis.tables.sweep import table as sweep_table
 from dynatree.analysis.tune import choose
 from tests.support.experiment_frames import experiment_frame
+from tests.support.figures import assert_repeats, texts
 
 FIGURES = {
     "sweep": sweep_figure,
@@ -32,12 +33,6 @@ GRIDS = ("ci", "demo", "paper")
 def _close_figures():
     yield
     plt.close("all")
-
-
-def texts(figure: Figure) -> list[str]:
-    """Everything written in a figure."""
-    figure.canvas.draw()
-    return [text.get_text() for text in figure.findobj(Text) if text.get_visible()]
 
 
 def body(latex: str) -> list[list[str]]:
@@ -71,16 +66,8 @@ def test_figures_name_every_setting(name, grid, datasets):
     assert "nan" not in " ".join(shown)
 
 
-@pytest.mark.parametrize("name", FIGURES)
-def test_figures_repeat_to_the_byte(name, tmp_path):
-    for side in "ab":
-        figure = FIGURES[name](experiment_frame(name))
-        for suffix in ("pdf", "png"):
-            save(figure, tmp_path / f"{side}.{suffix}")
-    for suffix in ("pdf", "png"):
-        first, second = ((tmp_path / f"{side}.{suffix}").read_bytes() for side in "ab")
-        assert first == second
-        assert len(first) > 5000
+def test_figures_repeat_to_the_byte(tmp_path):
+    assert_repeats(lambda: sweep_figure(experiment_frame("sweep")), tmp_path)
 
 
 @pytest.mark.parametrize("name", FIGURES)

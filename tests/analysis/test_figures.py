@@ -3,8 +3,6 @@
 import numpy as np
 import pytest
 from matplotlib.collections import PathCollection
-from matplotlib.figure import Figure
-from matplotlib.text import Text
 
 from dynatree.analysis.figures.dtypes import figure as dtypes_figure
 from dynatree.analysis.figures.efficiency import figure as efficiency_figure
@@ -14,7 +12,8 @@ from dynatree.analysis.figures.main import figure as main_figure
 from dynatree.analysis.figures.memory import figure as memory_figure
 from dynatree.analysis.figures.prompt_length import figure as prompt_length_figure
 from dynatree.analysis.figures.prompts import figure as prompts_figure
-from dynatree.analysis.figures.style import plt, save
+from dynatree.analysis.figures.style import plt
+from tests.support.figures import assert_repeats, texts
 from tests.support.frames import (
     DATASETS,
     LABELS,
@@ -48,23 +47,10 @@ def _close_figures():
     plt.close("all")
 
 
-def texts(figure: Figure) -> set[str]:
-    """Everything written in a figure."""
-    figure.canvas.draw()
-    return {text.get_text() for text in figure.findobj(Text)}
-
-
-@pytest.mark.parametrize("name", PER_CASE | TUNED_CASES)
+@pytest.mark.parametrize("name", ["main", "efficiency", "length"])  # bars, points, lines
 def test_figures_repeat_to_the_byte(name, tmp_path):
     draw, build = (PER_CASE | TUNED_CASES)[name]
-    for side in "ab":
-        figure = draw(build())
-        for suffix in ("pdf", "png"):
-            save(figure, tmp_path / f"{side}.{suffix}")
-    for suffix in ("pdf", "png"):
-        first, second = ((tmp_path / f"{side}.{suffix}").read_bytes() for side in "ab")
-        assert first == second
-        assert len(first) > 5000
+    assert_repeats(lambda: draw(build()), tmp_path)
 
 
 @pytest.mark.filterwarnings("error")

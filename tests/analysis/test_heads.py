@@ -2,16 +2,15 @@
 
 import pytest
 from matplotlib.collections import PathCollection
-from matplotlib.figure import Figure
-from matplotlib.text import Text
 
 from dynatree.analysis.figures.head_kinds import LOOKS
 from dynatree.analysis.figures.head_kinds import figure as head_kinds_figure
 from dynatree.analysis.figures.heads import figure as heads_figure
-from dynatree.analysis.figures.style import plt, save
+from dynatree.analysis.figures.style import plt
 from dynatree.analysis.heads import KINDS, distances, head_facts, layer_parts
 from dynatree.analysis.tables.heads import table as heads_table
 from dynatree.heads import classification as headkinds
+from tests.support.figures import assert_repeats, texts
 from tests.support.frames import HEAD_KINDS, head_content, head_frame
 
 FIGURES = {"heads": heads_figure, "head_kinds": head_kinds_figure}
@@ -22,11 +21,6 @@ SIZES = [(1, 1), (3, 6), (30, 9), (32, 32)]
 def _close_figures():
     yield
     plt.close("all")
-
-
-def texts(figure: Figure) -> set[str]:
-    figure.canvas.draw()
-    return {text.get_text() for text in figure.findobj(Text)}
 
 
 def test_the_kinds_are_those_of_the_classification():
@@ -50,14 +44,8 @@ def test_the_kinds_that_there_are_are_named(kinds):
     assert sum(dots) >= 24
 
 
-@pytest.mark.parametrize("name", FIGURES)
-def test_figures_repeat_to_the_byte(name, tmp_path):
-    for side in "ab":
-        figure = FIGURES[name](head_frame())
-        for suffix in ("pdf", "png"):
-            save(figure, tmp_path / f"{side}.{suffix}")
-    for suffix in ("pdf", "png"):
-        assert (tmp_path / f"a.{suffix}").read_bytes() == (tmp_path / f"b.{suffix}").read_bytes()
+def test_figures_repeat_to_the_byte(tmp_path):
+    assert_repeats(lambda: heads_figure(head_frame()), tmp_path)
 
 
 def test_a_head_of_every_layer_is_a_cell():

@@ -102,4 +102,4 @@ def _legend(axes: Axes) -> None:
     line(axes, (x + 0.05, 0.1), (x + 0.05, 0.24), color=INK, linewidth=1.2)
     for y in (0.1, 0.24):
         line(axes, (x + 0.05, y), (x + 0.12, y), color=INK, linewidth=1.2)
-    write(axes, x + 0.2, 0.17, "emitted by one target forward pass", ha="left", color=INK)
+    write(axes, x + 0.2, 0.17, "one target forward pass", ha="left", color=INK)

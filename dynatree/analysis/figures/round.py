@@ -138,7 +138,7 @@ def _observe(axes: Axes, left: float, bottom: float) -> None:
 STEPS = (
     ("Root", "The round starts from the last emitted\ntoken, which no cache holds yet.", _root),
     ("Draft", "One draft forward pass per level; the policy\nsets breadth, depth and pruning.", _draft),
-    ("Verify", "One target forward pass: each node attends\nto the text and its ancestors.", _verify),
+    ("Verify", "One target forward pass; a node attends\nto the text and its ancestors.", _verify),
     ("Accept", "Follow children that are the target's own\nchoice, then emit its next choice as well.", _accept),
     ("Keep", "Both caches keep the accepted entries in\nplace; nothing is computed twice.", _keep),
     ("Observe", "Accepted share of the drafted depth\nadjusts base depth and thresholds.", _observe),
