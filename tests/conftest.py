@@ -54,3 +54,15 @@ def embedded_target(demo_config) -> Path:
 @pytest.fixture(scope="session")
 def shipped_draft() -> Path:
     return ROOT / "models/smollm2-135m-draft"
+
+
+@pytest.fixture(scope="session")
+def random_pair(tmp_path_factory) -> tuple[Path, Path]:
+    """Folders of a tiny random target and its draft."""
+    root, source = (
+        tmp_path_factory.mktemp("models"),
+        {"kind": "random", "architecture": "llama", "seed": 1, "layers": 2},
+    )
+    fetch(source, root / "target")
+    fetch(source | {"noise": 0.05}, root / "draft")
+    return root / "target", root / "draft"

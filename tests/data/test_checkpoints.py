@@ -1,4 +1,4 @@
-"""Where models come from, and what happens when they do not come."""
+"""Sources of checkpoints, and their failures."""
 
 import hashlib
 import zipfile
@@ -119,7 +119,7 @@ def test_a_cache_without_links_is_refused(tmp_path):
         check_cache(tmp_path)
 
 
-def test_the_embedded_target_is_what_is_pinned(embedded_target, demo_config):
+def test_the_embedded_target_has_the_pinned_hashes(embedded_target, demo_config):
     actual = read_manifest(embedded_target)
     for name, pinned in demo_config["models"]["target"]["source"]["sha256"].items():
         assert actual[name] == pinned

@@ -59,7 +59,7 @@ def server(monkeypatch):
     server.server_close()
 
 
-def test_a_cut_connection_goes_on_where_it_ended(server, tmp_path):
+def test_a_cut_connection_resumes(server, tmp_path):
     server.cuts = [300_000, 200_000]
     download(server.url, tmp_path / "new/file", DIGEST)
     assert (tmp_path / "new/file").read_bytes() == CONTENT
@@ -68,7 +68,7 @@ def test_a_cut_connection_goes_on_where_it_ended(server, tmp_path):
     assert len(server.asked) == 3, "a file that is there is not asked for"
 
 
-def test_a_later_call_uses_what_an_earlier_one_got(server, tmp_path):
+def test_a_later_call_uses_the_bytes_of_an_earlier_one(server, tmp_path):
     server.cuts = [100_000] * module.ATTEMPTS
     with pytest.raises(DynatreeError, match=r"cut off after 500000 of 1048576 bytes\).*received bytes are kept"):
         download(server.url, tmp_path / "file", DIGEST)
@@ -78,7 +78,7 @@ def test_a_later_call_uses_what_an_earlier_one_got(server, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
-def test_a_killed_process_is_followed_by_one_that_goes_on(server, tmp_path):
+def test_a_download_resumes_after_a_killed_process(server, tmp_path):
     server.pause = 0.2
     imports = "from pathlib import Path; from dynatree.data.download import download"
     call = f"{imports}; download({server.url!r}, Path('file'), '')"
@@ -111,7 +111,7 @@ def test_a_partial_file_that_is_complete_is_taken(server, tmp_path):
     assert (tmp_path / "file").read_bytes() == CONTENT
 
 
-def test_another_file_is_refused_and_not_gone_on_with(server, tmp_path):
+def test_another_file_is_refused_and_discarded(server, tmp_path):
     (tmp_path / "file.partial").write_bytes(b"of another file")
     with pytest.raises(DynatreeError, match=f"SHA-256 .*, but {DIGEST} is pinned; try again"):
         download(server.url, tmp_path / "file", DIGEST)

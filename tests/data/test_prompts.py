@@ -12,7 +12,7 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dynatree import DynatreeError
@@ -246,7 +246,6 @@ def test_too_few_books_are_named(tmp_path, model, books, cut, message):
 # Whatever the text
 
 
-@settings(max_examples=40, deadline=None)
 @given(
     texts=st.lists(st.text("abcdé\N{EN DASH}. ", min_size=120, max_size=300), min_size=6, max_size=20),
     length=st.integers(60, 200),

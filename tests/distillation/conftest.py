@@ -6,12 +6,10 @@ from dynatree.data.random_model import SPECIAL, byte_tokenizer
 from dynatree.distillation.corpus import sample_text, shard_paths
 from tests.support.models import tiny_model
 
-VOCABULARY = len(SPECIAL) + 256
-
 
 @pytest.fixture(scope="package")
 def target():
-    return tiny_model(vocabulary=VOCABULARY)
+    return tiny_model(vocabulary=len(SPECIAL) + 256)
 
 
 @pytest.fixture(scope="package")

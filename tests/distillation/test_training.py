@@ -7,7 +7,6 @@ from safetensors.torch import load_file
 from dynatree import DynatreeError
 from dynatree.distillation import training
 from dynatree.distillation.training import Recipe, distill, frequent_tokens, load_samples, make_student
-from tests.distillation.conftest import VOCABULARY
 
 
 def test_too_little_text_is_an_error(tmp_path):
@@ -48,7 +47,7 @@ def test_training_learns_and_an_interruption_changes_nothing(target, folder, tmp
     for ours, theirs in zip(whole.parameters(), resumed.parameters(), strict=True):
         torch.testing.assert_close(ours, theirs)
 
-    untrained = make_student(target, 1, frequent_tokens(samples["labels"], 200, VOCABULARY)).eval()
+    untrained = make_student(target, 1, frequent_tokens(samples["labels"], 200, target.config.vocab_size)).eval()
     assert hits(whole, samples) > hits(untrained, samples) + 0.1
 
 

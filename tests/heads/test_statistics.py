@@ -1,30 +1,22 @@
-"""Head statistics: exact against whole attention matrices, whatever the chunks, and their kinds at the limits."""
+"""Head statistics: equal to those of complete attention matrices for any chunk size."""
 
-import json
 import weakref
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dynatree import DynatreeError
-from dynatree.data.random_model import byte_tokenizer
 from dynatree.heads import statistics as headstats
 from dynatree.heads.attention_tap import AttentionTap
-from dynatree.heads.classification import KINDS, Thresholds
-from dynatree.heads.report import describe_heads, head_rows, joined_tokens
 from dynatree.heads.statistics import Bands, bin_edges, measure_heads
 from dynatree.models.forward import hidden_states
 from dynatree.models.kv_cache import TreeCache
+from tests.support.heads import BANDS, text
 from tests.support.models import POSITIONS, tiny_model
 
-BANDS = Bands(sinks=4, local=8, recent=24)
 MODELS = {kind: tiny_model(kind) for kind in ("llama", "gpt_neox")}
-
-
-def text(length: int, seed: int = 0) -> list[int]:
-    return torch.randint(4, 48, (length,), generator=torch.Generator().manual_seed(seed)).tolist()
 
 
 def whole_attention(kind: str, tokens: list[int]) -> torch.Tensor:
@@ -70,7 +62,6 @@ def test_statistics_are_those_of_whole_attention_matrices(kind, length, chunk):
         torch.testing.assert_close(getattr(found, name), values, atol=2e-6, rtol=0)
 
 
-@settings(max_examples=25, deadline=None)
 @given(
     kind=st.sampled_from(sorted(MODELS)),
     length=st.integers(14, 100),
@@ -100,7 +91,7 @@ def test_half_precision_is_weighed_in_single_precision():
     assert (half.sink - measure_heads(MODELS["llama"], tokens, BANDS).sink).abs().mean() < 0.05
 
 
-def test_what_is_observed_is_one_chunk_of_one_layer_and_is_not_kept(monkeypatch):
+def test_weights_of_one_chunk_and_layer_are_observed_and_dropped(monkeypatch):
     sizes, kept = [], []
     add = headstats._Sums.add
 
@@ -116,7 +107,7 @@ def test_what_is_observed_is_one_chunk_of_one_layer_and_is_not_kept(monkeypatch)
 
 
 @pytest.mark.parametrize("kind", MODELS)
-def test_a_model_is_left_as_it_was_and_computes_the_same_while_observed(kind):
+def test_an_observed_model_computes_the_same_and_keeps_its_setting(kind):
     model, ids = tiny_model(kind), torch.tensor([text(40)])
     before = model.config._attn_implementation
     cache, layers = TreeCache(2, 40), []
@@ -153,73 +144,3 @@ def test_the_bins_cover_every_distance_and_none_is_empty():
     assert bin_edges(2) == [0, 1]
     assert bin_edges(9) == [0, 1, 2, 4, 8]
     assert all(bin_edges(length)[-1] < length <= 2 * bin_edges(length)[-1] for length in range(3, 300))
-
-
-MORE = 1e-9
-
-
-@pytest.mark.parametrize(
-    ("entropy", "sink", "local", "far", "kind"),
-    [
-        (3.0, 0.3, 0.6, 0.2, "mixed"),  # every limit is exclusive
-        (3.0 + MORE, 0.9, 0.9, 0.0, "global"),
-        (0.1, 0.3 + MORE, 0.5, 0.2 + MORE, "global"),
-        (3.0, 0.3 + MORE, 0.65, 0.2, "sink"),
-        (1.0, 0.3, 0.6 + MORE, 0.0, "local"),
-        (1.0, 0.3, 0.6, 0.1, "mixed"),
-    ],
-)
-def test_kinds_at_their_limits(entropy, sink, local, far, kind):
-    assert Thresholds().kind(entropy, sink, local, far) == kind
-    assert kind in KINDS
-
-
-@pytest.mark.parametrize(
-    ("sink", "profile", "tokens", "window"),
-    [
-        (0.5, [0.45, 0.05, 0.0, 0.0], 16, 1),  # exactly 0.95 is enough
-        (0.5, [0.44, 0.01, 0.05, 0.0], 16, 2),
-        (0.0, [0.2, 0.2, 0.55, 0.05], 16, 4),
-        (0.0, [0.2, 0.2, 0.55, 0.05], 8, 4),  # half of the text
-        (0.0, [0.2, 0.2, 0.55, 0.05], 7, None),
-        (0.0, [0.2, 0.2, 0.54, 0.06], 16, None),
-    ],
-)
-def test_windows_hold_the_mass_and_are_seen_in_the_text(sink, profile, tokens, window):
-    assert Thresholds().window(sink, profile, [0, 1, 2, 4], tokens) == window
-
-
-def test_the_file_names_every_head_and_survives_json():
-    model, tokens = tiny_model("llama"), text(60)
-    found = measure_heads(model, tokens, BANDS)
-    content = describe_heads(model.config, {"source": "made up", "tokens": 60}, found, BANDS, Thresholds())
-    assert json.loads(json.dumps(content)) == content
-    assert (content["format"], content["version"]) == ("dynatree-heads", 1)
-    assert content["model"] == {"layers": 2, "heads": 6, "kv_heads": 2}
-    assert content["text"] == {"source": "made up", "tokens": 60, "queries": 48}
-    assert [(head["layer"], head["head"]) for head in content["heads"]] == [(n // 6, n % 6) for n in range(12)]
-    for head in content["heads"]:
-        assert head["kind"] in KINDS
-        assert head["window"] is None or head["window"] in content["edges"]
-        assert sum(head[band] for band in ("sink", "local", "recent", "global")) == pytest.approx(1, abs=1e-5)
-        assert head["sink"] + sum(head["profile"]) == pytest.approx(1, abs=1e-5)
-    rows = head_rows(content)
-    assert len(rows) == 12
-    assert "profile" not in rows[0]
-    assert rows[3]["distance_8"] == content["heads"][3]["profile"][content["edges"].index(8)]
-
-
-def test_heads_without_grouped_keys_have_as_many_keys():
-    model = tiny_model("gpt_neox")
-    found = measure_heads(model, text(40), BANDS)
-    content = describe_heads(model.config, {"tokens": 40}, found, BANDS, Thresholds())
-    assert content["model"] == {"layers": 2, "heads": 4, "kv_heads": 4}
-
-
-def test_prompts_are_joined_and_cut():
-    prompts = {"a": {"prompts": [{"text": "One."}], "tuning": [{"text": "Two."}]}}
-    prompts["b"] = {"prompts": [{"text": "Three."}], "tuning": []}
-    tokenizer = byte_tokenizer()
-    assert tokenizer.decode(joined_tokens(prompts, tokenizer, 16)) == "One.\n\nTwo.\n\nThre"
-    with pytest.raises(DynatreeError, match="of a, b have 18 tokens together, but heads/tokens asks for 19"):
-        joined_tokens(prompts, tokenizer, 19)

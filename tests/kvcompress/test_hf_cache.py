@@ -79,7 +79,7 @@ def test_a_cache_that_is_passed_works_with_the_models_own_attention(kind, method
     assert all(mine.equal(its) for mine, its in zip(cache.kept[1], compression.cache.kept[1], strict=True))
 
 
-def test_a_prompt_in_chunks():
+def test_a_prompt_may_come_in_chunks():
     model = tiny_model()
     with compress(model, "streaming_llm", budget=12) as compression:
         out = model.generate(PROMPT, prefill_chunk_size=6, max_new_tokens=4, **ENDLESS)
@@ -97,7 +97,7 @@ def test_each_request_has_a_cache_of_its_own():
         assert compression.cache is not cache
 
 
-def test_memory_is_what_the_tensors_hold(tmp_path):
+def test_memory_is_that_of_the_tensors(tmp_path):
     model = tiny_model()  # two layers, two key/value heads of eight dimensions
     row = 2 * 8 * 4
     with compress(model, "full") as compression:
@@ -113,7 +113,7 @@ def test_memory_is_what_the_tensors_hold(tmp_path):
     assert compression.cache.bytes() == 2 * ((5 + 21) * row + 2 * 21 * 8)
 
 
-def test_the_model_is_as_before():
+def test_the_block_restores_the_model():
     model = tiny_model()
     before = model.config._attn_implementation
     with compress(model, "full"):
@@ -137,12 +137,12 @@ def test_the_model_is_as_before():
         (PROMPT, {"cache_implementation": "static"}, "not a StaticCache with 0 tokens; leave out"),
     ],
 )
-def test_what_generate_may_not_ask_for(prompt, settings, message):
+def test_unsupported_arguments_of_generate_are_refused(prompt, settings, message):
     with pytest.raises(DynatreeError, match=message), compress(tiny_model(), "sliding_window", budget=8) as compression:
         compression.model.generate(prompt, max_new_tokens=4, **ENDLESS, **settings)
 
 
-def test_what_a_pass_may_not_ask_for():
+def test_unsupported_arguments_of_a_pass_are_refused():
     model = tiny_model()
     used = DynamicCache()
     model(PROMPT, past_key_values=used)
@@ -163,7 +163,7 @@ def test_what_a_pass_may_not_ask_for():
         ("streaming_llm", {"budget": 8}, "rotate=True sets the positions of new tokens; .* or set rotate=False"),
     ],
 )
-def test_what_needs_the_context_says_so(method, options, message):
+def test_methods_that_need_the_context_are_refused_outside_it(method, options, message):
     model = tiny_model()
     with pytest.raises(DynatreeError, match=message):
         model.generate(PROMPT, past_key_values=CompressedCache(model, method, **options), max_new_tokens=4, **ENDLESS)
@@ -201,13 +201,13 @@ def test_ragged_heads_and_uneven_layers_need_the_context(tmp_path):
         model(text(1), past_key_values=uneven)
 
 
-def test_a_batch_in_a_cache_that_is_passed():
+def test_a_batch_is_refused_by_a_cache_that_is_passed():
     model = tiny_model()
     with pytest.raises(DynatreeError, match="one sequence, not a batch of 2"):
         model(PROMPT.repeat(2, 1), past_key_values=CompressedCache(model, "full"))
 
 
-def test_compressing_when_nothing_was_observed():
+def test_compressing_without_observed_attention_is_refused():
     model = tiny_model()
     with compress(model, "snapkv", budget=8, window=4) as compression:
         model.generate(PROMPT, max_new_tokens=4, **ENDLESS)

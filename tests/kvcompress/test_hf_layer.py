@@ -37,7 +37,7 @@ VARIANTS = [
 @pytest.mark.parametrize("passes", [ONE_BY_ONE, CHUNKS], ids=["one by one", "chunks"])
 @pytest.mark.parametrize(("method", "options"), VARIANTS, ids=str)
 @pytest.mark.parametrize("kind", KINDS)
-def test_it_equals_a_pass_with_a_mask_for_every_head(kind, method, options, passes):
+def test_the_cache_equals_a_pass_with_a_mask_for_every_head(kind, method, options, passes):
     model = tiny_model(kind)
     logits, visible, cache = decode(model, TOKENS, passes, method, **options)
     assert method == "full" or not visible[0][:, -1].all() or not visible[1][:, -1].all()
@@ -47,7 +47,7 @@ def test_it_equals_a_pass_with_a_mask_for_every_head(kind, method, options, pass
 
 @pytest.mark.parametrize("passes", [ONE_BY_ONE, CHUNKS], ids=["one by one", "chunks"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_heads_of_different_length_see_no_filling(tmp_path, kind, passes):
+def test_heads_of_different_length_ignore_filling(tmp_path, kind, passes):
     model = tiny_model(kind)
     file = classification(tmp_path / "heads.json", model, lambda layer, head: [None, 1, 9, 4, 2, 3][head - layer])
     logits, visible, cache = decode(model, TOKENS, passes, "head_aware", classification=file, sinks=2)
@@ -58,7 +58,7 @@ def test_heads_of_different_length_see_no_filling(tmp_path, kind, passes):
 @pytest.mark.parametrize("passes", [ONE_BY_ONE, CHUNKS], ids=["one by one", "chunks"])
 @pytest.mark.parametrize("every", [1, 6])
 @pytest.mark.parametrize("kind", KINDS)
-def test_rotated_keys_stand_where_they_are_counted(kind, every, passes):
+def test_rotated_keys_have_the_positions_of_their_entries(kind, every, passes):
     """The reference computes each score anew, from keys at their places among what the token sees."""
     model = tiny_model(kind)
     logits, visible, _ = decode(model, TOKENS, passes, "streaming_llm", sinks=2, window=6, every=every)
@@ -66,7 +66,7 @@ def test_rotated_keys_stand_where_they_are_counted(kind, every, passes):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_heavy_hitters_are_those_of_the_attention_that_really_happened(kind):
+def test_heavy_hitters_are_those_of_the_actual_attention(kind):
     model = tiny_model(kind)
     budget, recent = 8, 3
     _, visible, _ = decode(model, TOKENS, ONE_BY_ONE, "h2o", budget=budget, recent=recent)
@@ -83,7 +83,7 @@ def test_heavy_hitters_are_those_of_the_attention_that_really_happened(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_prompt_is_reduced_to_what_its_end_attends_to(kind):
+def test_the_prompt_is_reduced_to_the_entries_its_end_attends_to(kind):
     model = tiny_model(kind)
     budget, window, pool = 12, 5, 3
     prompt = TOKENS[:, :30]
@@ -99,7 +99,7 @@ def test_the_prompt_is_reduced_to_what_its_end_attends_to(kind):
 
 @pytest.mark.parametrize(("method", "options"), VARIANTS, ids=str)
 @pytest.mark.parametrize("kind", KINDS)
-def test_rows_increase_and_never_exceed_the_budget(kind, method, options):
+def test_entries_increase_and_never_exceed_the_budget(kind, method, options):
     model, limit = tiny_model(kind), options.get("budget", math.inf)
     every, skipped = options.get("every", 1), options.get("skip_layers", ())
     for end in range(1, len(CHUNKS) + 1):

@@ -44,14 +44,14 @@ numbers = st.integers(1, 24)
 
 
 @given(length=numbers, share=st.integers(1, 100), seed=st.integers(0, 99))
-def test_l2_norm(length, share, seed):
+def test_l2_norm_keeps_the_lowest_norms(length, share, seed):
     kept, keys = lists(make_method("l2_norm", keep_ratio=share / 100), length, seed)
     count = math.ceil(Fraction(share, 100) * length)
     assert kept == [best([-norm(key) for key in head], count) for head in keys]
 
 
 @given(length=numbers, recent=st.integers(0, 6), more=st.integers(1, 6), high=st.booleans(), seed=st.integers(0, 99))
-def test_l2_norm_recent(length, recent, more, high, seed):
+def test_l2_norm_recent_keeps_chosen_norms_and_the_newest(length, recent, more, high, seed):
     method = make_method("l2_norm_recent", budget=recent + more, recent=recent, keep="high" if high else "low")
     kept, keys = lists(method, length, seed)
     if length <= recent + more:
@@ -69,7 +69,7 @@ def test_any_seed_gives_priorities():
     assert not many[0].equal(many[1])
 
 
-def test_random_rows_are_a_uniform_sample_that_survives_further_evictions():
+def test_random_entries_stay_a_uniform_sample_after_further_evictions():
     method = make_method("l2_norm_recent", budget=20, keep="random", seed=5)
     late, _ = lists(method, 400)
     step = torch.arange(30).expand(HEADS, 30)
@@ -87,20 +87,20 @@ def test_random_rows_are_a_uniform_sample_that_survives_further_evictions():
 
 
 @given(length=numbers, budget=numbers)
-def test_sliding_window(length, budget):
+def test_sliding_window_keeps_the_newest(length, budget):
     kept, _ = lists(make_method("sliding_window", budget=budget), length)
     assert kept == [list(range(length))[-budget:]] * HEADS
 
 
 @given(length=numbers, sinks=st.integers(0, 5), window=st.integers(1, 9))
-def test_streaming_llm(length, sinks, window):
+def test_streaming_llm_keeps_sinks_and_the_newest(length, sinks, window):
     expected = [row for row in range(length) if row < sinks or row >= length - window]
     for options in ({"window": window}, {"budget": sinks + window}):
         assert lists(make_method("streaming_llm", sinks=sinks, **options), length)[0] == [expected] * HEADS
 
 
 @given(length=numbers, first=st.integers(1, 9), second=st.none() | st.integers(1, 9), sinks=st.integers(0, 3))
-def test_head_aware(tmp_path_factory, length, first, second, sinks):
+def test_head_aware_keeps_sinks_and_each_window(tmp_path_factory, length, first, second, sinks):
     windows = [first, 1, 1, 2, second, 1]  # six query heads, two key/value heads
     file = classification(tmp_path_factory.getbasetemp() / "heads.json", MODEL, lambda layer, head: windows[head])
     largest = [first, length if second is None else max(second, 2)]
@@ -110,7 +110,7 @@ def test_head_aware(tmp_path_factory, length, first, second, sinks):
 
 @settings(deadline=None)
 @given(length=numbers, window=st.integers(1, 5), more=st.integers(0, 5), half=st.integers(0, 2), seed=st.integers(0, 9))
-def test_snapkv(length, window, more, half, seed):
+def test_snapkv_keeps_the_most_attended_and_the_newest(length, window, more, half, seed):
     method = make_method("snapkv", budget=window + more, window=window, pool=2 * half + 1)
     weights = torch.rand(HEADS, length, length, generator=torch.Generator().manual_seed(seed))
     kept, _ = lists(method, length, attention=method.observe(None, weights))
@@ -125,7 +125,7 @@ def test_snapkv(length, window, more, half, seed):
 
 
 @given(length=numbers, recent=st.integers(0, 5), more=st.integers(1, 5), cut=numbers, seed=st.integers(0, 9))
-def test_h2o(length, recent, more, cut, seed):
+def test_h2o_keeps_the_most_attended_and_the_newest(length, recent, more, cut, seed):
     method = make_method("h2o", budget=recent + more, recent=recent)
     weights = torch.rand(HEADS, length, length, generator=torch.Generator().manual_seed(seed)).tril()
     observed = method.observe(method.observe(None, weights[:, :cut]), weights[:, cut:])
@@ -138,7 +138,7 @@ def test_h2o(length, recent, more, cut, seed):
         assert kept[head] == best(received, more) + list(range(length - recent, length))
 
 
-def test_shares_count_tokens_and_not_rows():
+def test_shares_count_tokens_and_not_entries():
     """Compressing after each of many tokens keeps the share of the text, not a share of a share."""
     method, rows = make_method("l2_norm", keep_ratio=0.5), 0
     for seen in range(1, 101):
@@ -147,7 +147,7 @@ def test_shares_count_tokens_and_not_rows():
         assert rows == math.ceil(seen / 2)
 
 
-def test_the_core_works_on_the_buffer_of_a_tree_cache():
+def test_a_method_works_on_the_buffer_of_a_tree_cache():
     method = make_method("l2_norm", budget=5)
     cache, states = TreeCache(num_layers=2, capacity=16), torch.randn(1, HEADS, 12, HEAD_DIM)
     for layer in range(2):
@@ -195,7 +195,7 @@ def test_every_method_takes_the_options_of_all():
         ("full", {"skip_layers": [-1]}, "skip_layers must be a whole number of at least 0"),
     ],
 )
-def test_what_is_refused(method, options, message):
+def test_wrong_options_are_refused(method, options, message):
     with pytest.raises(DynatreeError, match=message) as refusal:
         make_method(method, **options)
     assert "\n" not in str(refusal.value)
@@ -218,7 +218,7 @@ def test_options_go_into_the_object():
         ("head", "does not name every head once"),
     ],
 )
-def test_a_damaged_classification(tmp_path, content, message):
+def test_a_damaged_classification_is_refused(tmp_path, content, message):
     path = tmp_path / "heads.json"
     if content == "window":
         classification(path, tiny_model(), lambda layer, head: 0)

@@ -42,7 +42,7 @@ def test_rotated_keys_equal_keys_computed_at_the_new_positions(kind, rope):
     torch.testing.assert_close(turned, keys_at(model, tokens, new), atol=1e-5, rtol=1e-5)
 
 
-def test_only_a_part_of_a_key_turns_in_gpt_neox():
+def test_only_a_part_of_a_key_rotates_in_gpt_neox():
     model = tiny_model("gpt_neox")
     keys = keys_at(model, text(8), torch.arange(8))
     turned = rotate_keys(keys, torch.full((8,), 7), rotary_frequencies(model))

@@ -42,7 +42,6 @@ def static_pair(kind: str, seed: int, noise: float) -> ModelPair:
     return compile_pair(pair_of(kind, seed, noise), None)
 
 
-@settings(max_examples=40, deadline=None)
 @given(
     kind=st.sampled_from(KINDS),
     seed=st.integers(0, 3),
@@ -85,7 +84,7 @@ def test_samples_are_those_of_ordinary_passes(kind, method, prompt, temperature,
 
 @pytest.mark.parametrize("trimmed", [False, True])
 @pytest.mark.parametrize(("method", "options"), METHODS)
-def test_drafts_of_another_kind_format_and_vocabulary(trimmed, method, options):
+def test_drafts_may_differ_in_kind_format_and_vocabulary(trimmed, method, options):
     """Ids that the target lacks are drafted on the device too, read as another token, and never accepted."""
     target = tiny_model("llama", 2)
     draft = tiny_model("gpt_neox", 3, vocabulary=VOCABULARY + 16).double()
@@ -102,7 +101,7 @@ def test_a_batch_is_each_of_its_requests_alone(method, options):
     assert [out.tokens for out in found] == [reference(pair.target, prompt, 20, None) for prompt in PROMPTS]
 
 
-def test_trees_wider_than_the_widest_pass():
+def test_trees_wider_than_the_widest_pass_decode_exactly():
     pair = static_pair("llama", 0, 0.06)
     wide = {"depth": 3, "branch": 5, "prune_probability": 0.0}
     out = generate(pair, [5, 6], "fixed_tree", 30, None, **wide)
@@ -151,12 +150,13 @@ def test_few_graphs_serve_all_methods_rounds_and_requests(kind):
     assert len(graphs) == len(shapes)
 
 
-def test_inductor(compiler):
+def test_inductor_decodes_as_hugging_face(compiler):
     target = tiny_model("llama", 1, layers=1)
     pair = compile_pair(ModelPair(target, target))
-    del pair.static["draft"]  # more graphs to wait for; all passes of the target are over two tokens
+    del pair.static["draft"]  # saves graphs; all passes of the target are over two tokens
     expected = reference(target, [5, 9, 2, 7], 11, None)
-    assert generate(pair, [5, 9, 2, 7], "chain", 11, None, length=1).tokens == expected
+    with torch._inductor.config.patch(compile_threads=1):  # workers would import torch first
+        assert generate(pair, [5, 9, 2, 7], "chain", 11, None, length=1).tokens == expected
 
 
 @pytest.fixture
@@ -169,7 +169,7 @@ def compiler():
         pytest.skip(str(error))
 
 
-def test_a_buffer_is_lent_again_when_its_request_is_over():
+def test_a_buffer_is_reused_after_its_request():
     static = StaticModel(tiny_model("llama", 1), None)
     like = torch.ones(1, 2, 3, 8)
     first, second = static.cache(100), static.cache(100)
@@ -221,7 +221,7 @@ def downloads(monkeypatch):
 
 @pytest.mark.parametrize("temperature", [0.0, 0.8])
 @pytest.mark.parametrize(("method", "options"), METHODS[:3])
-def test_a_round_of_fixed_shape_waits_for_the_device_once(downloads, method, options, temperature):
+def test_a_round_of_fixed_shape_synchronizes_once(downloads, method, options, temperature):
     at = []
     with NothingWaits():
         out = generate(
@@ -237,7 +237,7 @@ def test_a_round_of_fixed_shape_waits_for_the_device_once(downloads, method, opt
     assert at == list(range(2, 2 + out.stats.rounds))  # the first one brought the first token
 
 
-def test_a_policy_that_looks_at_probabilities_waits_once_for_each_level(downloads):
+def test_a_policy_that_uses_probabilities_synchronizes_once_per_level(downloads):
     out = generate(static_pair("llama", 1, 0.06), [5, 9, 2, 7], "dynatree", 30, None)
     levels = sum(entry.depth for entry in out.stats.trace)
     assert 1 + out.stats.rounds + levels <= len(downloads) == len(out.stats.passes["draft"]) + out.stats.rounds
@@ -249,7 +249,7 @@ def test_half_precision_runs():
     assert len(generate(pair, [5, 6], "chain", 20, None).tokens) == 20
 
 
-def test_a_draft_that_returns_no_numbers():
+def test_a_draft_that_returns_nan_is_reported():
     target = tiny_model("llama", 1)
     draft = copy.deepcopy(target)
     draft.model.norm.weight.data.fill_(float("nan"))
@@ -283,7 +283,7 @@ def test_compressed_caches_have_ordinary_passes(kind, method):
         assert generate(static, [5, 6, 7], method, 50, None, **caches).tokens == alone
 
 
-def test_a_machine_without_a_compiler(monkeypatch):
+def test_a_missing_compiler_is_reported(monkeypatch):
     import torch._inductor.config
 
     monkeypatch.setattr(torch._inductor.config.cpp, "cxx", "no-such-compiler")

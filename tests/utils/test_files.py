@@ -37,7 +37,7 @@ def test_a_failed_folder_leaves_the_old_one(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == [".model.lock", "model"]
 
 
-def test_what_a_killed_process_left_is_removed(tmp_path):
+def test_remains_of_a_killed_process_are_removed(tmp_path):
     code = (
         "import os, signal; from dynatree.utils.files import new_folder\n"
         "with new_folder('model') as folder:\n"

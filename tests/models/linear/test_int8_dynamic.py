@@ -77,7 +77,7 @@ def test_proposals_are_close_to_those_in_float32(kind):
     assert (expected.argmax(-1) == given.argmax(-1)).float().mean() > 0.9
 
 
-def test_a_trimmed_draft():
+def test_a_trimmed_draft_stays_exact():
     target = tiny_model("llama", 1)
     draft = trim_vocabulary(disturbed(target, 0.02), list(range(0, target.config.vocab_size, 2)))
     quantize_dynamic(draft)
@@ -116,6 +116,6 @@ def test_the_choice_is_measured(folders, monkeypatch):
         assert any(isinstance(module, kind) for module in pair.draft.modules())
 
 
-def test_an_unknown_kind_of_weights(folders):
+def test_an_unknown_kind_of_weights_is_refused(folders):
     with pytest.raises(DynatreeError, match="draft_weights must be one of same, int8, auto, not 'int4'"):
         load_pair(*folders, draft_weights="int4")

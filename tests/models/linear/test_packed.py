@@ -33,7 +33,7 @@ def test_output_stays_that_of_hugging_face(kind, method):
     assert reference(target, PROMPT, 30, None) == expected
 
 
-def test_a_trimmed_draft():
+def test_a_trimmed_draft_stays_exact():
     stock = tiny_model("llama", 1)
     draft = pack(trim_vocabulary(disturbed(stock, 0.05), list(range(0, stock.config.vocab_size, 2))))
     out = generate(ModelPair(stock, draft), PROMPT, "dynatree", 30, None)

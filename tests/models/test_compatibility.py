@@ -1,0 +1,67 @@
+"""Checks of a pair on disk."""
+
+import json
+import shutil
+
+import pytest
+
+from dynatree import DynatreeError, load_pair
+from dynatree.cli import main
+from dynatree.models.compatibility import check_pair
+
+
+@pytest.fixture
+def copies(random_pair, tmp_path):
+    """Copies of the pair that a test may damage."""
+    for folder in random_pair:
+        shutil.copytree(folder, tmp_path / folder.name)
+    return tmp_path / "target", tmp_path / "draft"
+
+
+def failures(*folders) -> dict[str, str]:
+    return {result.subject: result.detail for result in check_pair(*folders) if not result.good}
+
+
+def test_a_sound_pair_passes(random_pair, capsys):
+    assert failures(*random_pair) == {}
+    assert main(["check", "--target", str(random_pair[0]), "--draft", str(random_pair[1])]) == 0
+    assert "all 259 tokens have the same ids" in capsys.readouterr().out
+
+
+def test_damaged_weights_are_found(copies, capsys):
+    path = copies[0] / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-100])
+    assert "damaged" in failures(*copies)["target weights"]
+    assert main(["check", "--target", str(copies[0])]) == 1
+    assert "FAIL" in capsys.readouterr().out
+    with pytest.raises(DynatreeError, match="cannot load the target"):
+        load_pair(*copies)
+
+
+def test_changed_files_are_found(copies):
+    with (copies[1] / "config.json").open("a") as stream:
+        stream.write(" ")
+    assert failures(*copies) == {"draft hashes": "config.json differs from the manifest; fetch the model again"}
+
+
+def test_missing_files_are_named(copies):
+    (copies[0] / "config.json").unlink()
+    assert "missing config.json" in failures(*copies)["target files"]
+    with pytest.raises(DynatreeError, match="cannot load the target"):
+        load_pair(*copies)
+
+
+def test_other_tokenizers_are_refused(copies):
+    path = copies[1] / "tokenizer.json"
+    tokenizer = json.loads(path.read_text())
+    vocabulary = tokenizer["model"]["vocab"]
+    vocabulary["a"], vocabulary["b"] = vocabulary["b"], vocabulary["a"]
+    path.write_text(json.dumps(tokenizer))
+    assert "differ: 'a' is" in failures(*copies)["tokenizers"]
+    with pytest.raises(DynatreeError, match="differ: 'a' is"):
+        load_pair(*copies)
+
+
+def test_too_little_memory_is_reported(random_pair, monkeypatch):
+    monkeypatch.setattr("dynatree.models.compatibility._free_memory", lambda device: 1000)
+    assert "free some or choose a smaller dtype" in failures(*random_pair)["memory"]
