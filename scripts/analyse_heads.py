@@ -1,4 +1,4 @@
-"""Measure where each attention head of the target looks, and say which kind of head it is."""
+"""Measure the attention of each head of the target, and classify the heads."""
 
 import argparse
 import json
@@ -7,9 +7,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from dynatree.heads.classification import Thresholds
-from dynatree.heads.report import describe_heads, head_rows, joined_tokens
-from dynatree.heads.statistics import Bands, measure_heads
+from dynatree.heads.report import analyze_heads, head_rows
 from dynatree.models.loading import load_pair
 from dynatree.utils.files import check_folder, read_json, write_json, write_text
 from dynatree.workflow.script import run
@@ -28,16 +26,10 @@ options = parser.parse_args()
 
 def main() -> None:
     torch.set_num_threads(options.threads)
-    settings = options.settings
-    bands = Bands(settings["sinks"], settings["local"], settings["recent"])
     datasets = {path.stem: read_json(path, "delete it and run the pipeline again") for path in options.prompts}
     check_folder(options.target)
     pair = load_pair(options.target, device=options.device, dtype=options.dtype)
-    tokens = joined_tokens(datasets, pair.tokenizer, settings["tokens"])
-    sources = dict.fromkeys(dataset["source"] for dataset in datasets.values())
-    text = {"datasets": list(datasets), "source": " ".join(sources), "tokens": len(tokens)}
-    statistics = measure_heads(pair.target, tokens, bands)
-    content = describe_heads(pair.target.config, text, statistics, bands, Thresholds())
+    content = analyze_heads(pair, datasets, options.settings)
     write_json(options.output, content)
     write_text(options.csv, pd.DataFrame(head_rows(content)).astype({"window": "Int64"}).to_csv(index=False))
 

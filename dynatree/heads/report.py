@@ -18,8 +18,9 @@ from transformers import PretrainedConfig
 
 from dynatree.errors import DynatreeError
 from dynatree.heads.classification import Thresholds
-from dynatree.heads.statistics import Bands, HeadStatistics
+from dynatree.heads.statistics import Bands, HeadStatistics, measure_heads
 from dynatree.models.attention import head_counts
+from dynatree.models.pair import ModelPair
 
 FORMAT, VERSION = "dynatree-heads", 1
 DECIMALS = 6
@@ -46,6 +47,27 @@ def joined_tokens(datasets: dict[str, dict], tokenizer, tokens: int) -> list[int
             f"{tokens}; lower it, or name more data sets in heads/datasets"
         )
     return found[:tokens]
+
+
+def analyze_heads(pair: ModelPair, datasets: dict[str, dict], settings: dict) -> dict:
+    """Measure and classify the heads of a target on the prompts of data sets.
+
+    Args:
+        pair: the target, with its tokenizer.
+        datasets: name -> prepared prompts, see :func:`dynatree.data.prompts.prepare`.
+        settings: "tokens" of the text, and the bands "sinks", "local" and "recent".
+
+    Returns:
+        The content of the JSON file.
+
+    Raises:
+        DynatreeError: the prompts have fewer tokens, or the bands do not fit.
+    """
+    bands = Bands(settings["sinks"], settings["local"], settings["recent"])
+    tokens = joined_tokens(datasets, pair.tokenizer, settings["tokens"])
+    sources = dict.fromkeys(dataset["source"] for dataset in datasets.values())
+    text = {"datasets": list(datasets), "source": " ".join(sources), "tokens": len(tokens)}
+    return describe_heads(pair.target.config, text, measure_heads(pair.target, tokens, bands), bands, Thresholds())
 
 
 def describe_heads(

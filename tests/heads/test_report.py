@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from dynatree import DynatreeError
+from dynatree import DynatreeError, ModelPair
 from dynatree.data.random_model import byte_tokenizer
 from dynatree.heads.classification import KINDS, Thresholds
-from dynatree.heads.report import describe_heads, head_rows, joined_tokens
+from dynatree.heads.report import analyze_heads, describe_heads, head_rows, joined_tokens
 from dynatree.heads.statistics import measure_heads
 from tests.support.heads import BANDS, text
 from tests.support.models import tiny_model
@@ -47,3 +47,12 @@ def test_prompts_are_joined_and_cut():
     assert tokenizer.decode(joined_tokens(prompts, tokenizer, 16)) == "One.\n\nTwo.\n\nThre"
     with pytest.raises(DynatreeError, match="of a, b have 18 tokens together, but heads/tokens asks for 19"):
         joined_tokens(prompts, tokenizer, 19)
+
+
+def test_the_heads_are_analyzed_on_the_joined_prompts():
+    tokenizer = byte_tokenizer()
+    datasets = {"a": {"source": "made up", "prompts": [{"text": "One. " * 20}], "tuning": []}}
+    pair = ModelPair(tiny_model(vocabulary=len(tokenizer)), None, tokenizer)
+    content = analyze_heads(pair, datasets, {"tokens": 60, "sinks": 4, "local": 8, "recent": 24})
+    assert content["text"] == {"datasets": ["a"], "source": "made up", "tokens": 60, "queries": 48}
+    assert content["bands"] == {"sinks": 4, "local": 8, "recent": 24}

@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dynatree import DynatreeError
-from dynatree.heads import statistics as headstats
 from dynatree.heads.attention_tap import AttentionTap
 from dynatree.heads.statistics import Bands, bin_edges, measure_heads
 from dynatree.models.forward import hidden_states
@@ -93,15 +92,17 @@ def test_half_precision_is_weighed_in_single_precision():
 
 def test_weights_of_one_chunk_and_layer_are_observed_and_dropped(monkeypatch):
     sizes, kept = [], []
-    add = headstats._Sums.add
 
-    def recording(self, layer, weights):
-        assert all(reference() is None for reference in kept), "weights of an earlier layer are still there"
-        kept.append(weakref.ref(weights))
-        sizes.append((layer, *weights.shape))
-        add(self, layer, weights)
+    def recording_tap(observer):
+        def record(layer, weights):
+            assert all(reference() is None for reference in kept), "weights of an earlier layer are still in memory"
+            kept.append(weakref.ref(weights))
+            sizes.append((layer, *weights.shape))
+            observer(layer, weights)
 
-    monkeypatch.setattr(headstats._Sums, "add", recording)
+        return AttentionTap(record)
+
+    monkeypatch.setattr("dynatree.heads.statistics.AttentionTap", recording_tap)
     measure_heads(MODELS["llama"], text(35), BANDS, 16)
     assert sizes == [(layer, 6, new, end) for new, end in ((16, 16), (16, 32), (3, 35)) for layer in (0, 1)]
 
