@@ -49,7 +49,10 @@ def run(installed: Path, *command: str) -> subprocess.CompletedProcess:
 def test_the_wheel_holds_the_package_and_nothing_else(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
     modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "dynatree").rglob("*.py")}
-    assert {name for name in names if ".dist-info/" not in name} == modules | {"dynatree/py.typed"}
+    assert {name for name in names if ".dist-info/" not in name} == modules | {
+        "dynatree/py.typed",
+        "dynatree/distillation/openings.yaml",
+    }
     assert any(name.endswith("/licenses/LICENSE") for name in names)
 
 

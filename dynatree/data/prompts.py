@@ -174,7 +174,7 @@ def _check_settings(settings: dict) -> None:
         raise DynatreeError(f"{label}: unknown kind of source {kind!r}; choose one of {', '.join(kinds)}")
     if kind == "file":
         if mode is not None or "length" in settings:
-            raise DynatreeError(f"{label}: prompts of a file are taken whole; remove mode and length")
+            raise DynatreeError(f"{label}: prompts of a file are not cut; remove mode and length")
         return
     if (kind, mode) not in MODES:
         modes = sorted({mode for _, mode in MODES})

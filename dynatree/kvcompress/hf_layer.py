@@ -84,7 +84,7 @@ class CompressedLayer(CacheLayerMixin):
         values = torch.cat((self._padded(self.values), value_states[0]), dim=1)
         self._append(keys, values, key_states.shape[2])
         turned = self._turned(keys)
-        if not self._awaits_attention:
+        if not self._uses_attention:
             self._settle()
         return turned[None], values[None]
 
@@ -129,7 +129,7 @@ class CompressedLayer(CacheLayerMixin):
         columns, self.columns = self.columns, None
         assert columns is not None, "update() precedes attend() in every pass inside compress()"
         mask = self._mask(columns)
-        if self._awaits_attention:
+        if self._uses_attention:
             self.history.observe(query, key, mask, scaling)
             self._settle()
         return mask
@@ -142,7 +142,7 @@ class CompressedLayer(CacheLayerMixin):
         return (causal & (columns >= 0)[:, None])[None]
 
     @property
-    def _awaits_attention(self) -> bool:
+    def _uses_attention(self) -> bool:
         return self.method.observed_queries > 0 and self.method.covers(self.index, self.new)
 
     def _settle(self) -> None:

@@ -24,6 +24,8 @@ class TrimmedHead(nn.Module):
         vocabulary: size of the complete vocabulary.
     """
 
+    token_map: torch.Tensor
+
     def __init__(self, weight: torch.Tensor, token_map: torch.Tensor, vocabulary: int):
         super().__init__()
         self.weight = nn.Parameter(weight)

@@ -19,7 +19,7 @@ from pathlib import Path, PurePosixPath
 from dynatree.errors import DynatreeError
 from dynatree.provenance.fingerprint import code_hash, entry_points
 from dynatree.provenance.notes import note_path
-from dynatree.utils.files import read_json, whole_file
+from dynatree.utils.files import atomic_file, read_json
 from dynatree.utils.host import checkout
 
 ABOUT = "archive.json"
@@ -79,7 +79,7 @@ def pack(folder: Path, config: dict, output: Path) -> None:
     notes = [note for name in raw + artefacts if (note := note_path(Path(name))) and (folder / note).is_file()]
     names = sorted([*raw, *artefacts, *(note.as_posix() for note in notes)])
     with (
-        whole_file(output) as stream,
+        atomic_file(output) as stream,
         gzip.GzipFile(filename="", mode="wb", fileobj=stream, mtime=0) as packed,
         tarfile.open(fileobj=packed, mode="w") as tar,
     ):

@@ -19,7 +19,7 @@ MANIFEST = "MANIFEST.sha256"
 
 
 @contextmanager
-def whole_file(path: str | Path) -> Iterator[BinaryIO]:
+def atomic_file(path: str | Path) -> Iterator[BinaryIO]:
     """Yield a stream that replaces a file at the end of the block, so the file is either the old or the new one.
 
     Raises:
@@ -45,13 +45,13 @@ def whole_file(path: str | Path) -> Iterator[BinaryIO]:
 
 
 def write_bytes(path: str | Path, content: bytes) -> None:
-    """Write a file atomically; see :func:`whole_file`."""
-    with whole_file(path) as stream:
+    """Write a file atomically; see :func:`atomic_file`."""
+    with atomic_file(path) as stream:
         stream.write(content)
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Write text as UTF-8, atomically; see :func:`whole_file`."""
+    """Write text as UTF-8, atomically; see :func:`atomic_file`."""
     write_bytes(path, text.encode())
 
 

@@ -12,7 +12,7 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dynatree import DynatreeError
@@ -120,7 +120,7 @@ TWO = [{"id": "a", "text": "long enough"}, {"id": "b", "text": "this one too"}]
         ),
         ([{"id": "a"}], {}, {}, "cannot read prompts"),
         ([{"id": "a", "text": " "}], {}, {}, "different ids and text"),
-        (TWO, {"mode": "tokens", "length": 5}, {}, "taken whole; remove mode and length"),
+        (TWO, {"mode": "tokens", "length": 5}, {}, "are not cut; remove mode and length"),
     ],
 )
 def test_unusable_prompts_are_named(tmp_path, model, prompts, changes, limits, message):
@@ -246,6 +246,7 @@ def test_too_few_books_are_named(tmp_path, model, books, cut, message):
 # Whatever the text
 
 
+@settings(deadline=None)
 @given(
     texts=st.lists(st.text("abcdé\N{EN DASH}. ", min_size=120, max_size=300), min_size=6, max_size=20),
     length=st.integers(60, 200),

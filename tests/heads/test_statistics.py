@@ -4,7 +4,7 @@ import weakref
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dynatree import DynatreeError
@@ -61,6 +61,7 @@ def test_statistics_are_those_of_whole_attention_matrices(kind, length, chunk):
         torch.testing.assert_close(getattr(found, name), values, atol=2e-6, rtol=0)
 
 
+@settings(deadline=None)
 @given(
     kind=st.sampled_from(sorted(MODELS)),
     length=st.integers(14, 100),

@@ -42,6 +42,7 @@ def static_pair(kind: str, seed: int, noise: float) -> ModelPair:
     return compile_pair(pair_of(kind, seed, noise), None)
 
 
+@settings(deadline=None)
 @given(
     kind=st.sampled_from(KINDS),
     seed=st.integers(0, 3),
