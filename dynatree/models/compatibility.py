@@ -36,7 +36,8 @@ def check_pair(target: Path, draft: Path | None, dtype: str = "float32", device:
     """Check the files of a pair without loading it.
 
     Args:
-        target, draft: folders of the checkpoints; no draft if None.
+        target: folder of the target's checkpoint.
+        draft: folder of the draft's checkpoint; None for no draft.
         dtype: number format of the weights once loaded.
         device: "cpu" or a CUDA device, which needs enough free memory for the weights.
 

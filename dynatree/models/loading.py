@@ -33,7 +33,8 @@ def load_pair(
     """Load a target, its tokenizer and, if named, its draft.
 
     Args:
-        target, draft: folder or hub id of each model.
+        target: folder or hub id of the target.
+        draft: folder or hub id of the draft; None for no draft.
         device: "auto" for CUDA if available, otherwise the CPU; or a torch device.
         dtype: "auto" for float16 on CUDA and float32 on the CPU; the name of a torch floating-point type; or "int8"
             for a target with int8 weights, whose activations, like the draft, are float16 on CUDA and bfloat16 on the

@@ -62,7 +62,8 @@ class Method:
         """Return the entries that stay.
 
         Args:
-            keys, values: [kv_heads, length, head_dim], entries in the order of their positions.
+            keys: [kv_heads, length, head_dim], entries in the order of their positions.
+            values: like ``keys``.
             attention: result of :meth:`observe`, [kv_heads, queries, length]; None if the method observes nothing.
             positions: [kv_heads, length] index of each entry in the text; -1 where a head has no entry, which only
                 happens after a selection that kept different numbers of entries.
