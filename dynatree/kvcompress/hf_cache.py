@@ -1,7 +1,5 @@
 """A Hugging Face cache that evicts entries and keeps the true positions of the others."""
 
-from typing import TYPE_CHECKING
-
 import torch
 from transformers import PreTrainedModel
 from transformers.cache_utils import Cache
@@ -34,8 +32,7 @@ class CompressedCache(Cache):
         DynatreeError: method or options are wrong or do not fit the model.
     """
 
-    if TYPE_CHECKING:
-        layers: list[CompressedLayer]
+    layers: list[CompressedLayer]
 
     def __init__(self, model: PreTrainedModel, method: str | Method, **options):
         check_architecture(model, "model")

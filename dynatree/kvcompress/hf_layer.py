@@ -1,6 +1,6 @@
 """One layer of a compressed Hugging Face cache: entries, their true positions, and the attention they received."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from transformers.cache_utils import CacheLayerMixin
@@ -30,6 +30,10 @@ class CompressedLayer(CacheLayerMixin):
         seen: tokens seen, evicted ones included.
         history: attention that the entries have received.
     """
+
+    keys: Any  # tensors after lazy_initialization
+    values: Any
+    phases: Any
 
     def __init__(self, cache: "CompressedCache", index: int):
         super().__init__()

@@ -4,7 +4,6 @@ from typing import Any
 
 import torch
 from transformers import PreTrainedModel
-from transformers.cache_utils import Cache
 
 from dynatree.models.attention import grouped
 from dynatree.models.trimmed_head import TrimmedHead
@@ -15,7 +14,7 @@ def hidden_states(
     ids: torch.Tensor,
     positions: torch.Tensor | None = None,
     mask: torch.Tensor | None = None,
-    cache: Cache | None = None,
+    cache: Any = None,
     compressed: Any = None,
 ) -> torch.Tensor:
     """Return the last hidden states [batch, n, hidden_size] of new tokens and append their entries to ``cache``.

@@ -59,6 +59,8 @@ class TreeCache(Cache, DecodingCache):
         capacity: entries (tokens) the cache can hold. A forward pass beyond it raises ``RuntimeError`` from torch.
     """
 
+    layers: list[TreeLayer]
+
     def __init__(self, num_layers: int, capacity: int):
         self.capacity = capacity
         self.buffer: torch.Tensor | None = None  # [2 * num_layers, batch, kv_heads, capacity, head_dim]
