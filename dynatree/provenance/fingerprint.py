@@ -139,7 +139,10 @@ def _text(node) -> str:
 
 
 def _modules_of(tree: ast.Module, path: Path) -> Iterator[str]:
+    type_only = _type_only(tree)
     for node in ast.walk(tree):
+        if node in type_only:
+            continue
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.level:
@@ -148,6 +151,12 @@ def _modules_of(tree: ast.Module, path: Path) -> Iterator[str]:
             )
         elif isinstance(node, ast.ImportFrom):
             yield from (node.module, *(f"{node.module}.{alias.name}" for alias in node.names))
+
+
+def _type_only(tree: ast.Module) -> set[ast.AST]:
+    """The statements under ``if TYPE_CHECKING``, which never run."""
+    blocks = (node for node in ast.walk(tree) if isinstance(node, ast.If))
+    return {one for block in blocks if getattr(block.test, "id", None) == "TYPE_CHECKING" for one in block.body}
 
 
 @cache

@@ -40,6 +40,17 @@ def test_comments_docstrings_and_layout_do_not_count(copy):
     assert fingerprint(copy) == before
 
 
+def test_imports_for_type_checkers_do_not_count(tmp_path):
+    (tmp_path / "dynatree").mkdir()
+    (tmp_path / "dynatree/__init__.py").touch()
+    (tmp_path / "dynatree/errors.py").touch()
+    script = tmp_path / "script.py"
+    script.write_text("from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from dynatree import errors\n")
+    assert import_closure(script, tmp_path) == {script}
+    script.write_text("from dynatree import errors\n")
+    assert tmp_path / "dynatree/errors.py" in import_closure(script, tmp_path)
+
+
 @pytest.mark.parametrize(
     ("module", "old", "new"),
     [
