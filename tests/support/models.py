@@ -1,9 +1,11 @@
-"""Tiny random models for tests: real architectures, made in milliseconds."""
+"""Tiny random models for tests, and the outputs expected of them."""
 
 import copy
 
 import torch
-from transformers import GPTNeoXConfig, GPTNeoXForCausalLM, LlamaConfig, LlamaForCausalLM
+
+from dynatree import Generation
+from dynatree.data.random_model import random_model
 
 VOCABULARY = 48
 POSITIONS = 128
@@ -13,26 +15,13 @@ EOS = 3
 def tiny_model(
     kind: str = "llama", seed: int = 0, vocabulary: int = VOCABULARY, positions: int = POSITIONS, layers: int = 2
 ):
-    """A random GPT-NeoX or Llama (with grouped keys) whose greedy text is lively rather than one repeated token."""
-    torch.manual_seed(seed)
-    shared = dict(
-        vocab_size=vocabulary,
-        hidden_size=48,
-        intermediate_size=64,
-        num_hidden_layers=layers,
-        max_position_embeddings=positions,
-        bos_token_id=1,
-        eos_token_id=EOS,
-        pad_token_id=0,
-        initializer_range=0.3,
-    )
-    if kind == "llama":
-        return LlamaForCausalLM(LlamaConfig(**shared, num_attention_heads=6, num_key_value_heads=2)).eval()
-    return GPTNeoXForCausalLM(GPTNeoXConfig(**shared, num_attention_heads=4)).eval()
+    """Return a random model of few tokens and positions."""
+    sizes = {"vocab_size": vocabulary, "max_position_embeddings": positions, "num_hidden_layers": layers}
+    return random_model(kind, seed, intermediate_size=64, eos_token_id=EOS, **sizes).eval()
 
 
 def disturbed(model, noise: float = 0.06, seed: int = 1):
-    """A copy of ``model`` with noise on every weight: a draft that is often right and often wrong."""
+    """Return a copy of ``model`` with noise on every weight: a draft that is often right and often wrong."""
     generator = torch.Generator().manual_seed(seed)
     draft = copy.deepcopy(model)
     with torch.no_grad():
@@ -41,8 +30,18 @@ def disturbed(model, noise: float = 0.06, seed: int = 1):
     return draft
 
 
+def check_counts(out: Generation, node_budget: int) -> None:
+    """Assert that the statistics of a request agree with its tokens and with the budget."""
+    stats, after_first = out.stats, max(0, len(out.tokens) - 1)
+    cut_short = sum(one.accepted == one.emitted for one in stats.rounds_log)
+    assert stats.rounds + stats.accepted == after_first + cut_short
+    assert 0 <= stats.accepted <= stats.drafted_depth <= stats.verified
+    assert all(one.nodes <= node_budget for one in stats.rounds_log)
+    assert sum(one.emitted for one in stats.rounds_log) == after_first
+
+
 def reference(model, prompt: list[int], max_new_tokens: int, eos_token_id="auto") -> list[int]:
-    """What Hugging Face's greedy ``generate`` emits after ``prompt``."""
+    """Return the tokens that Hugging Face's greedy ``generate`` emits after ``prompt``."""
     own = model.generation_config  # generate() fills what a passed config leaves None from the model's own
     model.generation_config = copy.deepcopy(own)
     if eos_token_id != "auto":
