@@ -1,15 +1,21 @@
 """The real models that some tests need."""
 
+import os
 import tempfile
 from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
 
 from dynatree.config.load import load_config
 from dynatree.data.checkpoints import fetch
 from dynatree.errors import DynatreeError
 from dynatree.utils.files import MANIFEST
+
+for profile, budget in {"dev": 25, "ci": 60, "nightly": 300}.items():
+    settings.register_profile(profile, max_examples=budget, deadline=None)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 ROOT = Path(__file__).resolve().parents[1]
 
