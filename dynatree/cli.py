@@ -5,16 +5,27 @@ import inspect
 import json
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from dynatree.errors import DynatreeError
 from dynatree.policies.registry import POLICIES, policy_options
 from dynatree.version import __version__
 
+if TYPE_CHECKING:
+    from dynatree.decoding.results import Stats
+
 GREEN, PLAIN = "\x1b[32m", "\x1b[0m"
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run a subcommand and return the exit status: 0, 1 for a failed check, 2 for a mistake of the user."""
+    """Run a subcommand.
+
+    Args:
+        arguments: the command line without the name of the program; None for that of the process.
+
+    Returns:
+        The exit status: 0, 1 for a failed check, 2 for a wrong argument.
+    """
     options = _parser().parse_args(arguments)
     try:
         return options.run(options)
@@ -31,7 +42,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="command")
     _add_generate(commands.add_parser("generate", help="continue a prompt"))
     _add_check(commands.add_parser("check", help="verify that a target and a draft fit together"))
-    _add_trace(commands.add_parser("trace", help="print the inputs that a file of the pipeline was made from"))
+    _add_trace(commands.add_parser("trace", help="list the inputs of a file that the pipeline made"))
     return parser
 
 
@@ -49,22 +60,22 @@ def _add_generate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--max-new-tokens", type=int, default=128, help="default: %(default)s")
     parser.add_argument("--backend", default="stock", help="stock, packed or auto (default: %(default)s)")
     parser.add_argument("--draft-weights", default="same", help="same, int8 or auto (default: %(default)s)")
-    parser.add_argument("--compile", action="store_true", help="compile forward passes of static shapes, for a GPU")
+    parser.add_argument("--compile", action="store_true", help="compile forward passes of static shapes; pays on a GPU")
     parser.add_argument("--ignore-eos", action="store_true", help="do not stop at an end-of-sequence token")
     parser.add_argument("--temperature", type=float, default=0.0, help="0 decodes greedily (default: %(default)s)")
-    parser.add_argument("--top-k", type=int, help="sample from this number of most likely tokens")
-    parser.add_argument("--top-p", type=float, help="sample from the most likely tokens that reach this probability")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the sampling noise (default: %(default)s)")
-    form = "NAME:OPTION=VALUE,... or JSON, such as streaming_llm:sinks=4,window=252"
+    parser.add_argument("--top-k", type=int, help="draw from the k most likely tokens only")
+    parser.add_argument("--top-p", type=float, help="draw from the most likely tokens that reach this probability")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the draws (default: %(default)s)")
+    form = "NAME:OPTION=VALUE,... or JSON, for example streaming_llm:sinks=4,window=252"
     parser.add_argument("--draft-cache", metavar="METHOD", help=f"compress the draft's cache, without loss: {form}")
     parser.add_argument(
         "--target-cache", metavar="METHOD", help="compress the target's cache, which changes the output"
     )
-    parser.add_argument("--draft-tokens", type=Path, help="JSON list of the only token ids the draft may propose")
+    parser.add_argument("--draft-tokens", type=Path, help="JSON list of the token ids that the draft may propose")
     parser.add_argument(
         "--json", action="store_true", help="print tokens, text and statistics as JSON instead of streaming"
     )
-    parser.add_argument("--color", action="store_true", help="mark accepted draft tokens green, the target's own plain")
+    parser.add_argument("--color", action="store_true", help="print accepted draft tokens in green")
     parser.add_argument("prompt")
     group = parser.add_argument_group("options of the methods")
     for name, (default, methods) in _method_options().items():
@@ -79,8 +90,8 @@ def _add_check(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_trace(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", type=Path, help="a file that the pipeline made, such as paper/demo/dynatree.pdf")
-    parser.add_argument("value", nargs="?", help="follow only this number, as it is printed")
+    parser.add_argument("file", type=Path, help="a file that the pipeline made, for example paper/demo/dynatree.pdf")
+    parser.add_argument("value", nargs="?", help="follow only this number, as printed")
     parser.set_defaults(run=_trace)
 
 
@@ -94,8 +105,8 @@ def _method_options() -> dict[str, tuple[object, list[str]]]:
     return options
 
 
-def _value(text: str):
-    """Return a number, boolean or null as in JSON, or the text itself."""
+def _value(text: str) -> Any:
+    """A number, true, false or null as in JSON; any other text is a name."""
     try:
         return json.loads(text)
     except ValueError:
@@ -105,6 +116,7 @@ def _value(text: str):
 def _generate(options: argparse.Namespace) -> int:
     from dynatree.decoding.engine import generate
     from dynatree.models.loading import load_pair
+    from dynatree.models.sampling import SamplingOptions
 
     chosen = {name: getattr(options, name) for name in _method_options() if getattr(options, name) is not None}
     draft = None if options.method == "autoregressive" else options.draft
@@ -118,16 +130,14 @@ def _generate(options: argparse.Namespace) -> int:
         options.draft_weights,
         options.compile,
     )
+    sampling = SamplingOptions(options.temperature, options.top_k, options.top_p, options.seed)
     out = generate(
         pair,
         options.prompt,
         options.method,
         options.max_new_tokens,
         eos_token_id=None if options.ignore_eos else "auto",
-        temperature=options.temperature,
-        top_k=options.top_k,
-        top_p=options.top_p,
-        seed=options.seed,
+        **vars(sampling),
         draft_cache=options.draft_cache,
         target_cache=options.target_cache,
         on_tokens=None if options.json else _Stream(pair.tokenizer, options.color),
@@ -152,33 +162,33 @@ def _read_ids(path: Path | None) -> list[int] | None:
     return ids
 
 
-def _summary(stats) -> dict:
+def _summary(stats: "Stats") -> dict[str, Any]:
     names = ("rounds", "draft_forwards", "drafted", "verified", "accepted", "drafted_depth")
     return {name: getattr(stats, name) for name in names} | {
         "seconds": stats.seconds,
         "caches": stats.caches,
-        "trace": [vars(entry) for entry in stats.trace],
+        "rounds_log": [entry.counts() for entry in stats.rounds_log],
     }
 
 
 class _Stream:
-    """Print tokens as they are emitted, once their bytes form a complete character."""
+    """A callback that prints tokens as they are emitted and buffers incomplete characters."""
 
-    def __init__(self, tokenizer, color: bool):
+    def __init__(self, tokenizer: Any, color: bool):
         self.tokenizer = tokenizer
         self.color = color
-        self.held: list[int] = []
+        self.buffered: list[int] = []
 
     def __call__(self, tokens: list[int], accepted: int) -> None:
         for index, token in enumerate(tokens):
             self._print(token, drafted=index < accepted)
 
     def _print(self, token: int, drafted: bool) -> None:
-        self.held.append(token)
-        text = self.tokenizer.decode(self.held, skip_special_tokens=True)
+        self.buffered.append(token)
+        text = self.tokenizer.decode(self.buffered, skip_special_tokens=True)
         if text.endswith("\ufffd"):
             return
-        self.held = []
+        self.buffered = []
         print(f"{GREEN}{text}{PLAIN}" if self.color and drafted else text, end="", flush=True)
 
 

@@ -8,18 +8,18 @@ import torch
 class TokenTree:
     """A tree of drafted tokens below a root, which is the last emitted token.
 
-    Nodes are numbered in the order they were added, level by level; the root is node 0 at depth 0, so ``depth`` is
-    the offset of a node's position from the root's.
+    Nodes are numbered in the order of insertion, level by level. The root is node 0 at depth 0, so the depth of a node
+    is the offset of its position id from the root's.
 
     Args:
         root: token id of the last emitted token.
-        node_budget: most nodes that may ever be added below the root.
+        node_budget: maximum number of nodes below the root.
 
     Attributes:
         tokens: token id of each node.
         parents: index of each node's parent, -1 for the root.
         depths: number of drafted tokens from the root down to each node.
-        log_probs: the draft's log-probability of the whole path from the root to each node; 0 for the root.
+        log_probs: the draft's log-probability of the path from the root to each node; 0 for the root.
     """
 
     def __init__(self, root: int, node_budget: int = 0):
@@ -29,7 +29,7 @@ class TokenTree:
         self.depths = [0]
         self.log_probs = [0.0]
         self._children: dict[tuple[int, int], int] = {}
-        self._paths = [[0]]  # for each node the nodes from the root to it, itself included
+        self._paths = [[0]]  # nodes from the root to each node, inclusive
 
     def __len__(self) -> int:
         return len(self.parents)
@@ -40,31 +40,31 @@ class TokenTree:
         return self.depths[-1]
 
     @property
-    def room(self) -> int:
-        """Nodes that may still be added."""
+    def capacity_left(self) -> int:
+        """Number of nodes that can still be added."""
         return self.node_budget + 1 - len(self)
 
     @property
     def ancestors(self) -> torch.Tensor:
-        """Boolean [nodes, nodes]: row ``i`` marks the nodes on the path from the root to ``i``, ``i`` included."""
+        """Boolean [nodes, nodes]: row ``i`` marks the nodes on the path from the root to ``i``, inclusive."""
         return self.visible(range(len(self)), range(len(self)))
 
     def visible(self, nodes: Sequence[int], seen: Sequence[int]) -> torch.Tensor:
-        """Boolean [nodes, seen]: whether each of ``seen`` is on the path from the root to each of ``nodes``."""
-        place = {node: column for column, node in enumerate(seen)}
-        rows = [row for row, node in enumerate(nodes) for other in self._paths[node] if other in place]
-        columns = [place[other] for node in nodes for other in self._paths[node] if other in place]
+        """Return a boolean [nodes, seen]: True if an entry of ``seen`` is on the path from the root to the node."""
+        column_of = {node: column for column, node in enumerate(seen)}
+        rows = [row for row, node in enumerate(nodes) for other in self._paths[node] if other in column_of]
+        columns = [column_of[other] for node in nodes for other in self._paths[node] if other in column_of]
         mask = torch.zeros(len(nodes), len(seen), dtype=torch.bool)
         mask[rows, columns] = True
         return mask
 
     def add_level(self, parents: Sequence[int], tokens: Sequence[int], log_probs: Sequence[float]) -> list[int]:
-        """Add one node for each entry, all children of the deepest level.
+        """Add one node for each entry as a child of the deepest level.
 
         Args:
             parents: index of the parent of each new node, all of the same depth.
             tokens: token id of each new node; siblings must differ.
-            log_probs: log-probability of the whole path to each new node.
+            log_probs: log-probability of the path from the root to each new node.
 
         Returns:
             The indices of the new nodes.
@@ -74,16 +74,16 @@ class TokenTree:
         """
         if len(set(zip(parents, tokens, strict=True))) != len(parents):
             raise ValueError("siblings must carry different tokens")
-        added = self.grow(parents)
-        self.name(tokens, log_probs)
+        added = self.add_nodes(parents)
+        self.set_tokens(tokens, log_probs)
         return added
 
-    def grow(self, parents: Sequence[int]) -> list[int]:
-        """Add nodes, as :meth:`add_level` does, whose tokens :meth:`name` will tell."""
+    def add_nodes(self, parents: Sequence[int]) -> list[int]:
+        """Add nodes as :meth:`add_level` does, but leave their tokens to :meth:`set_tokens`."""
         first = len(self)
         added = list(range(first, first + len(parents)))
-        if len(added) > self.room:
-            raise ValueError(f"{len(added)} nodes do not fit into a tree with room for {self.room}")
+        if len(added) > self.capacity_left:
+            raise ValueError(f"{len(added)} nodes do not fit into a tree with capacity for {self.capacity_left}")
         if any(self.depths[parent] != self.depth for parent in parents):
             raise ValueError("children can only be added to the deepest level")
         self._paths += [[*self._paths[parent], node] for parent, node in zip(parents, added, strict=True)]
@@ -92,14 +92,14 @@ class TokenTree:
         self.depths += [depth] * len(added)
         return added
 
-    def name(self, tokens: Sequence[int], log_probs: Sequence[float]) -> None:
-        """Give the nodes that :meth:`grow` added, in order, their tokens and the log-probabilities of their paths.
+    def set_tokens(self, tokens: Sequence[int], log_probs: Sequence[float]) -> None:
+        """Set the tokens and path log-probabilities of the nodes that :meth:`add_nodes` added, in order.
 
         Siblings must carry different tokens.
         """
-        named = len(self.tokens)
-        keys = zip(self.parents[named:], tokens, strict=True)
-        self._children.update(zip(keys, range(named, len(self)), strict=True))
+        first = len(self.tokens)
+        keys = zip(self.parents[first:], tokens, strict=True)
+        self._children.update(zip(keys, range(first, len(self)), strict=True))
         self.tokens += tokens
         self.log_probs += log_probs
 
@@ -107,12 +107,13 @@ class TokenTree:
         """Walk from the root while a child carries the token that the target predicts.
 
         Args:
-            predictions: the target's most likely successor of each node.
+            predictions: the target's next token after each node.
 
         Returns:
             Indices of the accepted nodes below the root, in order of depth; possibly empty.
         """
-        path, node = [], 0
+        path: list[int] = []
+        node = 0
         while (child := self._children.get((node, predictions[node]))) is not None:
             path.append(child)
             node = child

@@ -23,7 +23,7 @@ class Comb(Policy):
     max_depth: int = 4
 
     @property
-    def most_children(self) -> int:
+    def max_children(self) -> int:
         """Return the largest number of children of any node."""
         return self.width
 

@@ -15,7 +15,7 @@ def trees(draw):
     level = [0]
     while level and tree.depth < 6:
         keys = st.tuples(st.sampled_from(level), st.integers(0, 4))
-        children = draw(st.lists(keys, unique=True, max_size=min(tree.room, 6)))
+        children = draw(st.lists(keys, unique=True, max_size=min(tree.capacity_left, 6)))
         if not children:
             break
         parents, tokens = zip(*children, strict=True)
@@ -50,18 +50,18 @@ def test_accepted_path_is_the_longest_that_the_target_confirms(tree, data):
 def test_node_budget_is_a_hard_bound():
     tree = TokenTree(root=1, node_budget=2)
     tree.add_level([0, 0], [1, 2], [-1.0, -1.0])
-    assert tree.room == 0
+    assert tree.capacity_left == 0
     with pytest.raises(ValueError, match="do not fit"):
         tree.add_level([1], [1], [-2.0])
 
 
-def test_nodes_may_be_named_after_the_tree_has_grown():
+def test_tokens_can_be_set_after_the_nodes_were_added():
     grown, known = TokenTree(1, 9), TokenTree(1, 9)
     known.add_level([0, 0], [5, 6], [-1.0, -2.0])
     known.add_level([2], [7], [-3.0])
-    assert grown.grow([0, 0]) == [1, 2] and grown.grow([2]) == [3]
+    assert grown.add_nodes([0, 0]) == [1, 2] and grown.add_nodes([2]) == [3]
     assert torch.equal(grown.ancestors, known.ancestors) and grown.depths == known.depths
-    grown.name([5, 6, 7], [-1.0, -2.0, -3.0])
+    grown.set_tokens([5, 6, 7], [-1.0, -2.0, -3.0])
     assert (grown.tokens, grown.log_probs) == (known.tokens, known.log_probs)
     assert grown.accepted_path([6, 0, 7, 0]) == known.accepted_path([6, 0, 7, 0]) == [2, 3]
 

@@ -3,16 +3,13 @@
 from math import exp
 
 from dynatree.config.jobs import Case
-from dynatree.decoding.arguments import find_policy
-from dynatree.decoding.engine import generate
-from dynatree.decoding.results import Generation, Stats
+from dynatree.decoding.arguments import CacheMethods, find_policy, request_options
+from dynatree.decoding.engine import decode
+from dynatree.decoding.results import Generation, Round
 from dynatree.models.pair import ModelPair
-from dynatree.policies.cost_aware import CostAware
-from dynatree.policies.registry import Policy
 from dynatree.tree import TokenTree
 
 NO_TOKEN = -1
-ROUND = ("nodes", "depth", "accepted", "emitted", "draft_passes")
 
 
 def generate_traced(pair: ModelPair, prompt: list[int], case: Case, new_tokens: int) -> tuple[Generation, dict]:
@@ -26,34 +23,25 @@ def generate_traced(pair: ModelPair, prompt: list[int], case: Case, new_tokens: 
       choose among candidates;
     * "calibration_error": after the request, over all proposals whose outcome the policy has observed; else None.
     """
-    policy = find_policy(pair, case.method, case.options, case.draft_cache)
-    chooses = isinstance(policy, CostAware)
-    candidates: list[TokenTree] = []
-    on_candidates = candidates.append if chooses else None
-    cache = case.draft_cache
-    out = generate(pair, prompt, policy, new_tokens, None, on_candidates=on_candidates, draft_cache=cache)
+    caches = CacheMethods.parse(draft_cache=case.draft_cache)
+    policy = find_policy(pair, case.method, case.options, caches.draft)
+    selector = policy.selector
+    keep = selector is not None
+    out = decode(pair, request_options(pair, prompt, policy, new_tokens, None, caches=caches, keep_candidates=keep))
+    rounds = out.stats.rounds_log
     trace = {
         "passes": {role: [list(one) for one in passes] for role, passes in out.stats.passes.items()},
-        "rounds": [[getattr(entry, name) for name in ROUND] for entry in out.stats.trace],
-        "ranks": _ranks(out, policy, candidates) if chooses else None,
-        "calibration_error": policy.calibration.error if chooses else None,
+        "rounds": [list(one.counts().values()) for one in rounds],
+        "ranks": [_ranks(one, out.tokens, policy.node_budget) for one in rounds] if selector else None,
+        "calibration_error": selector.calibration.error if selector else None,
     }
     return out, trace
 
 
-def _ranks(out: Generation, policy: Policy, candidates: list[TokenTree]) -> list[list[int]]:
-    """Return the ranks of each round, cut at the policy's budget."""
-    starts = _roots(out.stats)
-    found = [path_ranks(tree, out.tokens[start + 1 :]) for tree, start in zip(candidates, starts, strict=True)]
-    return [[rank for rank in ranks if rank <= policy.node_budget] for ranks in found]
-
-
-def _roots(stats: Stats) -> list[int]:
-    """Return the index of each round's root among the emitted tokens."""
-    roots = [0]
-    for entry in stats.trace[:-1]:
-        roots.append(roots[-1] + entry.emitted)
-    return roots[: len(stats.trace)]
+def _ranks(one: Round, tokens: list[int], node_budget: int) -> list[int]:
+    """The ranks of a round as far as the policy's budget; empty if the round keeps no candidates."""
+    found = path_ranks(one.candidates, tokens[one.start :]) if one.candidates else []
+    return [rank for rank in found if rank <= node_budget]
 
 
 def path_ranks(candidates: TokenTree, tokens: list[int]) -> list[int]:

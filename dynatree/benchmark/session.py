@@ -151,7 +151,7 @@ def _warm_up(pair: ModelPair, requests: list[ScheduledRequest], job: Job) -> Non
 
 def _kind(case: Case) -> tuple:
     """Cases of one kind share a warm-up; each case of a method that learns across requests needs its own."""
-    learns = case.engine == "dynatree" and make_policy(case.method, **case.options).lasting
+    learns = case.engine == "dynatree" and make_policy(case.method, **case.options).persistent
     return case.engine, case.method, str((case.options, case.draft_cache)) if learns else ""
 
 

@@ -1,31 +1,29 @@
-"""Several prompts at once: each with its own tree, all verified by one pass of the target."""
+"""Several prompts at once: each has its own tree, and one forward pass of the target verifies all trees."""
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import torch
 from transformers import PreTrainedModel
 
-from dynatree.decoding.arguments import CacheMethods, check_lengths, encode, find_policy, find_stop_tokens
-from dynatree.decoding.request import Request
+from dynatree.decoding.arguments import CacheMethods, find_policy, find_stop_tokens, request_options
+from dynatree.decoding.request import Inputs, Request
 from dynatree.decoding.results import Generation
 from dynatree.errors import DynatreeError
 from dynatree.kvcompress.methods.base import Method
-from dynatree.kvcompress.registry import find_method
 from dynatree.models.batch_cache import BatchCache, BatchRow
 from dynatree.models.forward import apply_head, hidden_states
 from dynatree.models.masks import fill_padded_mask
 from dynatree.models.pair import ModelPair
 from dynatree.models.runner import ModelRunner
-from dynatree.models.sampling import make_sampler
+from dynatree.models.sampling import Sampler, SamplingOptions
 from dynatree.models.transfer import upload
-
-Inputs = tuple[Sequence[int], Sequence[int], torch.Tensor | None]  # tokens, positions, visible, of one request
 
 
 @torch.inference_mode()
 def generate_batch(
     pair: ModelPair,
-    prompts: Sequence[str | list[int] | torch.LongTensor],
+    prompts: Sequence[str | list[int] | torch.Tensor],
     method: str = "dynatree",
     max_new_tokens: int = 128,
     eos_token_id: str | int | Iterable[int] | None = "auto",
@@ -33,56 +31,66 @@ def generate_batch(
     top_k: int | None = None,
     top_p: float | None = None,
     seed: int = 0,
-    draft_cache: str | tuple | dict | Method | None = None,
+    draft_cache: str | tuple[str, dict[str, Any]] | dict[str, Any] | Method | None = None,
     target_cache: None = None,
-    **options,
+    **options: Any,
 ) -> list[Generation]:
     """Decode several prompts together; each output is that of :func:`dynatree.generate` for its prompt.
 
-    Requests draft one after the other, each its own tree, and their trees are verified together, padded to the widest.
-    One that is finished leaves the batch.
+    Requests draft one after the other, each its own tree. Their trees are verified together, padded to the widest. A
+    finished request leaves the batch.
 
     Args:
         pair: target and draft.
-        prompts: see :func:`dynatree.generate`.
-        method: the name of a method.
+        prompts: texts, or token ids as lists or tensors.
+        method: name of a method.
         max_new_tokens: tokens to emit for each prompt unless an end-of-sequence token comes first.
-        eos_token_id, temperature, top_k, top_p: see :func:`dynatree.generate`.
-        seed: of the draws for the first prompt; the next one's is one more, and so on.
+        eos_token_id: see :func:`dynatree.generate`.
+        temperature: see :func:`dynatree.generate`.
+        top_k: see :func:`dynatree.generate`.
+        top_p: see :func:`dynatree.generate`.
+        seed: seed of the draws for the first prompt; each following prompt adds one.
         draft_cache: see :func:`dynatree.generate`.
-        target_cache: not for a batch, whose requests share one cache of the target.
+        target_cache: must be None, because the requests of a batch share the cache of the target.
         **options: options of the method.
 
     Returns:
-        One generation for each prompt. The seconds of a request end when it leaves the batch and include the passes it
-        shares; what a GPU has not finished when a pass returns is counted for the first request that reads it.
+        One generation for each prompt. The seconds of a request end when it leaves the batch and include the forward
+        passes that it shares. Work that a GPU has not finished when a forward pass returns counts for the first
+        request that reads the result.
 
     Raises:
-        DynatreeError: as :func:`dynatree.generate`; or ``method`` is a policy object, which follows one request only.
+        DynatreeError: as :func:`dynatree.generate`; or ``method`` is a policy object, which serves one request only.
     """
-    start = pair.clock()
+    started = pair.clock()
     if not isinstance(method, str):
         raise DynatreeError("a policy object follows one request; give a batch the name of a method and its options")
-    if find_method(target_cache):
+    caches = CacheMethods.parse(target_cache, draft_cache)
+    if caches.target:
         raise DynatreeError("target_cache serves one prompt at a time; leave it out or decode the prompts one by one")
-    texts = [encode(pair, prompt) for prompt in prompts]
-    policies = [find_policy(pair, method, options, draft_cache) for _ in texts]
-    compression = CacheMethods(draft=find_method(draft_cache))
-    for policy, tokens in zip(policies, texts, strict=True):
-        check_lengths(pair, policy, tokens, max_new_tokens, compression)
-    stop_tokens = find_stop_tokens(pair, eos_token_id)
-    vocabulary = pair.target.config.vocab_size
-    samplers = [make_sampler(temperature, top_k, top_p, seed + index, vocabulary) for index in range(len(texts))]
-    if not texts:
+    if len(prompts) == 0:
         return []
-    capacity = max(map(len, texts)) + max_new_tokens + max(policy.node_budget for policy in policies) + 1
-    batch = CachedBatch(pair, samplers, capacity)
-    requests = [
-        Request(pair, member, policy, tokens, max_new_tokens, stop_tokens, start, len(texts), compression.draft)
-        for member, policy, tokens in zip(batch.members, policies, texts, strict=True)
+    stop_tokens = find_stop_tokens(pair, eos_token_id)
+    requested = [
+        request_options(
+            pair,
+            prompt,
+            find_policy(pair, method, options, caches.draft),
+            max_new_tokens,
+            stop_tokens,
+            SamplingOptions(temperature, top_k, top_p, seed + index),
+            caches,
+            started,
+        )
+        for index, prompt in enumerate(prompts)
     ]
+    node_budget = max(request.policy.node_budget for request in requested)
+    capacity = max(request.total_tokens for request in requested) + node_budget + 1
+    batch = BatchRunner(pair, [request.sampler for request in requested], capacity)
+    requests = [Request(pair, member, one) for member, one in zip(batch.members, requested, strict=True)]
     if max_new_tokens:
-        logits = batch.forward([(tokens, range(len(tokens)), None) for tokens in texts], last_only=True)
+        texts = [one.prompt for one in requested]
+        logits = batch.forward([(tokens, list(range(len(tokens))), None) for tokens in texts], last_only=True)
         for request, row in zip(requests, logits, strict=True):
             request.begin(row)
     active = requests
@@ -90,48 +98,49 @@ def generate_batch(
         logits = batch.forward([request.propose() for request in active])
         for request, rows in zip(active, logits, strict=True):
             request.accept(rows)
-    return [request.generation for request in requests]
+    return [request.generation or request.close() for request in requests]
 
 
-def _unfinished(batch: "CachedBatch", requests: list[Request]) -> list[Request]:
-    """The requests that go on; the others are closed and leave the batch."""
-    going = [index for index, request in enumerate(requests) if not request.finished]
+def _unfinished(batch: "BatchRunner", requests: list[Request]) -> list[Request]:
+    """The unfinished requests; the others are closed and leave the batch."""
+    unfinished = [index for index, request in enumerate(requests) if not request.finished]
     for request in requests:
         if request.finished:
             request.close()
         else:
-            request.share(len(going))
-    if going and len(going) < len(requests):
-        batch.select(going)
-    return [requests[index] for index in going]
+            request.share(len(unfinished))
+    if unfinished and len(unfinished) < len(requests):
+        batch.select(unfinished)
+    return [requests[index] for index in unfinished]
 
 
-class CachedBatch:
+class BatchRunner:
     """The target with one cache for several requests.
 
     Args:
-        pair: whose target it is.
-        samplers: of each request; None for greedy decoding.
-        capacity: rows of each request's cache.
+        pair: supplies the target.
+        samplers: sampler of each request; None for greedy decoding.
+        capacity: cache entries of each request.
 
     Attributes:
-        members: the target as each request sees it.
+        members: the view of each request on the target.
     """
 
-    def __init__(self, pair: ModelPair, samplers: list, capacity: int):
+    def __init__(self, pair: ModelPair, samplers: Sequence[Sampler | None], capacity: int):
         self.model: PreTrainedModel = pair.target
         self.clock = pair.clock
         self.cache = BatchCache(self.model.config.num_hidden_layers, len(samplers), capacity)
+        self._parts = [BatchRow(self.cache, index) for index in range(len(samplers))]
         self.members = [
-            ModelRunner(self.model, "target", capacity, None, sampler, BatchRow(self.cache, index), pair.clock)
-            for index, sampler in enumerate(samplers)
+            ModelRunner(self.model, "target", capacity, None, sampler, part, pair.clock)
+            for sampler, part in zip(samplers, self._parts, strict=True)
         ]
 
     def forward(self, inputs: list[Inputs], last_only: bool = False) -> list[torch.Tensor]:
-        """One pass over the new tokens of all requests.
+        """Run the target over the new tokens of all requests in one forward pass.
 
         Args:
-            inputs: tokens, positions and ``visible`` of each request, see :meth:`ModelRunner.forward`.
+            inputs: tokens, positions and visible entries of each request, see :meth:`ModelRunner.forward`.
             last_only: return the logits of each request's last new token only.
 
         Returns:
@@ -145,30 +154,32 @@ class CachedBatch:
         logits = apply_head(self.model.get_output_embeddings(), torch.cat(read)).split([len(rows) for rows in read])
         seconds = self.clock() - start
         for index, (member, width) in enumerate(zip(self.members, widths, strict=True)):
-            member.note_pass(width, seconds)
+            member.record_shared_pass(width, seconds)
             self.cache.lengths[index] += width
         return list(logits)
 
-    def select(self, going: list[int]) -> None:
-        """Let all requests but these leave."""
-        self.cache.select(going)
-        self.members = [self.members[index] for index in going]
-        for index, member in enumerate(self.members):
-            member.cache.request = index
+    def select(self, requests: list[int]) -> None:
+        """Remove all requests except ``requests`` from the batch."""
+        self.cache.select(requests)
+        self._parts = [self._parts[index] for index in requests]
+        self.members = [self.members[index] for index in requests]
+        for index, part in enumerate(self._parts):
+            part.request = index
 
     def _padded(self, inputs: list[Inputs], width: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Ids and positions [batch, width] and the mask [batch, 1, width, rows]; tells the cache where to write.
+        """Ids and position ids [batch, width] and the mask [batch, 1, width, entries]; sets the entries to write.
 
-        Padding is written behind a request's own rows, where the next pass overwrites it, and sees its first row.
+        Padding is written past the entries of a request, where the next forward pass overwrites it, and attends to the
+        first entry.
         """
         cache, lengths = self.cache, self.cache.lengths
         cache.end = max(lengths) + width
-        ids, positions = torch.zeros(2, len(inputs), width, dtype=torch.int64)
+        ids, position_ids = torch.zeros(2, len(inputs), width, dtype=torch.int64)
         mask = torch.zeros(len(inputs), 1, width, cache.end, dtype=torch.bool)
-        for index, ((tokens, places, visible), length) in enumerate(zip(inputs, lengths, strict=True)):
+        for index, ((tokens, positions, visible), length) in enumerate(zip(inputs, lengths, strict=True)):
             n = len(tokens)
-            ids[index, :n], positions[index, :n] = torch.as_tensor(tokens), torch.as_tensor(places)
+            ids[index, :n], position_ids[index, :n] = torch.as_tensor(tokens), torch.as_tensor(positions)
             fill_padded_mask(mask[index, 0], n, length + n, visible)
         device = self.model.device
         cache.new_entries = upload(torch.tensor(lengths)[:, None] + torch.arange(width), device)
-        return upload(ids, device), upload(positions, device), upload(mask, device)
+        return upload(ids, device), upload(position_ids, device), upload(mask, device)

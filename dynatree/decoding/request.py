@@ -1,146 +1,191 @@
 """One request, round by round."""
 
-from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 
 import torch
 
+from dynatree.decoding.arguments import NO_CALLBACKS, Callbacks, RequestOptions
 from dynatree.decoding.results import Generation, Round, Stats
+from dynatree.drafting.base import RoundContext, RoundOutcome
 from dynatree.drafting.factory import make_drafter
+from dynatree.models.pair import ModelPair
+from dynatree.models.runner import ModelRunner
 from dynatree.tree import TokenTree
+
+Inputs = tuple[list[int] | torch.Tensor, list[int], torch.Tensor | None]
+"""Tokens, positions and visible entries of a forward pass, see :meth:`dynatree.models.runner.ModelRunner.forward`."""
+
+
+@dataclass(frozen=True)
+class _OpenRound:
+    """A round between its draft and its verification."""
+
+    tree: TokenTree
+    positions: list[int]  # of the nodes, in the text
+    started: float
+    draft_passes: int  # of the request, before the round
+    candidates: TokenTree | None
 
 
 class Request:
-    """State of one request. Between rounds the target's cache holds all emitted tokens but the last one.
+    """The state of one request.
 
-    The passes of the target are made by who drives the request: :meth:`begin` takes the logits at the end of the
-    prompt; from then on, until it is ``finished``, :meth:`accept` takes those of what :meth:`propose` returns.
+    The caller runs the target. Call :meth:`begin` with the logits at the end of the prompt. Then alternate
+    :meth:`propose` (inputs of the next forward pass) and :meth:`accept` (its logits) until ``finished``, and
+    :meth:`close` the request. Between rounds the target's cache holds all emitted tokens except the last one.
 
     Args:
         pair: target and draft.
-        target: the target with its cache.
-        policy: decides the trees.
-        prompt: token ids.
-        max_new_tokens: tokens to emit unless an end-of-sequence token comes first.
-        stop_tokens: end-of-sequence ids.
-        start: when the request came, by the clock of the pair.
-        batch: requests that are decoded together.
-        draft_cache: method that compresses the draft's cache; None for none.
+        target: the target with the cache of the request.
+        options: the arguments of the request.
+        callbacks: functions to call.
 
     Attributes:
-        generation: what :meth:`close` returned; None before.
+        generation: the result of :meth:`close`; None before.
     """
 
-    def __init__(self, pair, target, policy, prompt, max_new_tokens, stop_tokens, start, batch=1, draft_cache=None):
-        self.tokenizer = pair.tokenizer
-        self.policy = policy
-        self.clock = pair.clock
-        self.prompt = prompt
-        self.max_new_tokens = max_new_tokens
-        self.stop_tokens = stop_tokens
-        self.on_tokens: Callable | None = None
-        self.on_round: Callable | None = None
-        self.on_candidates: Callable | None = None
-        self.start = start
-        self.stats = Stats()
-        self.emitted: list[int] = []
+    def __init__(
+        self, pair: ModelPair, target: ModelRunner, options: RequestOptions, callbacks: Callbacks = NO_CALLBACKS
+    ):
         self.generation: Generation | None = None
-        self.target = target
-        self.stats.passes["target"] = target.passes
-        self.drafter = None
-        if max_new_tokens > 1:
-            rows = len(prompt) + max_new_tokens
-            self.drafter = make_drafter(pair, policy, rows, target, batch, draft_cache)
-        if self.drafter:
-            self.stats.passes["draft"] = self.drafter.passes
+        self._options = options
+        self._policy = options.policy
+        self._callbacks = callbacks
+        self._clock = pair.clock
+        self._tokenizer = pair.tokenizer
+        self._target = target
+        self._drafter = None
+        if options.max_new_tokens > 1:
+            total, stops, method = options.total_tokens, options.stop_tokens, options.caches.draft
+            self._drafter = make_drafter(pair, options.policy, total, stops, options.sampler, method)
+        self._batch = 1
+        self._emitted: list[int] = []
+        self._stats = Stats()
+        self._round: _OpenRound | None = None
 
     @property
     def finished(self) -> bool:
-        """Whether nothing is left to emit."""
-        return len(self.emitted) >= self.max_new_tokens or bool(self.emitted and self.emitted[-1] in self.stop_tokens)
+        """True if nothing is left to emit."""
+        emitted = self._emitted
+        stopped = bool(emitted and emitted[-1] in self._options.stop_tokens)
+        return stopped or len(emitted) >= self._options.max_new_tokens
 
     def begin(self, logits: torch.Tensor) -> None:
-        """Emit the first token from the logits [1, vocabulary] at the end of the prompt."""
-        first = self.target.predict(self.target.perturb(logits, [len(self.prompt) - 1]))[0]
-        self.target.cache.keep(len(self.prompt), [])
-        self.stats.seconds["prefill"] = self.target.take_seconds()
-        if self.drafter:
-            self.drafter.prefill(self.prompt)
-            self.stats.seconds["prefill"] += self.drafter.take_seconds()
+        """Emit the first token.
+
+        Args:
+            logits: [1, vocabulary] at the end of the prompt.
+        """
+        prompt, target, seconds = self._options.prompt, self._target, self._stats.seconds
+        first = target.predict(target.add_gumbel_noise(logits, [len(prompt) - 1]))[0]
+        target.cache.keep(len(prompt), [])
+        seconds["prefill"] = target.stopwatch.pop_elapsed()
+        if self._drafter:
+            self._drafter.prefill(prompt)
+            seconds["prefill"] += self._drafter.pop_elapsed()
         self._emit([first], accepted=0)
-        self.stats.seconds["ttft"] = self.clock() - self.start
+        seconds["ttft"] = self._clock() - self._options.started
 
     def share(self, batch: int) -> None:
-        """From now on ``batch`` requests are decoded together."""
-        if self.drafter:
-            self.drafter.batch = batch
+        """Set the number of requests that are decoded together from the next round on."""
+        self._batch = batch
 
-    def propose(self) -> tuple[list[int] | torch.Tensor, list[int], torch.Tensor | None]:
-        """Draft a tree; the arguments of :meth:`ModelRunner.forward` that verify it."""
-        self.tree = TokenTree(self.emitted[-1], self.policy.node_budget)
-        tokens = self.tree.tokens
-        self.drafted_before = len(self.stats.passes["draft"])
-        if self.drafter:
-            left = min(self.max_new_tokens - len(self.emitted), self.target.cache.capacity_left)
-            tokens = self.drafter.draft(self.tree, self.policy, left - 1, self.stop_tokens)
-            if self.on_candidates:
-                self.on_candidates(self.drafter.candidates(self.tree))
-        self.root_row = self.target.length
-        self.positions = [self.root_row + depth for depth in self.tree.depths]
-        self.before = self.target.seconds
-        return tokens, self.positions, self.tree.ancestors if len(self.tree) > 1 else None
+    def propose(self) -> Inputs:
+        """Draft a tree; return the arguments of :meth:`ModelRunner.forward` that verify it."""
+        started = self._clock()
+        tree = TokenTree(self._emitted[-1], self._policy.node_budget)
+        tokens, drafter, candidates = tree.tokens, self._drafter, None
+        draft_passes = self._draft_passes()
+        if drafter:
+            tokens = drafter.draft(tree, self._context())
+            candidates = drafter.candidates(tree)
+            if self._callbacks.on_candidates:
+                self._callbacks.on_candidates(candidates)
+        root = self._target.length
+        positions = [root + depth for depth in tree.depths]
+        kept = candidates if self._options.keep_candidates else None
+        self._round = _OpenRound(tree, positions, started, draft_passes, kept)
+        return tokens, positions, tree.ancestors if len(tree) > 1 else None
 
     def accept(self, logits: torch.Tensor) -> None:
-        """Close the round with the logits [nodes, vocabulary] of its tree."""
-        tree = self.tree
-        unread = self.drafter.unread if self.drafter else ()
-        predictions, drafted = self.target.predict_and_read(self.target.perturb(logits, self.positions), unread)
-        verify_seconds = self.target.seconds - self.before
-        if unread:
-            self.drafter.read(tree, drafted)
+        """Verify the proposed tree and emit the accepted tokens.
+
+        Args:
+            logits: [nodes, vocabulary] of the target.
+        """
+        if self._round is None:
+            raise RuntimeError("accept() verifies a tree; call propose() before")
+        opened, target, drafter = self._round, self._target, self._drafter
+        tree, root = opened.tree, opened.positions[0]
+        scores = target.add_gumbel_noise(logits, opened.positions)
+        predictions, values = target.predict_and_materialize(scores, drafter.device_tokens if drafter else ())
+        verify_seconds = target.stopwatch.pop_elapsed()
+        if drafter and values:
+            drafter.materialize(tree, values)
         path = tree.accepted_path(predictions)
-        if self.drafter:
-            self.drafter.learn(tree, path, predictions, partial(self.target.rank, logits))
-        self.target.cache.keep(self.root_row + 1, [self.root_row + node for node in path])
-        if self.drafter:
-            self.drafter.keep(tree, path)
+        if drafter:
+            drafter.observe(tree, path, predictions, partial(target.rank, logits))
+        target.cache.keep(root + 1, [root + node for node in path])
+        if drafter:
+            drafter.keep(tree, path)
         bonus = predictions[path[-1] if path else 0]
-        if self.on_round:
-            self.on_round(tree, path, bonus)
+        if self._callbacks.on_round:
+            self._callbacks.on_round(tree, path, bonus)
         emitted = self._emit([tree.tokens[node] for node in path] + [bonus], accepted=len(path))
-        accepted = min(len(path), emitted)
-        draft_passes = len(self.stats.passes["draft"]) - self.drafted_before
-        self.stats.trace.append(Round(len(tree) - 1, tree.depth, accepted, emitted, draft_passes))
-        self.policy.observe(tree.depth, accepted)
-        if self.drafter:
-            self.drafter.close_round(emitted, verify_seconds)
+        self._close_round(opened, min(len(path), emitted), emitted, verify_seconds)
 
     def close(self) -> Generation:
-        """What was emitted, and what it cost."""
-        self.policy.finish(len(self.emitted), self.stats.rounds)
-        self._close_accounts()
-        self.stats.caches["target"] = self.target.cache_use()
-        if self.drafter and self.drafter.model:
-            self.stats.caches["draft"] = self.drafter.model.cache_use()
-        text = None if self.tokenizer is None else self.tokenizer.decode(self.emitted, skip_special_tokens=True)
-        self.generation = Generation(self.emitted, text, self.stats)
+        """Return the emitted tokens and their cost."""
+        stats, drafter, seconds = self._stats, self._drafter, self._stats.seconds
+        self._policy.finish(len(self._emitted), stats.rounds)
+        seconds["total"] = self._clock() - self._options.started
+        seconds["verify"] += self._target.stopwatch.pop_elapsed()
+        if drafter:
+            seconds["draft"] = drafter.pop_elapsed()
+        seconds["other"] = seconds["total"] - seconds["prefill"] - seconds["draft"] - seconds["verify"]
+        stats.passes["target"] = list(self._target.passes)
+        stats.caches["target"] = self._target.cache_use()
+        if drafter:
+            stats.passes["draft"] = list(drafter.passes)
+        if drafter and drafter.runner:
+            stats.caches["draft"] = drafter.runner.cache_use()
+        decoder = self._tokenizer
+        text = None if decoder is None else decoder.decode(self._emitted, skip_special_tokens=True)
+        self.generation = Generation(self._emitted, text, stats)
         return self.generation
 
+    def _context(self) -> RoundContext:
+        cache = self._target.cache
+        tokens_left = min(self._options.max_new_tokens - len(self._emitted), cache.capacity_left)
+        return RoundContext(tokens_left - 1, cache.entries, self._batch)
+
+    def _draft_passes(self) -> int:
+        return len(self._drafter.passes) if self._drafter else 0
+
     def _emit(self, tokens: list[int], accepted: int) -> int:
-        """Emit ``tokens`` up to the first end-of-sequence id or the limit; returns how many were."""
-        tokens = tokens[: self.max_new_tokens - len(self.emitted)]
-        stops = [i for i, token in enumerate(tokens) if token in self.stop_tokens]
+        """Emit ``tokens`` up to the first end-of-sequence id or the limit; return the number emitted."""
+        tokens = tokens[: self._options.max_new_tokens - len(self._emitted)]
+        stops = [index for index, token in enumerate(tokens) if token in self._options.stop_tokens]
         if stops:
             tokens = tokens[: stops[0] + 1]
-        self.emitted += tokens
-        if self.on_tokens:
-            self.on_tokens(tokens, min(accepted, len(tokens)))
+        self._emitted += tokens
+        if self._callbacks.on_tokens:
+            self._callbacks.on_tokens(tokens, min(accepted, len(tokens)))
         return len(tokens)
 
-    def _close_accounts(self) -> None:
-        seconds = self.stats.seconds
-        seconds["total"] = self.clock() - self.start
-        seconds["verify"] = self.target.take_seconds()
-        if self.drafter:
-            seconds["draft"] = self.drafter.take_seconds()
-        seconds["other"] = seconds["total"] - seconds["prefill"] - seconds["draft"] - seconds["verify"]
+    def _close_round(self, opened: _OpenRound, accepted: int, emitted: int, verify_seconds: float) -> None:
+        """Record the round in the statistics, the policy and the drafter."""
+        tree = opened.tree
+        draft_passes = self._draft_passes() - opened.draft_passes
+        start = len(self._emitted) - emitted
+        self._stats.rounds_log.append(
+            Round(len(tree) - 1, tree.depth, accepted, emitted, draft_passes, start, opened.candidates)
+        )
+        # Ranking the target's successors for the lookups counts as verification too.
+        self._stats.seconds["verify"] += verify_seconds + self._target.stopwatch.pop_elapsed()
+        self._policy.observe(tree.depth, accepted)
+        if self._drafter:
+            new, entries = self._target.passes[-1]
+            round_seconds = self._clock() - opened.started
+            self._drafter.close_round(RoundOutcome(emitted, new, entries, verify_seconds, round_seconds))

@@ -1,6 +1,8 @@
-"""What a request returns: tokens, text and statistics."""
+"""The result of a request: tokens, text and statistics."""
 
 from dataclasses import dataclass, field
+
+from dynatree.tree import TokenTree
 
 
 @dataclass
@@ -8,11 +10,13 @@ class Round:
     """One round.
 
     Attributes:
-        nodes: below the root of the tree.
-        depth: of the tree.
+        nodes: nodes of the tree below its root.
+        depth: depth of the tree.
         accepted: drafted tokens that were emitted.
-        emitted: all tokens.
+        emitted: emitted tokens.
         draft_passes: forward passes of the draft.
+        start: index of the first emitted token among all new tokens.
+        candidates: the pool that the tree was selected from, if the request keeps it.
     """
 
     nodes: int
@@ -20,35 +24,47 @@ class Round:
     accepted: int
     emitted: int
     draft_passes: int
+    start: int
+    candidates: TokenTree | None = field(default=None, repr=False, compare=False)
+
+    def counts(self) -> dict[str, int]:
+        """Return the counts of the round as a JSON value."""
+        return {name: getattr(self, name) for name in ("nodes", "depth", "accepted", "emitted", "draft_passes")}
+
+
+def _no_passes() -> dict[str, list[tuple[int, int]]]:
+    return {"target": [], "draft": []}
+
+
+def _no_seconds() -> dict[str, float]:
+    return dict.fromkeys(("total", "ttft", "prefill", "draft", "verify", "other"), 0.0)
 
 
 @dataclass
 class Stats:
-    """What a request cost.
+    """The cost of a request.
 
     Attributes:
-        passes: of the "target" and the "draft", prefills included: the new tokens of each forward pass, and the rows
-            that the cache held before it.
-        trace: one entry per round.
-        seconds: ``total``, ``ttft`` (until the first token is emitted, both prefills included), and what ``total``
-            consists of: ``prefill`` (forward passes of both models over the prompt; a draft that reads it later, as
-            with "cost_aware", does so in ``draft``), ``draft`` and ``verify``
-            (forward passes of the rounds, up to the ids on the host), and ``other``, the rest. Where ids of the draft
-            are not read before verification, its passes on a GPU are finished, and their time counted, in ``verify``.
-        caches: of the "target" and the "draft", the most "rows" and "bytes" that the cache held.
+        passes: for "target" and "draft", the new tokens of each forward pass and the cache entries before it, prefills
+            included.
+        rounds_log: one entry per round.
+        seconds: "total", "ttft" (until the first token is emitted, both prefills included), and the parts of "total".
+            "prefill" are the forward passes of both models over the prompt. "draft" and "verify" are the forward
+            passes of the rounds, up to the token ids on the host. "other" is the rest. A draft that reads the prompt
+            in the first round, as with "cost_aware", does so in "draft". If drafted ids stay on a GPU until the
+            verification, the GPU finishes the draft's forward passes in "verify", which includes their time.
+        caches: for "target" and "draft", the largest "rows" (entries) and "bytes" of the cache.
     """
 
-    passes: dict[str, list[tuple[int, int]]] = field(default_factory=lambda: {"target": [], "draft": []})
-    trace: list[Round] = field(default_factory=list)
-    seconds: dict[str, float] = field(
-        default_factory=lambda: dict.fromkeys(("total", "ttft", "prefill", "draft", "verify", "other"), 0.0)
-    )
-    caches: dict[str, dict[str, int]] = field(default_factory=dict)
+    passes: dict[str, list[tuple[int, int]]] = field(default_factory=_no_passes)
+    rounds_log: list[Round] = field(default_factory=list[Round])
+    seconds: dict[str, float] = field(default_factory=_no_seconds)
+    caches: dict[str, dict[str, int]] = field(default_factory=dict[str, dict[str, int]])
 
     @property
     def rounds(self) -> int:
-        """Target forwards after prefill."""
-        return len(self.trace)
+        """Forward passes of the target after prefill."""
+        return len(self.rounds_log)
 
     @property
     def draft_forwards(self) -> int:
@@ -57,28 +73,34 @@ class Stats:
 
     @property
     def drafted(self) -> int:
-        """Nodes of the drafted trees, all of which are verified."""
+        """Nodes of the drafted trees. All of them are verified, so this equals :attr:`verified`."""
         return self.verified
 
     @property
     def verified(self) -> int:
         """Nodes below the root that the target verified."""
-        return sum(entry.nodes for entry in self.trace)
+        return sum(entry.nodes for entry in self.rounds_log)
 
     @property
     def accepted(self) -> int:
         """Drafted tokens that were emitted."""
-        return sum(entry.accepted for entry in self.trace)
+        return sum(entry.accepted for entry in self.rounds_log)
 
     @property
     def drafted_depth(self) -> int:
         """Depth of the drafted tree, summed over rounds."""
-        return sum(entry.depth for entry in self.trace)
+        return sum(entry.depth for entry in self.rounds_log)
 
 
 @dataclass
 class Generation:
-    """The new ``tokens`` of a request, their ``text`` (None without a tokenizer) and its ``stats``."""
+    """The output of a request.
+
+    Attributes:
+        tokens: the new tokens, a closing end-of-sequence token included.
+        text: the decoded tokens; None without a tokenizer.
+        stats: the cost of the request.
+    """
 
     tokens: list[int]
     text: str | None

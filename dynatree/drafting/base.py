@@ -1,86 +1,117 @@
-"""What the decoding loop asks of a drafter."""
+"""The interface of a drafter."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 
 from dynatree.models.runner import ModelRunner
-from dynatree.policies.base import Policy
 from dynatree.tree import TokenTree
+
+Rank = Callable[[int], tuple[list[list[int]], list[list[float]]]]
+"""Returns the target's most likely successors of each node, as many as asked for, and their log-probabilities."""
+
+
+@dataclass(frozen=True)
+class RoundContext:
+    """The state of a request before a round.
+
+    Attributes:
+        max_depth: number of tokens that the tree may be deep.
+        target_entries: cache entries of the target before it verifies the tree.
+        batch: number of requests decoded together. A forward pass of the draft for one of them delays all.
+    """
+
+    max_depth: int
+    target_entries: int
+    batch: int = 1
+
+
+@dataclass(frozen=True)
+class RoundOutcome:
+    """The result of a verified round.
+
+    Attributes:
+        emitted: emitted tokens.
+        new: new tokens of the verifying forward pass: the root and the nodes.
+        entries: cache entries of the target before it.
+        verify_seconds: duration of the verification, up to the token ids on the host.
+        round_seconds: duration of the round, drafting included.
+    """
+
+    emitted: int
+    new: int
+    entries: int
+    verify_seconds: float
+    round_seconds: float
 
 
 class Drafter:
-    """Drafts trees for one request.
+    """A source of token trees for one request.
 
     Args:
-        model: the draft with its cache; None for a drafter without one.
+        runner: the draft model with its cache; None for a drafter without one.
 
     Attributes:
-        unread: what is still to be read of the drafted tree, on the device.
-        batch: requests that wait for each other: a pass of the draft for one delays all.
+        device_tokens: tokens and log-probabilities of the drafted tree that are still on the device.
     """
 
-    unread: tuple[torch.Tensor, ...] = ()
-    batch = 1
+    device_tokens: tuple[torch.Tensor, ...] = ()
 
-    def __init__(self, model: ModelRunner | None):
-        self.model = model
+    def __init__(self, runner: ModelRunner | None):
+        self.runner = runner
 
     def prefill(self, prompt: list[int]) -> None:
-        """Read the prompt, whose successor becomes the first root."""
+        """Read the prompt; its successor becomes the first root."""
         raise NotImplementedError
 
-    def draft(
-        self, tree: TokenTree, policy: Policy, most_depth: int, stop_tokens: frozenset[int]
-    ) -> list[int] | torch.Tensor:
-        """Grow a tree that has nothing but its root, the newest emitted token.
+    def draft(self, tree: TokenTree, context: RoundContext) -> list[int] | torch.Tensor:
+        """Add nodes to a tree that consists of its root, the newest emitted token.
 
         Args:
             tree: the tree.
-            policy: says which nodes are wanted.
-            most_depth: deepest level allowed.
-            stop_tokens: end-of-sequence ids; nodes that carry one get no children.
+            context: state of the request.
 
         Returns:
-            The tokens of the tree; a tensor [nodes] where they were not read from the device. Then :meth:`read` names
-            the nodes of the tree.
+            The tokens of the tree. A tensor [nodes] means that they are still on the device; :meth:`materialize` then
+            sets the tokens of the tree.
         """
         raise NotImplementedError
 
-    def read(self, tree: TokenTree, drafted: list[list[float]]) -> None:
-        """Name the nodes of a tree.
+    def materialize(self, tree: TokenTree, values: list[list[float]]) -> None:
+        """Set the tokens of the nodes.
 
         Args:
-            tree: the tree.
-            drafted: ``unread``, brought to the host.
+            tree: the drafted tree.
+            values: ``device_tokens`` as lists.
         """
 
     def candidates(self, tree: TokenTree) -> TokenTree:
-        """What the drafted ``tree`` was chosen from; the tree itself where nothing was left out."""
+        """Return the pool that ``tree`` was selected from; the tree itself if nothing was left out."""
         return tree
 
-    def learn(self, tree: TokenTree, path: list[int], predictions: list[int], rank: Callable) -> None:
-        """See the verdict on a tree, before :meth:`keep`.
+    def observe(self, tree: TokenTree, path: list[int], predictions: list[int], rank: Rank) -> None:
+        """Record the outcome of the verification; called before :meth:`keep`.
 
         Args:
             tree: the verified tree.
             path: its accepted nodes.
-            predictions: the target's own successor of each node.
-            rank: gives the target's ``n`` most likely successors of each node, and their log-probabilities.
+            predictions: the target's next token after each node.
+            rank: ranks the target's successors of each node.
         """
 
     def keep(self, tree: TokenTree, path: list[int]) -> None:
-        """Forget all nodes of ``tree`` but those in ``path``, which are emitted."""
+        """Drop all nodes of ``tree`` except the emitted ones in ``path``."""
         raise NotImplementedError
 
-    def close_round(self, emitted: int, verify_seconds: float) -> None:
-        """See how many tokens a round emitted, and what verifying its tree took."""
+    def close_round(self, outcome: RoundOutcome) -> None:
+        """Record the cost and the yield of a round."""
 
-    def take_seconds(self) -> float:
-        """Time spent in the draft model since the last call."""
-        return self.model.take_seconds() if self.model else 0.0
+    def pop_elapsed(self) -> float:
+        """Return the seconds spent in the draft model since the last call."""
+        return self.runner.stopwatch.pop_elapsed() if self.runner else 0.0
 
     @property
     def passes(self) -> list[tuple[int, int]]:
-        """Passes of the draft model, see :class:`ModelRunner`."""
-        return self.model.passes if self.model else []
+        """Forward passes of the draft model so far, see :class:`dynatree.models.runner.ModelRunner`."""
+        return self.runner.passes if self.runner else []

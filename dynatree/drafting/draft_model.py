@@ -2,10 +2,11 @@
 
 import heapq
 import math
+from collections.abc import Sequence
 
 import torch
 
-from dynatree.drafting.base import Drafter
+from dynatree.drafting.base import Drafter, RoundContext
 from dynatree.models.runner import ModelRunner
 from dynatree.models.transfer import upload
 from dynatree.policies.base import Policy
@@ -13,110 +14,127 @@ from dynatree.tree import TokenTree
 
 
 class ModelDrafter(Drafter):
-    """Drafts trees for one request with a draft model and its own cache.
+    """A drafter that runs a draft model with its own cache.
 
-    The cache holds the emitted tokens except the newest ones (``pending``), and during a round also the tree nodes
-    that were expanded. Accepted nodes that were expanded stay; nothing is computed twice.
+    The cache holds the emitted tokens except the newest ones (``pending``), and during a round also the expanded nodes
+    of the tree. Accepted nodes that were expanded stay in the cache, so nothing is computed twice.
+
+    Args:
+        runner: the draft model.
+        policy: decides the shape of the tree.
+        stop_tokens: end-of-sequence ids; nodes that carry one get no children.
+
+    Attributes:
+        pending: emitted tokens that the draft model has not read.
     """
 
-    def __init__(self, model: ModelRunner):
-        super().__init__(model)
+    runner: ModelRunner
+
+    def __init__(self, runner: ModelRunner, policy: Policy, stop_tokens: frozenset[int]):
+        super().__init__(runner)
+        self.policy = policy
+        self.stop_tokens = stop_tokens
         self.pending: list[int] = []
-        self.rows: dict[int, int] = {}  # tree node -> its row in the cache
+        self._entries: dict[int, int] = {}  # tree node -> its cache entry
 
     def prefill(self, prompt: list[int]) -> None:
-        self.model.forward(prompt, range(len(prompt)), last_only=True)
-        self.model.cache.keep(len(prompt), [])
+        self.runner.forward(prompt, range(len(prompt)), last_only=True)
+        self.runner.cache.keep(len(prompt), [])
 
-    def begin(self, root: int) -> None:
-        """Begin a round whose root is the newest emitted token."""
+    def begin_round(self, root: int) -> None:
+        """Start a round whose root is the newest emitted token."""
         self.pending.append(root)
-        self.rows.clear()
+        self._entries.clear()
 
-    def draft(self, tree: TokenTree, policy: Policy, most_depth: int, stop_tokens: frozenset[int]) -> list[int]:
-        self.begin(tree.tokens[0])
-        level = [0]
-        while tree.room and tree.depth < most_depth:
-            parents = [n for n in level if tree.tokens[n] not in stop_tokens and policy.expands(tree, n)]
+    def draft(self, tree: TokenTree, context: RoundContext) -> list[int] | torch.Tensor:
+        self.begin_round(tree.tokens[0])
+        policy, level = self.policy, [0]
+        while tree.capacity_left and tree.depth < context.max_depth:
+            parents = [n for n in level if tree.tokens[n] not in self.stop_tokens and policy.expands(tree, n)]
             if not parents:
                 break
-            tokens, log_probs = self.expand(tree, parents, policy.most_children)
+            tokens, log_probs = self.expand(tree, parents, policy.max_children)
             children = [
                 (tree.log_probs[parent] + log_prob, parent, token)
                 for parent, row_tokens, row_log_probs in zip(parents, tokens, log_probs, strict=True)
                 for token, log_prob in _best(policy, parent, row_tokens, row_log_probs)
             ]
-            if len(children) > tree.room:
-                children = heapq.nlargest(tree.room, children, key=lambda child: child[0])
+            if len(children) > tree.capacity_left:
+                children = heapq.nlargest(tree.capacity_left, children, key=lambda child: child[0])
             if not children:
                 break
             path_log_probs, parents, tokens = zip(*children, strict=True)
             level = tree.add_level(parents, tokens, path_log_probs)
         return tree.tokens
 
-    def expand(self, tree: TokenTree, nodes: list[int], most: int) -> tuple[list[list[int]], list[list[float]]]:
-        """The ``most`` likely successors of ``nodes`` of one level, and their log-probabilities.
+    def expand(self, tree: TokenTree, nodes: list[int], count: int) -> tuple[list[list[int]], list[list[float]]]:
+        """Return the ``count`` most likely successors of each node and their log-probabilities.
 
-        The parent of each node was expanded before.
+        Args:
+            tree: the tree.
+            nodes: nodes of one level whose parents were expanded before.
+            count: successors of each node.
         """
-        return self.model.rank(self._forward(tree, nodes, [tree.tokens[node] for node in nodes]), most)
+        return self.runner.rank(self._forward(tree, nodes, [tree.tokens[node] for node in nodes]), count)
 
-    def _forward(self, tree: TokenTree, nodes: list[int], tokens: list[int] | torch.Tensor) -> torch.Tensor:
-        """Logits [len(nodes), vocabulary] at nodes of one level and their tokens, whose rows the cache then holds."""
+    def _forward(self, tree: TokenTree, nodes: list[int], tokens: Sequence[int] | torch.Tensor) -> torch.Tensor:
+        """Logits [len(nodes), vocabulary] at nodes of one level, whose entries the cache then holds."""
         if nodes == [0]:
-            first = self.model.length
+            first = self.runner.length
             positions = range(first, first + len(self.pending))
-            logits = self.model.forward(self.pending, positions, last_only=True)
+            logits = self.runner.forward(self.pending, positions, last_only=True)
             self.pending = []
-            self.rows[0] = self.model.length - 1
-            return self.model.perturb(logits, positions[-1:])
-        seen = [*self.rows, *nodes]
-        position = self.rows[0] + tree.depths[nodes[0]]
-        visible = tree.visible(nodes, seen)  # [len(nodes), rows since the root]
+            self._entries[0] = self.runner.length - 1
+            return self.runner.add_gumbel_noise(logits, positions[-1:])
+        seen = [*self._entries, *nodes]
+        root = self._entries[0]
+        visible = tree.visible(nodes, seen)  # [len(nodes), entries since the root]
         for node in nodes:
-            self.rows[node] = self.rows[0] + len(self.rows)
-        positions = [position] * len(nodes)
-        return self.model.perturb(self.model.forward(tokens, positions, visible), positions)
+            self._entries[node] = root + len(self._entries)
+        level_positions = [root + tree.depths[nodes[0]]] * len(nodes)
+        logits = self.runner.forward(tokens, level_positions, visible)
+        return self.runner.add_gumbel_noise(logits, level_positions)
 
     def keep(self, tree: TokenTree, path: list[int]) -> None:
-        if not self.rows:  # nothing was drafted this round; the root stays pending
+        if not self._entries:  # nothing was drafted this round, so the root stays pending
             self.pending += [tree.tokens[node] for node in path]
             return
-        known = [node for node in path if node in self.rows]
-        root = self.rows[0]
-        self.model.cache.keep(root + 1, [self.rows[node] for node in known])
-        self.pending = [tree.tokens[node] for node in path[len(known) :]]
+        expanded = [node for node in path if node in self._entries]
+        root = self._entries[0]
+        self.runner.cache.keep(root + 1, [self._entries[node] for node in expanded])
+        self.pending = [tree.tokens[node] for node in path[len(expanded) :]]
 
 
 class StaticTreeDrafter(ModelDrafter):
-    """Drafts trees whose shape is known beforehand and reads no token before the target has verified them all.
+    """A drafter of trees of known shape, whose tokens stay on the device until the target has verified them.
 
     Nodes below an end-of-sequence token are drafted like any other; they are never emitted.
     """
 
-    def draft(self, tree: TokenTree, policy: Policy, most_depth: int, stop_tokens: frozenset[int]) -> torch.Tensor:
+    def draft(self, tree: TokenTree, context: RoundContext) -> torch.Tensor:
         root = tree.tokens[0]
-        self.begin(root)
-        level, tokens = [0], upload([root], self.model.model.device)
+        self.begin_round(root)
+        level, tokens = [0], upload([root], self.runner.model.device)
         scores = torch.zeros(1, device=tokens.device)
         drafted = [(tokens, scores)]
-        for branch in policy.shape()[:most_depth]:
-            ids, log_probs = self.model.best(self._forward(tree, level, tokens), branch)  # [nodes of the level, branch]
-            level = tree.grow([node for node in level for _ in range(ids.shape[1])])
+        for branch in (self.policy.shape() or [])[: context.max_depth]:
+            logits = self._forward(tree, level, tokens)
+            ids, log_probs = self.runner.rank_on_device(logits, branch)  # [nodes of the level, branch]
+            level = tree.add_nodes([node for node in level for _ in range(ids.shape[1])])
             tokens, scores = ids.flatten(), (scores[:, None] + log_probs).flatten()
             drafted.append((tokens, scores))
         tokens, scores = map(torch.cat, zip(*drafted, strict=True))
-        self.unread = (tokens[1:], scores[1:])
+        self.device_tokens = (tokens[1:], scores[1:])
         return tokens
 
-    def read(self, tree: TokenTree, drafted: list[list[float]]) -> None:
-        tokens, log_probs = drafted
-        self.model.check_numbers(log_probs)
-        tree.name([int(token) for token in tokens], log_probs)
+    def materialize(self, tree: TokenTree, values: list[list[float]]) -> None:
+        tokens, log_probs = values
+        self.runner.check_numbers(log_probs)
+        tree.set_tokens([int(token) for token in tokens], log_probs)
 
 
 def _best(policy: Policy, node: int, tokens: list[int], log_probs: list[float]) -> list[tuple[int, float]]:
-    """The children ``policy`` grants ``node``, of those the draft can propose at all."""
+    """The children that ``policy`` grants ``node``, among those that the draft can propose."""
     breadth = policy.breadth(node, math.exp(log_probs[0]))
     granted = list(zip(tokens, log_probs, strict=True))[:breadth]
     return [(token, log_prob) for token, log_prob in granted if log_prob > float("-inf")]

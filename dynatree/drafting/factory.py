@@ -1,46 +1,64 @@
-"""Who proposes tokens."""
+"""The drafter of a request."""
 
 from dynatree.drafting.base import Drafter
 from dynatree.drafting.draft_model import ModelDrafter, StaticTreeDrafter
 from dynatree.drafting.hybrid import HybridDrafter
+from dynatree.drafting.timed_draft import TimedDraft
 from dynatree.kvcompress.methods.base import Method
 from dynatree.kvcompress.tree_cache import CompressedTreeCache
-from dynatree.latency.measure import CostModel, latency_of
-from dynatree.models.pair import ModelPair
+from dynatree.latency.cost_model import CostModel
+from dynatree.latency.measure import load_cost_model
+from dynatree.models.pair import ModelPair, Role
 from dynatree.models.runner import ModelRunner
+from dynatree.models.sampling import Sampler
 from dynatree.policies.base import Policy
-from dynatree.policies.cost_aware import CostAware
 
 
 def make_drafter(
-    pair: ModelPair, policy: Policy, rows: int, target: ModelRunner, batch: int = 1, compression: Method | None = None
+    pair: ModelPair,
+    policy: Policy,
+    total_tokens: int,
+    stop_tokens: frozenset[int] = frozenset(),
+    sampler: Sampler | None = None,
+    draft_cache: Method | None = None,
 ) -> Drafter | None:
-    """The drafter that a policy asks for; None if it wants no tree.
+    """Return the drafter for a policy; None if the policy drafts no tree.
 
     Args:
-        rows: tokens of the prompt and of the output.
-        target: the request's.
-        batch: requests whose trees are verified together.
-        compression: of the draft's cache.
+        pair: target and draft.
+        policy: decides the trees.
+        total_tokens: tokens of the prompt and of the output.
+        stop_tokens: end-of-sequence ids; nodes that carry one get no children.
+        sampler: sampler of the target; None for greedy decoding.
+        draft_cache: compresses the draft's cache; None for a full cache.
     """
-    if not policy.most_children:
+    if not policy.max_children:
         return None
-    uses_model = pair.draft is not None and policy.drafts_with_model
     model = None
-    if uses_model:
-        capacity, proposals = rows + policy.drafted_nodes + 1, pair.target.config.vocab_size
-        cache = compression and CompressedTreeCache(pair.draft, compression, rows, policy.drafted_nodes)
-        static = pair.static.get("draft")
-        draft = ModelRunner(pair.draft, "draft", capacity, proposals, target.sampler, cache, pair.clock, static)
-        model = StaticTreeDrafter(draft) if draft.static and policy.shape() else ModelDrafter(draft)
-    if not isinstance(policy, CostAware):
+    if policy.drafts_with_model:
+        runner = _draft_runner(pair, policy, total_tokens, sampler, draft_cache)
+        if runner:
+            drafter_type = StaticTreeDrafter if runner.static and policy.shape() else ModelDrafter
+            model = drafter_type(runner, policy, stop_tokens)
+    if policy.selector is None:
         return model
-    draft_latency = _latency(pair, "draft") if uses_model else None
-    return HybridDrafter(model, policy, target, _latency(pair, "target"), draft_latency, pair.clock, batch)
+    timed = TimedDraft(model, _cost_model(pair, "draft"), pair.clock) if model else None
+    return HybridDrafter(policy.selector, _cost_model(pair, "target"), timed, stop_tokens)
 
 
-def _latency(pair: ModelPair, role: str) -> CostModel:
-    key = f"latency of the {role}"
-    if key not in pair.learnt:
-        pair.learnt[key] = latency_of(getattr(pair, role), pair.static.get(role))
-    return pair.learnt[key]
+def _draft_runner(
+    pair: ModelPair, policy: Policy, total_tokens: int, sampler: Sampler | None, draft_cache: Method | None
+) -> ModelRunner | None:
+    if pair.draft is None:
+        return None
+    cache = draft_cache and CompressedTreeCache(pair.draft, draft_cache, total_tokens, policy.drafted_nodes)
+    capacity = total_tokens + policy.drafted_nodes + 1
+    proposals = pair.target.config.vocab_size
+    return ModelRunner(pair.draft, "draft", capacity, proposals, sampler, cache, pair.clock, pair.static.get("draft"))
+
+
+def _cost_model(pair: ModelPair, role: Role) -> CostModel:
+    known = pair.state.cost_models
+    if role not in known:
+        known[role] = load_cost_model(getattr(pair, role), pair.static.get(role))
+    return known[role]

@@ -1,23 +1,23 @@
-"""What forward passes take, by their new tokens and by the rows already in the cache. Without torch."""
+"""Seconds of a forward pass by its new tokens and the cache entries before it. Does not import torch."""
 
 from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-MEMORY = 0.9  # weight of what was known of the machine's speed when a pass is observed
-WIDTH_MEMORY = 0.98  # and of what was known of passes of this width
+DRIFT_DECAY = 0.9  # weight of the earlier estimate of the machine's speed when a forward pass is observed
+CORRECTION_DECAY = 0.98  # the same for the correction of one width
 
 
 @dataclass
 class CostModel:
-    """Seconds of a forward pass, up to the ids on the host, by new tokens and by rows already in the cache.
+    """Seconds of a forward pass, up to the token ids on the host, by new tokens and cache entries.
 
     Attributes:
-        widths: numbers of new tokens measured.
-        contexts: numbers of cached rows measured.
-        seconds: one row for each context, one entry for each width; never falling with the width.
-        correction: for each width, the ratio of what was observed in use to what was measured, beyond ``drift``.
-        drift: the same ratio for all widths: other work on the machine, or its clock, slows all passes alike.
+        widths: measured numbers of new tokens.
+        contexts: measured numbers of cache entries.
+        seconds: one row for each context, one value for each width; non-decreasing with the width.
+        correction: for each width, the ratio of observed to measured seconds beyond ``drift``.
+        drift: the same ratio for all widths. Other work on the machine or a lower clock slows all forward passes alike.
     """
 
     widths: tuple[int, ...]
@@ -26,28 +26,46 @@ class CostModel:
     correction: list[float] = field(default_factory=list)
     drift: float = 1.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         self.correction = self.correction or [1.0] * len(self.widths)
 
     def __call__(self, new: int, context: int) -> float:
-        """Seconds of a pass over ``new`` tokens after ``context`` cached ones; linear between what was measured."""
+        """Return the seconds of a forward pass, interpolated linearly between the measured points.
+
+        Args:
+            new: number of new tokens.
+            context: number of cache entries before it.
+        """
         return self.of((new,), context)[0]
 
     def of(self, widths: Iterable[int], context: int) -> list[float]:
-        """Seconds of passes over so many new tokens each, see :meth:`__call__`."""
+        """Return the seconds of forward passes over each number of new tokens, see :meth:`__call__`.
+
+        Args:
+            widths: numbers of new tokens.
+            context: number of cache entries before each forward pass.
+        """
         low, high, share = _between(self.contexts, context)
         measured = zip(self.seconds[low], self.seconds[high], self.correction, strict=True)
         row = [self.drift * factor * ((1 - share) * left + share * right) for left, right, factor in measured]
         return [self._at(row, new) for new in widths]
 
     def observe(self, new: int, context: int, seconds: float) -> None:
-        """Take in a pass that took ``seconds``. A pass several times as long as expected is a disturbance."""
+        """Correct the model by a forward pass that took ``seconds``.
+
+        Ratios above 2 count as 2, because a much longer forward pass is a disturbance.
+
+        Args:
+            new: number of new tokens.
+            context: number of cache entries before it.
+            seconds: its duration.
+        """
         low, high, share = _between(self.widths, new)
         expected = self(new, context)
         ratio = min(seconds / expected, 2.0)
         for index, weight in ((low, 1 - share), (high, share)):
-            self.correction[index] *= 1 + (1 - WIDTH_MEMORY) * weight * (ratio - 1)
-        self.drift *= 1 + (1 - MEMORY) * (ratio - 1)
+            self.correction[index] *= 1 + (1 - CORRECTION_DECAY) * weight * (ratio - 1)
+        self.drift *= 1 + (1 - DRIFT_DECAY) * (ratio - 1)
 
     def _at(self, seconds: list[float], new: int) -> float:
         last = len(self.widths) - 1
@@ -58,7 +76,7 @@ class CostModel:
 
 
 def _between(points: tuple[int, ...], value: float) -> tuple[int, int, float]:
-    """Indices of the neighbours of ``value`` and its share of the way between them, 0 to 1."""
+    """Indices of the neighbors of ``value`` and its share of the distance between them, 0 to 1."""
     low = max(bisect_right(points, value) - 1, 0)
     high = min(low + 1, len(points) - 1)
     if high == low or value <= points[low]:
@@ -66,11 +84,11 @@ def _between(points: tuple[int, ...], value: float) -> tuple[int, int, float]:
     return low, high, (value - points[low]) / (points[high] - points[low])
 
 
-def predict(passes: Iterable[tuple[int, int]], latency: CostModel) -> float:
-    """Seconds that forward passes take.
+def predict(passes: Iterable[tuple[int, int]], cost_model: CostModel) -> float:
+    """Return the total seconds of forward passes.
 
     Args:
-        passes: new tokens and cached rows of each.
-        latency: of the model that makes them.
+        passes: new tokens and cache entries of each forward pass.
+        cost_model: of the model that runs them.
     """
-    return sum(latency(new, context) for new, context in passes)
+    return sum(cost_model(new, context) for new, context in passes)

@@ -1,4 +1,4 @@
-"""How long a forward pass over n new tokens takes on this machine: measured once, kept on disk, refreshed in use."""
+"""Latency of a forward pass by its width: measured once per machine, kept on disk, corrected in use."""
 
 import hashlib
 import json
@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from transformers import PreTrainedModel
@@ -28,25 +28,29 @@ CONTEXTS = (64, 256, 1024)
 REPETITIONS = 5
 
 
-def latency_of(model: PreTrainedModel, static: "StaticModel | None" = None) -> CostModel:
-    """The latency of a model, or of its static passes, on this machine, from the disk if it was measured before.
+def load_cost_model(model: PreTrainedModel, static: "StaticModel | None" = None) -> CostModel:
+    """Return the cost model of ``model`` on this machine, from disk if it was measured before.
 
-    It lies in ``$DYNATREE_CACHE``, else ``$XDG_CACHE_HOME/dynatree`` or ``~/.cache/dynatree``, under a name that
-    stands for the architecture, the number format, the device, the threads and the version of torch.
+    The file lies in ``$DYNATREE_CACHE``, else in ``$XDG_CACHE_HOME/dynatree`` or ``~/.cache/dynatree``. Its name
+    depends on the architecture, the number format, the device, the threads and the version of torch.
+
+    Args:
+        model: target or draft.
+        static: runs forward passes of static shapes, see :func:`dynatree.compile_pair`; None for ordinary ones.
     """
     path = cache_folder() / "latency" / f"{_key(conditions(model, static))}.json"
     try:
         known = json.loads(path.read_text())
         return CostModel(tuple(known["widths"]), tuple(known["contexts"]), known["seconds"])
     except (OSError, ValueError, KeyError):
-        latency = measure_latency(model, static=static)
-    with suppress(OSError):  # a cache that cannot be written costs a measurement in each process, nothing else
-        write_json(path, asdict(latency) | {"conditions": conditions(model, static)})
-    return latency
+        cost_model = measure_latency(model, static=static)
+    with suppress(OSError):  # without a writable cache, each process measures again
+        write_json(path, asdict(cost_model) | {"conditions": conditions(model, static)})
+    return cost_model
 
 
 def cache_folder() -> Path:
-    """Where measurements of this machine are kept."""
+    """Return the folder that keeps measurements of this machine."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(os.environ.get("DYNATREE_CACHE") or Path(base) / "dynatree")
 
@@ -58,43 +62,55 @@ def measure_latency(
     static: "StaticModel | None" = None,
     typical: Callable[[list[float]], float] = min,
 ) -> CostModel:
-    """Time passes of all widths in turn, ``repetitions`` times.
+    """Time forward passes of all widths in turn, ``repetitions`` times.
 
     Args:
         model: target or draft.
-        repetitions: of each width, after one that warms up.
-        static: makes the passes, see :func:`dynatree.compile_pair`; None for ordinary ones.
-        typical: what the repetitions come to. For a policy the shortest: other work only ever makes a pass longer, a
-            draft that a disturbed measurement calls slow is hardly run, so nothing would correct it, while a time
-            that is too short is corrected in use.
+        repetitions: timed forward passes of each width, after one that warms up.
+        static: runs forward passes of static shapes, see :func:`dynatree.compile_pair`; None for ordinary ones.
+        typical: reduces the repetitions to one value. The default is the minimum, because other work only prolongs a
+            forward pass. A draft that seems slow is rarely run and therefore never corrected; a draft that seems fast
+            is corrected in use.
     """
     positions = model.config.max_position_embeddings
     contexts = tuple(c for c in CONTEXTS if c + WIDTHS[-1] <= positions) or (1,)
     widths = tuple(w for w in WIDTHS if contexts[0] + w <= positions)
-    cached = ModelRunner(model, "target", contexts[-1] + widths[-1], static=static)
-    rows = []
+    runner = ModelRunner(model, "target", contexts[-1] + widths[-1], static=static)
+    rows: list[list[float]] = []
     for context in contexts:
-        cached.forward([0] * (context - cached.length), range(cached.length, context), last_only=True)
+        runner.forward([0] * (context - runner.length), range(runner.length, context), last_only=True)
         times: dict[int, list[float]] = {width: [] for width in widths}
         for _ in range(repetitions + 1):
             for width in widths:
-                times[width].append(_time(cached, width, context))
-        found = [typical(times[width][1:]) for width in widths]  # the first one warms up
+                times[width].append(time_forward(runner, width, context))
+        found = [typical(times[width][1:]) for width in widths]
         rows.append([min(found[index:]) for index in range(len(found))])
     return CostModel(widths, contexts, rows)
 
 
-def _time(cached: ModelRunner, width: int, context: int) -> float:
+def time_forward(runner: ModelRunner, width: int, context: int) -> float:
+    """Return the seconds of one forward pass, up to the token ids on the host.
+
+    Args:
+        runner: holds ``context`` cache entries, before and after the call.
+        width: number of new tokens.
+        context: number of cache entries.
+    """
     visible = torch.ones(width, width, dtype=torch.bool).tril() if width > 1 else None
     start = time.perf_counter()
-    cached.predict(cached.forward([0] * width, range(context, context + width), visible))
+    runner.predict(runner.forward([0] * width, range(context, context + width), visible))
     seconds = time.perf_counter() - start
-    cached.cache.rewind(context)
+    runner.cache.keep(context, [])
     return seconds
 
 
-def conditions(model: PreTrainedModel, static: "StaticModel | None" = None) -> dict:
-    """What a latency depends on."""
+def conditions(model: PreTrainedModel, static: "StaticModel | None" = None) -> dict[str, Any]:
+    """Return the conditions that a latency depends on, as a JSON value.
+
+    Args:
+        model: target or draft.
+        static: see :func:`load_cost_model`.
+    """
     config = {name: value for name, value in model.config.to_dict().items() if not name.startswith("_")}
     device = torch.cuda.get_device_name(model.device) if model.device.type == "cuda" else describe_host()["processor"]
     return {
@@ -110,5 +126,5 @@ def conditions(model: PreTrainedModel, static: "StaticModel | None" = None) -> d
     }
 
 
-def _key(conditions: dict) -> str:
+def _key(conditions: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(conditions, sort_keys=True).encode()).hexdigest()[:16]

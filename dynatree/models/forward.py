@@ -1,4 +1,4 @@
-"""The forward pass of a transformers model over new tokens; the only one that decoding calls."""
+"""The forward pass of a transformers model over new tokens; the only forward call of decoding."""
 
 from typing import Any
 
@@ -34,7 +34,7 @@ def hidden_states(
 
 
 def apply_head(head: torch.nn.Module, hidden: torch.Tensor) -> torch.Tensor:
-    """Logits [n, rows of the head] at ``hidden`` [n, hidden_size].
+    """Return the logits [n, tokens of the head] of ``hidden`` [n, hidden_size].
 
     In float32 on a CPU, MKL multiplies the tall weight by a few columns faster than a few rows by the wide weight.
     """
@@ -45,6 +45,6 @@ def apply_head(head: torch.nn.Module, hidden: torch.Tensor) -> torch.Tensor:
 
 
 def head_rows(model: PreTrainedModel) -> int:
-    """Tokens that the output head scores."""
+    """Return the number of tokens that the output head scores."""
     head = model.get_output_embeddings()
     return len(head.token_map) if isinstance(head, TrimmedHead) else model.config.vocab_size

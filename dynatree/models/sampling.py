@@ -1,4 +1,4 @@
-"""Sampling whose noise depends on the seed and the position only, so that speculation does not change the sample."""
+"""Gumbel-max sampling whose noise depends only on seed and position, so speculation does not change the sample."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -8,23 +8,40 @@ import torch
 from dynatree.errors import DynatreeError
 from dynatree.models.transfer import upload
 
-KEPT_POSITIONS = 64  # whose noise is remembered; a round comes back to the positions of the one before
+MAX_CACHED_POSITIONS = 64  # consecutive rounds use overlapping positions
+
+
+@dataclass(frozen=True)
+class SamplingOptions:
+    """How tokens are drawn, as :func:`dynatree.generate` takes it.
+
+    Attributes:
+        temperature: divides the logits; 0 for greedy decoding.
+        top_k: draw from the k most likely tokens only; None for all.
+        top_p: draw from the smallest set of most likely tokens that reaches this probability; None for all.
+        seed: seed of the draws.
+    """
+
+    temperature: float = 0.0
+    top_k: int | None = None
+    top_p: float | None = None
+    seed: int = 0
 
 
 @dataclass
 class Sampler:
-    """Draws by the Gumbel-max trick: the token of the largest logit plus noise is a draw from the softmax.
+    """A Gumbel-max sampler: the token with the largest sum of logit and noise is a draw from the softmax.
 
-    The noise of a position is the same for every node of a tree that stands there, for the target and for the draft,
-    whatever was drafted. So walking a tree while a child is the target's draw emits what drawing token by token
-    emits, and a draft that sees the same noise guesses the draw better.
+    The noise of a position is the same for the target, the draft and every node of a tree at that position. Walking a
+    tree while a child is the target's draw therefore emits the same tokens as drawing one by one. A draft that uses the
+    same noise predicts the draws better.
 
     Attributes:
         temperature: divides the logits.
         top_k: keep the k most likely tokens only; None for all.
-        top_p: keep the most likely tokens that together just reach this probability; None for all.
-        seed: of the noise.
-        vocabulary: tokens of the target.
+        top_p: keep the smallest set of most likely tokens that reaches this probability; None for all.
+        seed: seed of the noise.
+        vocabulary: number of tokens of the target.
     """
 
     temperature: float
@@ -34,29 +51,29 @@ class Sampler:
     vocabulary: int
     _noise: dict[int, torch.Tensor] = field(default_factory=dict, init=False, repr=False)
 
-    def perturb(
+    def add_gumbel_noise(
         self, logits: torch.Tensor, positions: Sequence[int], token_map: torch.Tensor | None = None
     ) -> torch.Tensor:
-        """Scores [n, tokens] in float32 whose largest entry is the draw; -inf for tokens that are cut off.
+        """Return scores [n, tokens] in float32 whose largest entry is the draw; -inf for tokens that are cut off.
 
         Args:
             logits: [n, tokens].
             positions: position of each row; its successor is drawn.
-            token_map: [tokens] ids that the columns stand for; None if they are the ids themselves.
+            token_map: [tokens] token id of each column; None if column and id agree.
         """
         scores = self._filtered(logits.float() / self.temperature)
         noise = torch.stack([self._noise_at(position) for position in positions])
         noise = upload(noise, scores.device)
         if token_map is not None:
-            return scores + noise[:, token_map.clamp(max=self.vocabulary - 1)]  # tokens beyond it are never proposed
+            return scores + noise[:, token_map.clamp(max=self.vocabulary - 1)]  # larger ids are never proposed
         shared = min(scores.shape[-1], self.vocabulary)
         scores[:, :shared] += noise[:, :shared]
         return scores
 
     def _filtered(self, scores: torch.Tensor) -> torch.Tensor:
         if self.top_k is not None and self.top_k < scores.shape[-1]:
-            least = scores.topk(self.top_k).values[:, -1:]
-            scores = scores.masked_fill(scores < least, -torch.inf)
+            smallest = scores.topk(self.top_k).values[:, -1:]
+            scores = scores.masked_fill(scores < smallest, -torch.inf)
         if self.top_p is not None and self.top_p < 1:
             ordered, order = scores.sort(dim=-1, descending=True, stable=True)
             probabilities = ordered.softmax(-1)
@@ -65,21 +82,26 @@ class Sampler:
         return scores
 
     def _noise_at(self, position: int) -> torch.Tensor:
-        """Gumbel noise [vocabulary], drawn on the CPU so that every device sees the same."""
+        """Gumbel noise [vocabulary], drawn on the CPU so that it is the same for every device."""
         if position not in self._noise:
-            if len(self._noise) >= KEPT_POSITIONS:
+            if len(self._noise) >= MAX_CACHED_POSITIONS:
                 del self._noise[min(self._noise)]
             generator = torch.Generator().manual_seed((self.seed * 1_000_003 + position) % 2**63)
             self._noise[position] = -torch.empty(self.vocabulary).exponential_(generator=generator).log()
         return self._noise[position]
 
 
-def make_sampler(temperature: float, top_k: int | None, top_p: float | None, seed: int, vocabulary: int):
-    """A sampler, or None where ``temperature`` is 0 and decoding greedy.
+def make_sampler(options: SamplingOptions, vocabulary: int) -> Sampler | None:
+    """Return a sampler; None for greedy decoding.
+
+    Args:
+        options: how tokens are drawn.
+        vocabulary: number of tokens of the target.
 
     Raises:
-        DynatreeError: an argument is out of range, or has no meaning in greedy decoding.
+        DynatreeError: an option is out of range, or has no meaning in greedy decoding.
     """
+    temperature, top_k, top_p, seed = options.temperature, options.top_k, options.top_p, options.seed
     if not isinstance(temperature, int | float) or not 0 <= temperature < float("inf"):
         raise DynatreeError(f"temperature must be a number of at least 0, not {temperature!r}")
     if top_k is not None and (not isinstance(top_k, int) or top_k < 1):

@@ -1,4 +1,4 @@
-"""What a policy decides, and the checks that all policies share."""
+"""The interface of a policy, and the checks that all policies share."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
@@ -7,65 +7,76 @@ from dynatree.errors import DynatreeError
 from dynatree.utils.validate import at_least
 
 if TYPE_CHECKING:
+    from dynatree.policies.cost_aware import CostAware
     from dynatree.tree import TokenTree
 
 
 @dataclass
 class Policy:
-    """Decides the shape of the tree; never touches a model.
+    """The shape of the drafted tree; a policy never calls a model.
 
-    Each round, for every node of the newest level, the drafting loop asks :meth:`expands` before it spends a draft
-    forward on the node, and :meth:`breadth` after it. When the children of a level exceed what is left of
-    ``node_budget``, the most probable paths stay.
+    Each round, the drafter calls :meth:`expands` for every node of the deepest level before it runs the draft model on
+    the node, and :meth:`breadth` afterwards. If the children of a level exceed the rest of ``node_budget``, the most
+    probable paths stay.
 
     Attributes:
-        node_budget: most nodes below the root that the target verifies in a round.
-        lasting: whether what it learns holds for later requests to the same pair.
+        node_budget: maximum number of nodes below the root that the target verifies in a round.
+        persistent: True if the pair keeps the policy and its statistics for later requests.
     """
 
-    lasting: ClassVar[bool] = False
+    persistent: ClassVar[bool] = False
     node_budget: int = 256
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         at_least(1, node_budget=self.node_budget)
 
     @property
-    def most_children(self) -> int:
-        """Most children :meth:`breadth` ever grants."""
+    def max_children(self) -> int:
+        """Largest number of children that :meth:`breadth` returns."""
         raise NotImplementedError
 
     @property
     def drafts_with_model(self) -> bool:
-        """Whether it uses a draft model, if there is one."""
-        return self.most_children > 0
+        """True if the policy uses the draft model of a pair that has one."""
+        return self.max_children > 0
 
     @property
     def needs_draft(self) -> bool:
-        """Whether it cannot do without a draft model."""
+        """True if the policy requires a draft model."""
         return self.drafts_with_model
 
     @property
     def drafted_nodes(self) -> int:
-        """Most nodes that are drafted in a round, those included that the target does not see."""
+        """Maximum number of nodes drafted in a round, including nodes that are not verified."""
         return self.node_budget
 
+    @property
+    def selector(self) -> "CostAware | None":
+        """The policy itself if it selects the tree from a larger pool of candidates; None otherwise."""
+        return None
+
     def shape(self) -> list[int] | None:
-        """Children of each node, level by level, where they are so whatever the draft says; None where it matters."""
+        """Return the children of each node, level by level; None if they depend on the draft's probabilities."""
         return None
 
     def expands(self, tree: "TokenTree", node: int) -> bool:
-        """Whether ``node`` gets children."""
+        """Return True if ``node`` gets children."""
         raise NotImplementedError
 
     def breadth(self, node: int, confidence: float) -> int:
-        """How many children an expanded ``node`` gets; ``confidence`` is the draft's highest probability there."""
+        """Return the number of children of an expanded node.
+
+        Args:
+            node: index of the node.
+            confidence: highest probability that the draft assigns to a successor of the node.
+        """
         raise NotImplementedError
 
     def observe(self, depth: int, accepted: int) -> None:
-        """Learn from a round: the tree was ``depth`` deep and ``accepted`` drafted tokens were emitted."""
+        """Record a round: the depth of its tree and the number of drafted tokens that were emitted."""
 
     def finish(self, tokens: int, rounds: int) -> None:
-        """Learn from a finished request that emitted ``tokens`` tokens in ``rounds`` rounds."""
+        """Record a finished request: its emitted tokens and its rounds."""
 
 
 def probability(**values: float) -> None:
@@ -76,6 +87,6 @@ def probability(**values: float) -> None:
 
 
 def ordered(**values: float) -> None:
-    """Raise unless the values do not decrease in the order given."""
+    """Raise unless the values are in non-decreasing order."""
     if list(values.values()) != sorted(values.values()):
         raise DynatreeError(f"{' <= '.join(values)} must hold, but they are {', '.join(map(str, values.values()))}")

@@ -1,24 +1,26 @@
-"""How often proposals of a kind turn out right: draft confidences turned into probabilities while decoding."""
+"""Calibrated acceptance probabilities of proposals, from confidences and observed frequencies."""
 
 from bisect import bisect
 from dataclasses import dataclass
 
-EDGES = (0.01, 0.03, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 0.97)
-DEEPEST, LAST_RANK = 3, 3
-PRIOR_WEIGHT = 6.0  # observations that a prior is worth
-MEMORY = 0.997  # what one observation leaves of the weight of earlier ones of its kind
+CONFIDENCE_EDGES = (0.01, 0.03, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 0.97)
+MAX_DEPTH, MAX_RANK = 3, 3  # larger depths and ranks share their statistics
+PRIOR_WEIGHT = 6.0  # weight of the prior, in observations
+DECAY = 0.997  # factor on the weight of earlier observations of a kind at each new one
 BINS = 10
+
+Kind = tuple[str | int, ...]  # source, rank and confidence bin; a fine kind adds depth and agreeing sources
 
 
 @dataclass(frozen=True)
 class Proposal:
-    """A successor that a source proposes.
+    """A successor that a source proposes for a node.
 
     Attributes:
-        token: its id.
-        source: who proposes it.
-        rank: its place among the source's proposals for the same node, from 0.
-        confidence: the source's own idea of its probability.
+        token: token id.
+        source: name of the source.
+        rank: rank among the proposals of the source for the same node, from 0.
+        confidence: uncalibrated probability that the source assigns.
     """
 
     token: int
@@ -29,30 +31,55 @@ class Proposal:
 
 @dataclass
 class Estimate:
-    """A proposal merged from all sources: the ``token``, its ``probability`` and the ``kinds`` it is counted under."""
+    """The merged proposals of all sources for one token.
+
+    Attributes:
+        token: token id.
+        probability: calibrated probability that the target emits the token after the node.
+        kinds: the coarse and the fine kind that count the outcome.
+        confidence: confidence of the proposal that determined the probability.
+    """
 
     token: int
     probability: float
-    kinds: tuple[tuple, tuple]
+    kinds: tuple[Kind, Kind]
     confidence: float
 
 
-class Calibration:
-    """Relative frequencies by source, rank and confidence, refined by depth and by how many sources agree.
+@dataclass
+class _Counts:
+    """Decayed observations of one kind."""
 
-    Each is shrunk towards the coarser one, and that towards the source's own confidence. Old observations fade.
+    trials: float = 0.0
+    hits: float = 0.0
+
+
+@dataclass
+class _Bin:
+    """One bin of the calibration error."""
+
+    trials: int = 0
+    probability: float = 0.0  # summed over trials
+    hits: int = 0
+
+
+class Calibration:
+    """Relative frequencies by source, rank and confidence, refined by depth and the number of agreeing sources.
+
+    The fine frequency is shrunk towards the coarse one, and the coarse one towards the confidence of the source. Old
+    observations decay.
     """
 
-    def __init__(self):
-        self._counts: dict[tuple, list[float]] = {}  # kind -> [trials, hits]
-        self._bins = [[0, 0.0, 0] for _ in range(BINS)]  # trials, sum of probabilities, hits
+    def __init__(self) -> None:
+        self._counts: dict[Kind, _Counts] = {}
+        self._bins = [_Bin() for _ in range(BINS)]
 
     def merge(self, proposals: list[Proposal], depth: int) -> list[Estimate]:
-        """One estimate for each proposed token of a node, the most probable first; they sum to at most one.
+        """Return one estimate for each proposed token of a node, most probable first; they sum to at most one.
 
         Args:
-            proposals: what all sources propose for one node.
-            depth: depth of the children that they would become.
+            proposals: the proposals of all sources for one node.
+            depth: depth of the proposed children.
         """
         by_token: dict[int, list[Proposal]] = {}
         for proposal in proposals:
@@ -69,30 +96,30 @@ class Calibration:
         return merged
 
     def observe(self, estimate: Estimate, hit: bool) -> None:
-        """Take in whether the proposed token was the target's own, given that its whole path was."""
+        """Record whether the target emitted the proposed token, given that the path to its parent was accepted."""
         for kind in estimate.kinds:
-            counts = self._counts.setdefault(kind, [0.0, 0.0])
-            counts[0] = counts[0] * MEMORY + 1
-            counts[1] = counts[1] * MEMORY + hit
+            counts = self._counts.setdefault(kind, _Counts())
+            counts.trials = counts.trials * DECAY + 1
+            counts.hits = counts.hits * DECAY + hit
         entry = self._bins[min(int(estimate.probability * BINS), BINS - 1)]
-        entry[0] += 1
-        entry[1] += estimate.probability
-        entry[2] += hit
+        entry.trials += 1
+        entry.probability += estimate.probability
+        entry.hits += hit
 
     @property
     def error(self) -> float | None:
-        """Expected calibration error: the mean distance of probability and frequency over ten bins; None at first."""
-        trials = sum(entry[0] for entry in self._bins)
-        return sum(abs(entry[1] - entry[2]) for entry in self._bins) / trials if trials else None
+        """Expected calibration error over ten bins; None before the first observation."""
+        trials = sum(entry.trials for entry in self._bins)
+        return sum(abs(entry.probability - entry.hits) for entry in self._bins) / trials if trials else None
 
     def _estimate(self, proposal: Proposal, depth: int, agreeing: int) -> Estimate:
-        coarse = (proposal.source, min(proposal.rank, LAST_RANK), bisect(EDGES, proposal.confidence))
-        fine = (*coarse, min(depth, DEEPEST), agreeing)
+        coarse = (proposal.source, min(proposal.rank, MAX_RANK), bisect(CONFIDENCE_EDGES, proposal.confidence))
+        fine = (*coarse, min(depth, MAX_DEPTH), agreeing)
         probability = self._frequency(fine, self._frequency(coarse, proposal.confidence))
         return Estimate(proposal.token, probability, (coarse, fine), proposal.confidence)
 
-    def _frequency(self, kind: tuple, prior: float) -> float:
+    def _frequency(self, kind: Kind, prior: float) -> float:
         if kind not in self._counts:
             return prior
-        trials, hits = self._counts[kind]
-        return (hits + PRIOR_WEIGHT * prior) / (trials + PRIOR_WEIGHT)
+        counts = self._counts[kind]
+        return (counts.hits + PRIOR_WEIGHT * prior) / (counts.trials + PRIOR_WEIGHT)

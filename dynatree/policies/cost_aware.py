@@ -1,46 +1,50 @@
-"""The policy of one objective: each round the tree that promises the most tokens per second."""
+"""The cost-aware policy: each round, the tree with the most expected tokens per second."""
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
 from dynatree.errors import DynatreeError
-from dynatree.policies.base import Policy, at_least, probability
+from dynatree.policies.base import Policy, probability
 from dynatree.policies.calibration import Calibration
+from dynatree.utils.validate import at_least
 
 if TYPE_CHECKING:
     from dynatree.tree import TokenTree
 
 SOURCES = ("model", "ngram", "recycling")
-RATE_MEMORY = 0.97
-GAIN_MEMORY = 0.8
-DEEPEST_GAIN = 4  # levels from here on share what is known about them
-CREDIT = 5.0  # passes over one token that may be lost before speculation has to have paid
-MOST_CREDIT = 10.0  # of what it has gained, what may be lost again
-OPTIMISM = 1.0  # tokens that a level is expected to bring, for each node it surely extends, before any was tried
+RATE_DECAY = 0.97
+GAIN_DECAY = 0.8
+MAX_GAIN_DEPTH = 4  # deeper levels share their statistics
+LOSS_BUDGET = 5.0  # initial loss budget, in forward passes over one token
+MAX_LOSS_BUDGET = 10.0
+INITIAL_GAIN = 1.0  # expected tokens gained by drafting below a node that is accepted for certain
 
 
 @dataclass
 class CostAware(Policy):
-    """Best-first by calibrated probability; a node or a draft level is added while it gains more than it costs.
+    """Best-first selection by calibrated probability, up to the tree whose expected gain is largest.
 
-    With ``rate`` the tokens per second of late, a tree of n nodes, whose paths hold with probabilities p, is worth
-    1 + sum(p) - rate * T(n + 1): what it emits less what the time it takes would have emitted otherwise (Dinkelbach's
-    form of a ratio). The tree of highest worth is verified, which may be none. T is measured, see
-    :mod:`dynatree.latency.measure`. A level of the draft model is run if its worth, as it turned out lately, exceeds
-    the rate times the time of the pass. There is no threshold to set.
+    Let ``rate`` be the recent throughput. The gain of verifying n nodes with path probabilities p is
+    ``1 + sum(p) - rate * T(n + 1)``: expected tokens minus the tokens that the same time emits otherwise (Dinkelbach's
+    form of a ratio). The tree of the largest gain is verified, possibly the empty one. T is measured, see
+    :mod:`dynatree.latency.measure`. A level of the draft model runs if its recent gain exceeds ``rate`` times the
+    seconds of its forward pass. The policy has no threshold to tune.
 
-    An account keeps what speculation has gained over decoding token by token, in passes over one token: it starts with
-    a small credit and never holds much. What it does not cover is not tried, so a draft that turns out useless, or
-    probabilities that turn out wrong, cost what the account holds and from then on ``probe_share`` of the time.
+    A loss budget limits what speculation may lose against decoding token by token, in forward passes over one token.
+    The budget starts small, grows with every gain and is capped. The policy speculates only while the budget covers
+    the possible loss. A useless draft therefore costs at most five forward passes up front and ``probe_share`` of the
+    time afterwards.
 
     Attributes:
         max_depth: drafted tokens on the longest path.
-        sources: who proposes, any of "model", "ngram" and "recycling"; without a draft "model" is left out.
-        candidates: successors that a source may propose for a node.
-        probe_share: share of the time that may be spent on trying what does not pay.
+        sources: sources of proposals, any of "model", "ngram" and "recycling". Pairs without a draft model skip
+            "model".
+        candidates: maximum number of successors that a source proposes for a node.
+        probe_share: share of the time spent on probing a draft model that does not pay.
+        calibration: acceptance probabilities of proposals.
     """
 
-    lasting: ClassVar[bool] = True
+    persistent: ClassVar[bool] = True
     node_budget: int = 48
     max_depth: int = 16
     sources: tuple[str, ...] = SOURCES
@@ -48,7 +52,7 @@ class CostAware(Policy):
     probe_share: float = 0.01
     calibration: Calibration = field(default_factory=Calibration, init=False, repr=False)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         at_least(1, max_depth=self.max_depth, candidates=self.candidates)
         probability(probe_share=self.probe_share)
@@ -57,13 +61,13 @@ class CostAware(Policy):
             raise DynatreeError(
                 f"sources must be some of {', '.join(SOURCES)}, not {', '.join(self.sources) or 'none'}"
             )
-        self._tokens = self._seconds = 0.0
-        self._gains = [OPTIMISM] * (DEEPEST_GAIN + 1)
-        self._probing = 0.0  # seconds that may be spent on trying the draft model
-        self._account = CREDIT
+        self._tokens = self._seconds = 0.0  # decayed sums
+        self._gains = [INITIAL_GAIN] * (MAX_GAIN_DEPTH + 1)
+        self._probe_seconds = 0.0
+        self._loss_budget = LOSS_BUDGET
 
     @property
-    def most_children(self) -> int:
+    def max_children(self) -> int:
         return self.candidates
 
     @property
@@ -78,63 +82,83 @@ class CostAware(Policy):
     def drafted_nodes(self) -> int:
         return 2 * self.node_budget
 
+    @property
+    def selector(self) -> "CostAware":
+        return self
+
     def expands(self, tree: "TokenTree", node: int) -> bool:
         return tree.depths[node] < self.max_depth
 
     def breadth(self, node: int, confidence: float) -> int:
         return self.candidates
 
-    def rate(self, plain: float) -> float:
-        """Tokens per second of late; ``plain`` is the time of a pass over one token."""
-        return max(self._tokens / self._seconds, 0.5 / plain) if self._tokens > 4 else 1 / plain
-
-    def worth(self, probabilities: list[float], costs: list[float]) -> tuple[int, float]:
-        """How many nodes to verify, and what they are worth beyond verifying none, in tokens.
+    def rate(self, plain_seconds: float) -> float:
+        """Return the recent tokens per second.
 
         Args:
-            probabilities: of the paths, falling.
-            costs: what passes over 1, 2, ... tokens cost, in tokens that the same time would bring otherwise.
+            plain_seconds: seconds of a forward pass of the target over one token.
         """
-        best, most, total = 0, 0.0, 0.0
+        if self._tokens <= 4:
+            return 1 / plain_seconds
+        return max(self._tokens / self._seconds, 0.5 / plain_seconds)
+
+    def expected_gain(self, probabilities: list[float], costs: list[float]) -> tuple[int, float]:
+        """Return the number of nodes to verify and their expected gain over verifying none, in tokens.
+
+        Args:
+            probabilities: path probabilities of the candidates, in non-increasing order.
+            costs: cost in tokens of verifying 0, 1, ... nodes: the tokens that the same time emits otherwise.
+        """
+        best_count, best_gain, expected = 0, 0.0, 0.0
         for n, share in enumerate(probabilities[: min(self.node_budget, len(costs) - 1)], start=1):
-            total += share
-            if total - costs[n] + costs[0] > most and self.affords(costs[n] / costs[0] - 1):
-                best, most = n, total - costs[n] + costs[0]
-        return best, most
+            expected += share
+            gain = expected - costs[n] + costs[0]
+            if gain > best_gain and self.affords(costs[n] / costs[0] - 1):
+                best_count, best_gain = n, gain
+        return best_count, best_gain
 
-    def level_pays(self, depth: int, mass: float, price: float) -> bool:
-        """Whether to run the draft model over nodes at ``depth`` that are reached ``mass`` times on average.
+    def level_pays(self, depth: int, mass: float, cost: float) -> bool:
+        """Return True if the expected gain of a level of the draft model exceeds its cost.
 
         Args:
-            price: tokens that the time of the pass would bring otherwise.
+            depth: depth of the nodes that the draft model expands.
+            mass: sum of their path probabilities.
+            cost: cost in tokens of the forward pass.
         """
-        return self._gains[min(depth, DEEPEST_GAIN)] * mass > price
+        return self._gains[min(depth, MAX_GAIN_DEPTH)] * mass > cost
 
-    def affords(self, passes: float) -> bool:
-        """Whether the account covers what costs as much as ``passes`` over one token, should it bring nothing."""
-        return passes <= self._account
+    def affords(self, plain_passes: float) -> bool:
+        """Return True if the loss budget covers a loss of ``plain_passes`` forward passes over one token."""
+        return plain_passes <= self._loss_budget
 
     def may_probe(self, seconds: float) -> bool:
-        """Whether a pass of ``seconds`` fits what may be spent on trying the draft model; if so, it is spent."""
-        if self._probing < seconds:
+        """Return True, and spend ``seconds`` of the probe time, if that much is left for probing the draft model."""
+        if self._probe_seconds < seconds:
             return False
-        self._probing -= seconds
+        self._probe_seconds -= seconds
         return True
 
     def observe_level(self, depth: int, mass: float, gain: float) -> None:
-        """Learn what a level of the draft model brought, in tokens, later levels and their passes included."""
-        index = min(depth, DEEPEST_GAIN)
-        self._gains[index] += (1 - GAIN_MEMORY) * (max(gain, 0.0) / mass - self._gains[index])
-
-    def observe_round(self, emitted: int, seconds: float, passes: float) -> None:
-        """Learn from a round what the rate is, and settle the account.
+        """Record the gain of a level of the draft model.
 
         Args:
-            emitted: tokens.
-            seconds: what the round took.
-            passes: what its forward passes cost, in passes of the target over one token.
+            depth: depth of the nodes that the draft model expanded.
+            mass: sum of their path probabilities.
+            gain: tokens gained, later levels and the cost of their forward passes included.
         """
-        self._account = min(self._account + emitted - (1 - self.probe_share) * passes, MOST_CREDIT)
-        self._tokens = self._tokens * RATE_MEMORY + emitted
-        self._seconds = self._seconds * RATE_MEMORY + seconds
-        self._probing += self.probe_share * seconds
+        index = min(depth, MAX_GAIN_DEPTH)
+        self._gains[index] += (1 - GAIN_DECAY) * (max(gain, 0.0) / mass - self._gains[index])
+
+    def observe_round(self, emitted: int, seconds: float, plain_passes: float) -> None:
+        """Update the throughput and the loss budget after a round.
+
+        Args:
+            emitted: emitted tokens.
+            seconds: duration of the round.
+            plain_passes: cost of its forward passes, in forward passes of the target over one token.
+        """
+        balance = self._loss_budget + emitted - (1 - self.probe_share) * plain_passes
+        self._loss_budget = min(balance, MAX_LOSS_BUDGET)
+        self._tokens = self._tokens * RATE_DECAY + emitted
+        self._seconds = self._seconds * RATE_DECAY + seconds
+        self._probe_seconds += self.probe_share * seconds

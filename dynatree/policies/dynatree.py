@@ -1,12 +1,13 @@
-"""The DynaTree policy of Chen, Liu and Li: breadth, depth, pruning and history from the draft's confidence."""
+"""The DynaTree policy of Chen, Liu and Li: breadth, depth, pruning and feedback from the draft's confidence."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from dynatree.errors import DynatreeError
-from dynatree.policies.base import Policy, at_least, ordered, probability
-from dynatree.policies.feedback import RULES, Adjustable
+from dynatree.policies.base import Policy, ordered, probability
+from dynatree.policies.feedback import RULES, Adjustable, Proportional, PublishedCode
+from dynatree.utils.validate import at_least
 
 if TYPE_CHECKING:
     from dynatree.tree import TokenTree
@@ -14,26 +15,30 @@ if TYPE_CHECKING:
 
 @dataclass
 class DynaTree(Policy):
-    """Confident nodes get few children, uncertain ones many; only probable paths grow deep.
+    """A tree that is narrow where the draft is confident, wide where it is not, and deep only on probable paths.
 
     Attributes:
-        base_depth: drafted tokens every sufficiently probable path may reach.
+        base_depth: drafted tokens that every sufficiently probable path may reach.
         max_depth: drafted tokens on the longest path.
-        min_branch, mid_branch, max_branch: children of a node of high, middle and low confidence.
-        high_confidence, low_confidence: bounds of the middle; the confidence of a node is the draft's highest
-            probability for its successor.
-        stop_probability: a node whose path probability lies below it gets no children.
-        deep_probability: a node at ``base_depth`` or below must be more probable than this to get children.
+        min_branch: children of a node of high confidence.
+        mid_branch: children of a node of middle confidence.
+        max_branch: children of a node of low confidence.
+        high_confidence: lower bound of high confidence. The confidence of a node is the highest probability that the
+            draft assigns to a successor.
+        low_confidence: lower bound of middle confidence.
+        stop_probability: a node with a smaller path probability gets no children.
+        deep_probability: from ``base_depth`` on, a node needs a larger path probability than this to get children.
         prune_probability: like ``stop_probability``, but also without ``adapt_depth``.
         root_branch: children of the root; None for the rule of every other node, 1 for the published rule.
-        adapt_breadth: off, every node gets ``mid_branch`` children.
-        adapt_depth: off, every path not pruned grows to ``base_depth``.
-        history: True adapts ``base_depth`` and the confidence bounds every round, in proportion to the distance of
-            the recent acceptance from ``target_acceptance``; False never; a name of :data:`history.RULES` by that
-            rule.
+        adapt_breadth: False gives every node ``mid_branch`` children.
+        adapt_depth: False grows every path that is not pruned to ``base_depth``.
+        history: True adapts ``base_depth`` and the confidence bounds after every round, in proportion to the distance
+            of the recent acceptance rate from ``target_acceptance``. False never adapts them. A name selects a rule
+            of :data:`dynatree.policies.feedback.RULES`.
         history_window: rounds (or requests) averaged.
         target_acceptance: share of the drafted depth that should be accepted.
-        adjustment_rate: share of its range that a parameter moves for an acceptance error of one.
+        adjustment_rate: share of its range by which a parameter moves for an acceptance error of one.
+        current: the adapted parameters at their current values.
     """
 
     base_depth: int = 5
@@ -53,8 +58,9 @@ class DynaTree(Policy):
     history_window: int = 10
     target_acceptance: float = 0.7
     adjustment_rate: float = 0.05
+    current: Adjustable = field(init=False, repr=False, compare=False)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         at_least(1, base_depth=self.base_depth, min_branch=self.min_branch, history_window=self.history_window)
         if self.root_branch is not None:
@@ -71,19 +77,19 @@ class DynaTree(Policy):
             adjustment_rate=self.adjustment_rate,
         )
         ordered(low_confidence=self.low_confidence, high_confidence=self.high_confidence)
-        self._now = Adjustable(self.base_depth, self.high_confidence, self.low_confidence, self.deep_probability)
-        self._history = self._make_history()
+        self.current = Adjustable(self.base_depth, self.high_confidence, self.low_confidence, self.deep_probability)
+        self._feedback = self._make_feedback()
 
-    def _make_history(self):
+    def _make_feedback(self) -> Proportional | PublishedCode | None:
         rule = "proportional" if self.history is True else self.history
         if rule is False:
             return None
-        if rule not in RULES:
+        if not isinstance(rule, str) or rule not in RULES:
             raise DynatreeError(f"history must be true, false or one of {', '.join(RULES)}, not {rule!r}")
-        return RULES[rule](self._now, self)
+        return RULES[rule](self.current, self)
 
     @property
-    def most_children(self) -> int:
+    def max_children(self) -> int:
         return max(self.max_branch if self.adapt_breadth else self.mid_branch, self.root_branch or 0)
 
     def expands(self, tree: "TokenTree", node: int) -> bool:
@@ -94,21 +100,21 @@ class DynaTree(Policy):
             return depth < self.base_depth
         if path_probability < self.stop_probability or depth >= self.max_depth:
             return False
-        return depth < round(self._now.base_depth) or path_probability > self._now.deep_probability
+        return depth < round(self.current.base_depth) or path_probability > self.current.deep_probability
 
     def breadth(self, node: int, confidence: float) -> int:
         if node == 0 and self.root_branch:
             return self.root_branch
         if not self.adapt_breadth:
             return self.mid_branch
-        if confidence >= self._now.high_confidence:
+        if confidence >= self.current.high_confidence:
             return self.min_branch
-        return self.max_branch if confidence < self._now.low_confidence else self.mid_branch
+        return self.max_branch if confidence < self.current.low_confidence else self.mid_branch
 
     def observe(self, depth: int, accepted: int) -> None:
-        if self._history and depth:
-            self._history.observe(accepted / depth)
+        if self._feedback and depth:
+            self._feedback.observe(accepted / depth)
 
     def finish(self, tokens: int, rounds: int) -> None:
-        if self._history and rounds:
-            self._history.finish(tokens / rounds)
+        if self._feedback and rounds:
+            self._feedback.finish(tokens / rounds)

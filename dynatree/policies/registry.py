@@ -1,6 +1,7 @@
-"""Policies by name."""
+"""The policies by the names of their methods."""
 
 import inspect
+from typing import Any
 
 from dynatree.policies.base import Policy
 from dynatree.policies.cost_aware import CostAware
@@ -18,18 +19,25 @@ POLICIES: dict[str, type[Policy]] = {
 
 
 def policy_options(method: str) -> dict[str, inspect.Parameter]:
-    """Return the options of a method with their defaults.
+    """Return the options of a method as parameters with their defaults.
+
+    Args:
+        method: a key of :data:`POLICIES`.
 
     Raises:
-        DynatreeError: there is no such method.
+        DynatreeError: the method is unknown.
     """
     return options_of(POLICIES, "method", method)
 
 
-def make_policy(method: str, **options) -> Policy:
-    """Return a policy by its name.
+def make_policy(method: str, **options: Any) -> Policy:
+    """Return a new policy.
+
+    Args:
+        method: a key of :data:`POLICIES`.
+        **options: options of the method, see :func:`policy_options`.
 
     Raises:
-        DynatreeError: there is no such method, or an option is unknown or out of range.
+        DynatreeError: the method or an option is unknown, or an option is out of range.
     """
     return make(POLICIES, "method", method, options)

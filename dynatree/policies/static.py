@@ -1,4 +1,4 @@
-"""Policies whose shape does not depend on the draft's confidence: a chain and a uniform tree."""
+"""Policies whose shape does not depend on the draft's confidence: no tree, a chain and a uniform tree."""
 
 import itertools
 import math
@@ -6,7 +6,8 @@ import operator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from dynatree.policies.base import Policy, at_least, probability
+from dynatree.policies.base import Policy, probability
+from dynatree.utils.validate import at_least
 
 if TYPE_CHECKING:
     from dynatree.tree import TokenTree
@@ -14,15 +15,15 @@ if TYPE_CHECKING:
 
 @dataclass
 class Autoregressive(Policy):
-    """No tree at all: the target emits one token per round."""
+    """Decoding without a tree: the target emits one token per round."""
 
     node_budget: int = field(default=0, init=False)
 
-    def __post_init__(self):
-        pass  # a node budget of 0 is right here
+    def __post_init__(self) -> None:
+        """Accept the node budget of 0."""
 
     @property
-    def most_children(self) -> int:
+    def max_children(self) -> int:
         return 0
 
     def expands(self, tree: "TokenTree", node: int) -> bool:
@@ -36,7 +37,7 @@ class FixedTree(Policy):
     Attributes:
         depth: drafted tokens on the longest path.
         branch: children of an expanded node.
-        prune_probability: a node whose path probability lies below it is verified but gets no children.
+        prune_probability: a node with a smaller path probability is verified but gets no children.
         root_branch: children of the root; None for ``branch``, 1 for the published rule.
     """
 
@@ -45,7 +46,7 @@ class FixedTree(Policy):
     prune_probability: float = 0.05
     root_branch: int | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         at_least(1, depth=self.depth, branch=self.branch)
         if self.root_branch is not None:
@@ -53,7 +54,7 @@ class FixedTree(Policy):
         probability(prune_probability=self.prune_probability)
 
     @property
-    def most_children(self) -> int:
+    def max_children(self) -> int:
         return max(self.branch, self.root_branch or 0)
 
     def shape(self) -> list[int] | None:

@@ -66,7 +66,7 @@ def test_callback_sees_every_round(pair):
     out = generate(
         pair, PROMPTS[0]["tokens"], "dynatree", 20, None, on_round=lambda *seen_now: seen.append(seen_now), **OPTIONS
     )
-    assert [(len(tree) - 1, tree.depth) for tree, _, _ in seen] == [(r.nodes, r.depth) for r in out.stats.trace]
+    assert [(len(tree) - 1, tree.depth) for tree, _, _ in seen] == [(r.nodes, r.depth) for r in out.stats.rounds_log]
     tokens = [token for tree, path, own in seen for token in [*(tree.tokens[node] for node in path), own]]
     assert out.tokens[1:] == tokens[: len(out.tokens) - 1]
 

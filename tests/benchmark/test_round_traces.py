@@ -21,7 +21,7 @@ FLAT, CHEAP = CostModel((1, 64), (1,), [[1.0, 1.01]]), CostModel((1, 64), (1,), 
 def pair():
     target = tiny_model("llama", 2)
     pair = ModelPair(target, disturbed(target, 0.02))
-    pair.learnt |= {"latency of the target": FLAT, "latency of the draft": CHEAP}
+    pair.state.cost_models |= {"target": FLAT, "draft": CHEAP}
     return pair
 
 

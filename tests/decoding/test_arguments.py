@@ -61,7 +61,7 @@ def test_without_a_draft_only_autoregressive_works():
 
 
 def test_vocabularies_and_architectures_must_fit():
-    with pytest.raises(DynatreeError, match="the draft knows 32 tokens"):
+    with pytest.raises(DynatreeError, match="the draft has 32 tokens"):
         ModelPair(tiny_model(), tiny_model(vocabulary=32))
     with pytest.raises(DynatreeError, match="'gpt2' model; supported are gpt_neox, llama"):
         ModelPair(GPT2LMHeadModel(GPT2Config(n_layer=1, n_head=2, n_embd=8, vocab_size=16)))

@@ -1,39 +1,36 @@
-"""Several prompts at once: each output is what it is alone."""
+"""Batches of prompts: each output equals that of its prompt alone."""
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dynatree import DynatreeError, ModelPair, generate, generate_batch
 from dynatree.decoding import batch
-from dynatree.drafting.factory import HybridDrafter
+from dynatree.drafting.hybrid import HybridDrafter
 from dynatree.policies.registry import make_policy
-from tests.decoding.test_exactness import KINDS, methods, pair_of
-from tests.support.models import VOCABULARY, disturbed, reference, tiny_model
+from tests.support.models import disturbed, reference, tiny_model
+from tests.support.strategies import PROMPTS, kinds, methods, pair_of, prompts
 
-PROMPTS = [[5, 9, 2, 7], [4], [8, 8, 8, 1, 6, 5, 9], [11, 12]]
 METHODS = ("autoregressive", "chain", "fixed_tree", "dynatree", "cost_aware")
-prompts = st.lists(st.lists(st.integers(0, VOCABULARY - 1), min_size=1, max_size=9), min_size=1, max_size=5)
 
 
-@settings(max_examples=60, deadline=None)
 @given(
-    kind=st.sampled_from(KINDS),
+    kind=kinds,
     seed=st.integers(0, 3),
     noise=st.sampled_from([0.02, 0.06, 0.3]),
     method=methods(),
-    prompts=prompts,
+    texts=st.lists(prompts, min_size=1, max_size=5),
     length=st.integers(0, 30),
     stops=st.booleans(),
     data=st.data(),
 )
-def test_each_output_equals_hugging_face(kind, seed, noise, method, prompts, length, stops, data):
+def test_each_output_equals_hugging_face(kind, seed, noise, method, texts, length, stops, data):
     pair = pair_of(kind, seed, noise)
-    stop = data.draw(st.sampled_from(reference(pair.target, prompts[0], 20, None))) if stops else None
+    stop = data.draw(st.sampled_from(reference(pair.target, texts[0], 20, None))) if stops else None
     name, options = method
-    found = generate_batch(pair, prompts, name, length, stop, **options)
-    for prompt, out in zip(prompts, found, strict=True):
+    found = generate_batch(pair, texts, name, length, stop, **options)
+    for prompt, out in zip(texts, found, strict=True):
         assert out.tokens == (reference(pair.target, prompt, length, stop) if length else [])
 
 
@@ -47,7 +44,7 @@ def test_samples_are_those_of_each_request_alone(method):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_one_pass_of_the_target_serves_all(method):
+def test_one_forward_pass_of_the_target_serves_the_whole_batch(method):
     target = tiny_model("gpt_neox", 2)
     pair = ModelPair(target, disturbed(target, 0.03))
     passes = []
@@ -58,7 +55,7 @@ def test_one_pass_of_the_target_serves_all(method):
     for out in found:
         seconds = out.stats.seconds
         assert seconds["total"] >= seconds["prefill"] + seconds["draft"] + seconds["verify"] > 0
-        assert sum(entry.emitted for entry in out.stats.trace) == 29
+        assert sum(entry.emitted for entry in out.stats.rounds_log) == 29
 
 
 def test_a_request_ends_when_it_leaves_the_batch():
@@ -73,22 +70,22 @@ def test_a_request_ends_when_it_leaves_the_batch():
     assert found[0].stats.seconds["total"] < longest.stats.seconds["total"]
 
 
-def test_drafters_know_how_many_share_a_pass(monkeypatch):
-    known = []
+def test_drafters_receive_the_current_size_of_the_batch(monkeypatch):
+    sizes = []
     draft = HybridDrafter.draft
 
-    def spy(self, *arguments):
-        known.append(self.batch)
-        return draft(self, *arguments)
+    def spy(self, tree, context):
+        sizes.append(context.batch)
+        return draft(self, tree, context)
 
     monkeypatch.setattr(HybridDrafter, "draft", spy)
     pair = pair_of("llama", 1, 0.06)
     tokens = reference(pair.target, PROMPTS[0], 30, None)
     generate_batch(pair, PROMPTS[:2], "cost_aware", 30, tokens[2])
-    assert known[:2] == [2, 2] and known[-1] == 1
+    assert sizes[:2] == [2, 2] and sizes[-1] == 1
 
 
-def test_of_a_prompt_only_the_end_is_scored(monkeypatch):
+def test_the_output_head_scores_only_the_last_token_of_a_prompt(monkeypatch):
     scored = []
     head = batch.apply_head
     monkeypatch.setattr(batch, "apply_head", lambda layer, rows: scored.append(len(rows)) or head(layer, rows))
@@ -96,7 +93,7 @@ def test_of_a_prompt_only_the_end_is_scored(monkeypatch):
     assert scored == [4, 4, 4]
 
 
-def test_nothing_to_do():
+def test_no_prompts_and_no_new_tokens_give_empty_results():
     pair = pair_of("llama", 0, 0.06)
     assert generate_batch(pair, []) == []
     assert [out.tokens for out in generate_batch(pair, PROMPTS, max_new_tokens=0)] == [[]] * 4
@@ -117,6 +114,6 @@ def test_a_half_precision_batch_runs():
         ({"prompts": [torch.tensor([[1, 2], [3, 4]])]}, "one prompt at a time"),
     ],
 )
-def test_mistakes(changes, message):
+def test_wrong_arguments_are_rejected(changes, message):
     with pytest.raises(DynatreeError, match=message):
         generate_batch(pair_of("llama", 0, 0.06), **{"prompts": PROMPTS, **changes})

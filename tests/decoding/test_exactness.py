@@ -1,77 +1,23 @@
 """The first promise: greedy output equals Hugging Face ``generate``, token for token."""
 
-import functools
-
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dynatree import ModelPair, generate
 from dynatree.models.trimmed_head import trim_vocabulary
 from dynatree.policies.registry import make_policy
-from tests.support.models import EOS, VOCABULARY, disturbed, reference, tiny_model
-
-KINDS = ("llama", "gpt_neox")
-shares = st.floats(0, 1)
+from tests.support.models import EOS, VOCABULARY, check_counts, disturbed, reference, tiny_model
+from tests.support.strategies import KINDS, kinds, methods, pair_of, prompts, target_of
 
 
-@functools.cache
-def target_of(kind: str, seed: int):
-    return tiny_model(kind, seed)
-
-
-@functools.cache
-def pair_of(kind: str, seed: int, noise: float) -> ModelPair:
-    return ModelPair(target_of(kind, seed), disturbed(target_of(kind, seed), noise))
-
-
-@st.composite
-def methods(draw):
-    name = draw(st.sampled_from(["autoregressive", "chain", "fixed_tree", "dynatree", "cost_aware"]))
-    root = draw(st.sampled_from([None, 1, 2, 5]))
-    if name == "autoregressive":
-        return name, {}
-    if name == "chain":
-        return name, {"length": draw(st.integers(1, 7))}
-    budget = draw(st.integers(1, 40))
-    if name == "cost_aware":
-        sources = draw(st.sets(st.sampled_from(["model", "ngram", "recycling"]), min_size=1))
-        return name, {
-            "sources": tuple(sorted(sources)),
-            "node_budget": budget,
-            "max_depth": draw(st.integers(1, 8)),
-            "candidates": draw(st.integers(1, 5)),
-        }
-    if name == "fixed_tree":
-        sizes = {"depth": draw(st.integers(1, 5)), "branch": draw(st.integers(1, 4))}
-        return name, sizes | {"prune_probability": draw(shares) / 4, "node_budget": budget, "root_branch": root}
-    base, (low, high) = draw(st.integers(1, 5)), sorted(draw(st.tuples(shares, shares)))
-    branches = sorted(draw(st.tuples(*[st.integers(1, 4)] * 3)))
-    return name, {
-        "base_depth": base,
-        "max_depth": base + draw(st.integers(0, 3)),
-        **dict(zip(("min_branch", "mid_branch", "max_branch"), branches, strict=True)),
-        "low_confidence": low,
-        "high_confidence": high,
-        "stop_probability": draw(shares) / 4,
-        "deep_probability": draw(shares),
-        "prune_probability": draw(shares) / 4,
-        "node_budget": budget,
-        "root_branch": root,
-        "adapt_breadth": draw(st.booleans()),
-        "adapt_depth": draw(st.booleans()),
-        "history": draw(st.sampled_from([False, True, "published_code"])),
-    }
-
-
-@settings(max_examples=150, deadline=None)
 @given(
-    kind=st.sampled_from(KINDS),
+    kind=kinds,
     seed=st.integers(0, 5),
     noise=st.sampled_from([0.02, 0.06, 0.3]),
     method=methods(),
-    prompt=st.lists(st.integers(0, VOCABULARY - 1), min_size=1, max_size=9),
+    prompt=prompts,
     length=st.integers(0, 40),
     eos=st.sampled_from(["auto", "none", "occurring", "two occurring"]),
     data=st.data(),
@@ -89,17 +35,7 @@ def test_output_equals_hugging_face(kind, seed, noise, method, prompt, length, e
     name, options = method
     out = generate(pair, prompt, name, length, eos_token_id, **options)
     assert out.tokens == expected
-    check_accounts(out, options.get("node_budget", options.get("length", 0)))
-
-
-def check_accounts(out, node_budget: int) -> None:
-    stats = out.stats
-    assert stats.rounds + stats.accepted == max(0, len(out.tokens) - 1) + sum(
-        r.accepted == r.emitted for r in stats.trace
-    )
-    assert 0 <= stats.accepted <= stats.drafted_depth <= stats.verified
-    assert all(entry.nodes <= node_budget for entry in stats.trace)
-    assert sum(entry.emitted for entry in stats.trace) == max(0, len(out.tokens) - 1)
+    check_counts(out, options.get("node_budget", options.get("length", 0)))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -111,7 +47,7 @@ def test_disagreeing_drafts_make_trees_branch_and_siblings_win(kind):
     chain = generate(pair, prompt, "chain", 80, None, length=3)
     assert 0 < chain.stats.accepted < chain.stats.drafted_depth
     assert wide.stats.rounds < chain.stats.rounds
-    assert max(entry.nodes for entry in wide.stats.trace) == 3 + 9 + 27
+    assert max(entry.nodes for entry in wide.stats.rounds_log) == 3 + 9 + 27
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -128,7 +64,7 @@ def test_a_perfect_draft_reaches_the_ideal(kind, method, options, depth):
     new = 1 + 8 * (depth + 1)
     out = generate(ModelPair(target, target), [4, 5, 6], method, new, None, **options)
     assert out.tokens == reference(target, [4, 5, 6], new, None)
-    assert [entry.emitted for entry in out.stats.trace] == [depth + 1] * 8
+    assert [entry.emitted for entry in out.stats.rounds_log] == [depth + 1] * 8
     assert out.stats.accepted == out.stats.drafted_depth == 8 * depth
 
 
@@ -166,7 +102,7 @@ def test_a_policy_object_learns_across_requests():
     policy = make_policy("dynatree", history="published_code", base_depth=5)
     for start in range(6):
         generate(pair, [start + 4], policy, 24, None)
-    assert policy._now.base_depth < 5
+    assert policy.current.base_depth < 5
 
 
 def test_tokens_are_reported_as_they_are_emitted():

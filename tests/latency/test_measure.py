@@ -5,7 +5,8 @@ import json
 
 import pytest
 
-from dynatree.latency.measure import WIDTHS, CostModel, conditions, latency_of, measure_latency
+from dynatree.latency.cost_model import CostModel
+from dynatree.latency.measure import WIDTHS, conditions, load_cost_model, measure_latency
 from tests.support.models import tiny_model
 
 
@@ -46,22 +47,22 @@ def test_one_disturbed_pass_changes_little(latency):
 def test_a_measurement_is_made_once_and_kept(kind, tmp_path, monkeypatch):
     monkeypatch.setenv("DYNATREE_CACHE", str(tmp_path))
     model = tiny_model(kind, 1)
-    first = latency_of(model)
+    first = load_cost_model(model)
     (path,) = (tmp_path / "latency").iterdir()
     kept = json.loads(path.read_text())
     assert kept["conditions"] == json.loads(json.dumps(conditions(model)))
     assert set(first.widths) <= set(WIDTHS)
     assert all(row == sorted(row) and row[0] > 0 for row in first.seconds)
-    assert latency_of(model).seconds == first.seconds
+    assert load_cost_model(model).seconds == first.seconds
     path.write_text("damaged")
-    assert latency_of(model).seconds
+    assert load_cost_model(model).seconds
     assert json.loads(path.read_text())["seconds"]
 
 
 def test_a_cache_that_cannot_be_written_is_done_without(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setenv("DYNATREE_CACHE", str(tmp_path / "file"))
-    assert latency_of(tiny_model("llama", 1)).seconds
+    assert load_cost_model(tiny_model("llama", 1)).seconds
 
 
 def test_a_model_with_few_positions():
@@ -74,7 +75,7 @@ def test_a_disturbed_measurement_finds_the_undisturbed_times(monkeypatch):
     calls = itertools.count()
     # of six rounds over all widths only every third is quiet; a stray pass over a few tokens is slower than wide ones
     monkeypatch.setattr(
-        "dynatree.latency.measure._time",
+        "dynatree.latency.measure.time_forward",
         lambda _, width, context: width * (20.0 if next(calls) // len(WIDTHS) % 3 else 1.0) + 100.0 * (width == 2),
     )
     latency = measure_latency(tiny_model("llama", 1))

@@ -17,9 +17,8 @@ from dynatree.models.linear.int8_dynamic import quantize_dynamic, supports_int8
 from dynatree.models.linear.packed import pack
 from dynatree.models.runner import ModelRunner
 from dynatree.models.trimmed_head import trim_vocabulary
-from tests.decoding.test_batch import PROMPTS
-from tests.decoding.test_exactness import KINDS, check_accounts, methods, pair_of
-from tests.support.models import VOCABULARY, disturbed, reference, tiny_model
+from tests.support.models import VOCABULARY, check_counts, disturbed, reference, tiny_model
+from tests.support.strategies import KINDS, PROMPTS, methods, pair_of
 
 METHODS = [
     ("autoregressive", {}),
@@ -59,10 +58,10 @@ def test_output_equals_hugging_face(kind, seed, noise, method, prompt, length, s
     name, options = method
     out = generate(pair, prompt, name, length, stop, **options)
     assert out.tokens == (reference(pair.target, prompt, length, stop) if length else [])
-    check_accounts(out, options.get("node_budget", options.get("length", 0)))
+    check_counts(out, options.get("node_budget", options.get("length", 0)))
     if name != "cost_aware" and stop is None:
         ordinary = generate(pair_of(kind, seed, noise), prompt, name, length, stop, **options)
-        assert out.stats.trace == ordinary.stats.trace
+        assert out.stats.rounds_log == ordinary.stats.rounds_log
         assert out.stats.passes == ordinary.stats.passes
 
 
@@ -106,7 +105,7 @@ def test_trees_wider_than_the_widest_pass_decode_exactly():
     pair = static_pair("llama", 0, 0.06)
     wide = {"depth": 3, "branch": 5, "prune_probability": 0.0}
     out = generate(pair, [5, 6], "fixed_tree", 30, None, **wide)
-    assert max(entry.nodes for entry in out.stats.trace) > WIDTHS[-1]
+    assert max(entry.nodes for entry in out.stats.rounds_log) > WIDTHS[-1]
     assert out.tokens == reference(pair.target, [5, 6], 30, None)
 
 
@@ -137,7 +136,7 @@ def test_few_graphs_serve_all_methods_rounds_and_requests(kind):
     ordinary = ModelPair(target, disturbed(target))
     pair = compile_pair(ordinary, count)
     known = CostModel((1, 2, 4), (64,), [[1.0, 1.0, 1.1]])
-    pair.learnt |= {"latency of the target": known, "latency of the draft": known}
+    pair.state.cost_models |= {"target": known, "draft": known}
     for method, options in SMALL:
         expected = reference(pair.target, [5, 9, 2, 7], 20, None)
         assert generate(pair, [5, 9, 2, 7], method, 20, None, **options).tokens == expected, method
@@ -240,7 +239,7 @@ def test_a_round_of_fixed_shape_synchronizes_once(downloads, method, options, te
 
 def test_a_policy_that_uses_probabilities_synchronizes_once_per_level(downloads):
     out = generate(static_pair("llama", 1, 0.06), [5, 9, 2, 7], "dynatree", 30, None)
-    levels = sum(entry.depth for entry in out.stats.trace)
+    levels = sum(entry.depth for entry in out.stats.rounds_log)
     assert 1 + out.stats.rounds + levels <= len(downloads) == len(out.stats.passes["draft"]) + out.stats.rounds
 
 
@@ -293,10 +292,10 @@ def test_a_missing_compiler_is_reported(monkeypatch):
 
 
 def test_latency_of_static_passes_is_kept_apart(tmp_path, monkeypatch):
-    from dynatree.latency.measure import latency_of
+    from dynatree.latency.measure import load_cost_model
 
     monkeypatch.setenv("DYNATREE_CACHE", str(tmp_path))
     model = tiny_model("llama", 1)
-    latency_of(model)
-    latency_of(model, StaticModel(model, None))
+    load_cost_model(model)
+    load_cost_model(model, StaticModel(model, None))
     assert len(list((tmp_path / "latency").iterdir())) == 2

@@ -4,23 +4,22 @@ from collections import Counter
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 
 from dynatree import DynatreeError, ModelPair, generate
-from dynatree.models.sampling import Sampler, make_sampler
+from dynatree.models.sampling import Sampler, SamplingOptions, make_sampler
 from dynatree.models.trimmed_head import trim_vocabulary
-from tests.decoding.test_exactness import KINDS, methods, pair_of
 from tests.support.models import VOCABULARY, tiny_model
+from tests.support.strategies import KINDS, kinds, methods, pair_of, prompts
 
 
-@settings(max_examples=60, deadline=None)
 @given(
-    kind=st.sampled_from(KINDS),
+    kind=kinds,
     noise=st.sampled_from([0.02, 0.3]),
     method=methods(),
-    prompt=st.lists(st.integers(0, VOCABULARY - 1), min_size=1, max_size=9),
+    prompt=prompts,
     length=st.integers(1, 30),
     temperature=st.sampled_from([0.3, 1.0, 2.0]),
     top_k=st.sampled_from([None, 1, 5]),
@@ -66,17 +65,18 @@ def test_cut_off_tokens_are_never_drawn():
     logits = torch.tensor([[3.0, 2.0, 1.0, 0.0]])
     probabilities = logits.softmax(-1)[0]
     for top_k, top_p, kept in ((2, None, 2), (None, float(probabilities[:2].sum()) - 0.01, 2), (1, 0.99, 1)):
-        drawn = {int(Sampler(1.0, top_k, top_p, seed, 4).perturb(logits.clone(), [0]).argmax()) for seed in range(200)}
+        samplers = [Sampler(1.0, top_k, top_p, seed, 4) for seed in range(200)]
+        drawn = {int(sampler.add_gumbel_noise(logits.clone(), [0]).argmax()) for sampler in samplers}
         assert drawn == set(range(kept))
 
 
-def test_the_draft_sees_the_noise_of_the_target():
+def test_the_draft_and_the_target_add_the_same_noise():
     sampler = Sampler(1.0, None, None, 7, 6)
     logits = torch.randn(2, 6)
-    full = sampler.perturb(logits.clone(), [3, 4])
+    full = sampler.add_gumbel_noise(logits.clone(), [3, 4])
     chosen = torch.tensor([4, 0, 5])
-    assert torch.equal(sampler.perturb(logits[:, chosen], [3, 4], chosen), full[:, chosen])
-    assert torch.equal(sampler.perturb(logits[:, :5].clone(), [3, 4]), full[:, :5])
+    assert torch.equal(sampler.add_gumbel_noise(logits[:, chosen], [3, 4], chosen), full[:, chosen])
+    assert torch.equal(sampler.add_gumbel_noise(logits[:, :5].clone(), [3, 4]), full[:, :5])
 
 
 @pytest.mark.parametrize(
@@ -89,6 +89,6 @@ def test_the_draft_sees_the_noise_of_the_target():
         ({"top_k": 5}, "need a temperature above 0"),
     ],
 )
-def test_wrong_arguments(wrong, message):
+def test_wrong_options_are_rejected(wrong, message):
     with pytest.raises(DynatreeError, match=message):
-        make_sampler(**{"temperature": 0.0, "top_k": None, "top_p": None, "seed": 0, "vocabulary": 8} | wrong)
+        make_sampler(SamplingOptions(**wrong), 8)

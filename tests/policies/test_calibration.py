@@ -1,4 +1,4 @@
-"""Confidences become frequencies."""
+"""Calibrated probabilities approach observed frequencies."""
 
 import random
 
@@ -7,7 +7,7 @@ import pytest
 from dynatree.policies.calibration import Calibration, Proposal
 
 
-def test_a_confidence_counts_until_something_is_observed():
+def test_the_confidence_is_the_probability_until_something_is_observed():
     merged = Calibration().merge([Proposal(3, "model", 0, 0.6), Proposal(4, "model", 1, 0.2)], 1)
     assert [(one.token, one.probability) for one in merged] == [(3, 0.6), (4, 0.2)]
 
@@ -21,23 +21,23 @@ def test_probabilities_approach_the_frequency():
     assert estimate.probability == pytest.approx(0.3, abs=0.08)
 
 
-def test_kinds_are_told_apart_by_source_rank_confidence_depth_and_agreement():
+def test_statistics_are_separate_by_source_rank_confidence_depth_and_agreement():
     calibration = Calibration()
     seen = Proposal(0, "model", 0, 0.5)
     for _ in range(200):
         calibration.observe(calibration.merge([seen], 1)[0], True)
 
-    def learnt(proposals, depth):
+    def estimated(proposals, depth):
         return calibration.merge(proposals, depth)[0].probability
 
-    assert learnt([seen], 1) > 0.95
-    assert learnt([Proposal(0, "ngram-2", 0, 0.5)], 1) == 0.5
-    assert learnt([Proposal(0, "model", 1, 0.5)], 1) == 0.5
-    assert learnt([Proposal(0, "model", 0, 0.05)], 1) == 0.05
-    assert learnt([seen], 2) > 0.9, "the coarser kind stands in for a depth without observations"
+    assert estimated([seen], 1) > 0.95
+    assert estimated([Proposal(0, "ngram-2", 0, 0.5)], 1) == 0.5
+    assert estimated([Proposal(0, "model", 1, 0.5)], 1) == 0.5
+    assert estimated([Proposal(0, "model", 0, 0.05)], 1) == 0.05
+    assert estimated([seen], 2) > 0.9, "the coarser kind stands in for a depth without observations"
 
 
-def test_the_best_source_speaks_for_a_token_and_siblings_share_at_most_one():
+def test_the_largest_estimate_of_a_token_counts_and_siblings_sum_to_at_most_one():
     merged = Calibration().merge(
         [Proposal(1, "model", 0, 0.8), Proposal(1, "ngram-1", 0, 0.1), Proposal(2, "ngram-3", 0, 0.6)], 1
     )

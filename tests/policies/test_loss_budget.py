@@ -7,7 +7,8 @@ import pytest
 from dynatree import ModelPair, generate
 from dynatree.latency.cost_model import predict
 from dynatree.latency.measure import CostModel
-from dynatree.policies.cost_aware import CREDIT
+from dynatree.models.pair import PairState
+from dynatree.policies.cost_aware import LOSS_BUDGET
 from tests.support.models import disturbed, reference, tiny_model
 from tests.support.simulated_clock import simulated_clock
 
@@ -51,17 +52,17 @@ def test_the_clock_and_what_is_learnt_of_it_do_not_drift():
             out = generate(pair, PROMPT, "cost_aware", 80, None)
             expected = sum(predict(out.stats.passes[r], t) for r, t in zip(("target", "draft"), times, strict=True))
             assert out.stats.seconds["total"] == pytest.approx(expected)
-        assert pair.learnt["latency of the target"].drift == pytest.approx(1)
-        assert pair.learnt["latency of the draft"].drift == pytest.approx(1)
+        assert pair.state.cost_models["target"].drift == pytest.approx(1)
+        assert pair.state.cost_models["draft"].drift == pytest.approx(1)
 
 
 def test_afterwards_everything_is_as_before():
     pair = ModelPair(tiny_model("llama", 2))
-    learnt = pair.learnt
+    state = pair.state
     with simulated_clock(pair, latencies(CPU)[0]):
         generate(pair, PROMPT, "cost_aware", 20, None)
-        assert pair.learnt is not learnt
-    assert pair.learnt is learnt and learnt == {}
+        assert pair.state is not state
+    assert pair.state is state and state == PairState()
     assert pair.clock is time.perf_counter
     assert not pair.target.base_model._forward_pre_hooks
 
@@ -77,12 +78,12 @@ def test_a_useless_draft_costs_at_most_two_percent(machine, kind, seed):
 
 @pytest.mark.parametrize("new", [2, 3, 5, 9, 17])
 @pytest.mark.parametrize("machine", MACHINES)
-def test_short_requests_cost_no_more_than_the_credit_and_two_percent(machine, new):
+def test_short_requests_cost_no_more_than_the_loss_budget_and_two_percent(machine, new):
     pair = ModelPair(tiny_model("llama", 1, 512, 512), tiny_model("llama", 51, 512, 512))
     plain = seconds(pair, MACHINES[machine], "autoregressive", new, rounds=20)
     behind = predict([(len(PROMPT), 0)], latencies(MACHINES[machine])[1])
     speculative = seconds(pair, MACHINES[machine], "cost_aware", new, rounds=20)
-    assert speculative <= 1.02 * plain + CREDIT + 2 * behind
+    assert speculative <= 1.02 * plain + LOSS_BUDGET + 2 * behind
 
 
 @pytest.mark.parametrize("machine", ["cpu", "gpu"])

@@ -7,6 +7,7 @@ from transformers import PreTrainedModel
 
 from dynatree import ModelPair
 from dynatree.latency.cost_model import CostModel
+from dynatree.models.pair import PairState
 
 
 class _Clock:
@@ -27,23 +28,23 @@ class _Clock:
 
 @contextmanager
 def simulated_clock(pair: ModelPair, target: CostModel, draft: CostModel | None = None):
-    """Run requests to `pair` by a simulated clock, with a learned state of their own.
+    """Run requests to `pair` by a simulated clock, with a state of their own.
 
     Args:
         pair: target and draft, with ordinary forward passes.
         target: seconds of a forward pass of the target.
         draft: the same of the draft; None for a pair without one.
     """
-    clock, learnt, before = _Clock(), pair.learnt, pair.clock
+    clock, state, before = _Clock(), pair.state, pair.clock
     handles = [clock.follow(pair.target, target)]
-    pair.learnt = {"latency of the target": deepcopy(target)}  # decoding updates it, which must not move the clock
+    pair.state = PairState({"target": deepcopy(target)})  # decoding corrects it, which must not move the clock
     if pair.draft is not None:
         handles.append(clock.follow(pair.draft, draft))
-        pair.learnt["latency of the draft"] = deepcopy(draft)
+        pair.state.cost_models["draft"] = deepcopy(draft)
     pair.clock = clock
     try:
         yield
     finally:
-        pair.clock, pair.learnt = before, learnt
+        pair.clock, pair.state = before, state
         for handle in handles:
             handle.remove()
