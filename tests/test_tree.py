@@ -1,4 +1,4 @@
-"""The token tree against the obvious definitions."""
+"""The token tree against its definitions."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""What ``generate`` and ``ModelPair`` say to a user who asked for something impossible."""
+"""Errors of ``generate`` and ``ModelPair`` for impossible arguments."""
 
 import pytest
 import torch
@@ -37,7 +37,7 @@ def pair():
         ({"eos_token_id": "never"}, "eos_token_id must be"),
     ],
 )
-def test_wrong_arguments(pair, arguments, message):
+def test_wrong_arguments_are_rejected(pair, arguments, message):
     with pytest.raises(DynatreeError, match=message):
         generate(pair, **{"prompt": [1, 2], "max_new_tokens": 8} | arguments)
 
@@ -46,14 +46,14 @@ def test_the_last_position_can_be_used(pair):
     assert len(generate(pair, [1, 2], "dynatree", POSITIONS - 2, None).tokens) == POSITIONS - 2
 
 
-def test_a_draft_with_fewer_positions_is_named():
+def test_the_error_for_a_draft_with_fewer_positions_names_the_draft():
     pair = ModelPair(tiny_model(), tiny_model(positions=16))
     with pytest.raises(DynatreeError, match="the draft has 16"):
         generate(pair, [1, 2], "chain", 20)
     assert len(generate(pair, [1, 2], "autoregressive", 20, None).tokens) == 20
 
 
-def test_without_a_draft_only_autoregressive_works():
+def test_without_a_draft_autoregressive_works_and_dynatree_raises():
     pair = ModelPair(tiny_model())
     assert len(generate(pair, [1, 2], "autoregressive", 4, None).tokens) == 4
     with pytest.raises(DynatreeError, match="needs a draft model"):

@@ -23,7 +23,7 @@ def pair(embedded_target, shipped_draft):
     return load_pair(embedded_target, shipped_draft, device="cpu", dtype="float32")
 
 
-def test_the_shipped_draft_is_what_is_pinned(embedded_target, shipped_draft, demo_config):
+def test_the_shipped_draft_has_the_pinned_hashes(embedded_target, shipped_draft, demo_config):
     pins = demo_config["models"]["draft"]["source"]["sha256"]
     assert {name: sha256(shipped_draft / name) for name in pins} == pins
     assert sum(path.stat().st_size for path in shipped_draft.iterdir()) < 30e6
@@ -44,8 +44,8 @@ def test_real_text_is_exact_and_saves_target_passes(pair, demo_config, dataset):
 
 @pytest.mark.parametrize("dataset", ["encyclopaedic", "narrative"])
 @pytest.mark.parametrize("case", ["dynatree_static", "dynatree"])
-def test_counts_are_those_of_another_machine(pair, demo_config, dataset, case):
-    """Whatever does not depend on the machine equals the snapshot, which some machine measured."""
+def test_counts_equal_those_of_the_snapshot(pair, demo_config, dataset, case):
+    """Counts do not depend on the machine that measured the snapshot."""
     snapshot = pd.read_csv(ROOT / "results/snapshots/demo/requests.csv")
     rows = snapshot[(snapshot["dataset"] == dataset) & (snapshot["case"] == case)]
     prompts = yaml.safe_load((ROOT / f"config/prompts/{dataset}.yaml").read_text())["prompts"]

@@ -1,4 +1,4 @@
-"""The first promise: greedy output equals Hugging Face ``generate``, token for token."""
+"""Greedy output equals Hugging Face ``generate``, token for token."""
 
 import pytest
 import torch
@@ -59,7 +59,7 @@ def test_disagreeing_drafts_make_trees_branch_and_siblings_win(kind):
         ("dynatree", {"base_depth": 5, "max_depth": 5, "adapt_depth": False, "prune_probability": 0.0}, 5),
     ],
 )
-def test_a_perfect_draft_reaches_the_ideal(kind, method, options, depth):
+def test_a_perfect_draft_is_accepted_in_full(kind, method, options, depth):
     target = target_of(kind, 1)
     new = 1 + 8 * (depth + 1)
     out = generate(ModelPair(target, target), [4, 5, 6], method, new, None, **options)
@@ -70,7 +70,7 @@ def test_a_perfect_draft_reaches_the_ideal(kind, method, options, depth):
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("trimmed", [False, True])
-def test_drafts_of_another_kind_dtype_and_vocabulary(kind, trimmed):
+def test_drafts_of_another_architecture_dtype_and_vocabulary_keep_the_output_exact(kind, trimmed):
     """The draft may be another architecture in another format; ids the target lacks are never proposed."""
     target = target_of(kind, 2)
     draft = tiny_model("gpt_neox" if kind == "llama" else "llama", 3, vocabulary=VOCABULARY + 16).double()
@@ -82,7 +82,7 @@ def test_drafts_of_another_kind_dtype_and_vocabulary(kind, trimmed):
 
 
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
-def test_the_models_own_attention_setting_is_left_alone(attention):
+def test_decoding_restores_the_attention_setting_of_the_model(attention):
     target = tiny_model("llama", 0)
     target.set_attn_implementation(attention)
     out = generate(ModelPair(target, disturbed(target)), [4, 5], "dynatree", 20, None)

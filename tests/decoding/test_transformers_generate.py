@@ -25,7 +25,7 @@ def test_greedy_output_is_that_of_hugging_face(target, method):
     assert torch.equal(target.generate(PROMPT, custom_generate=how, **settings), expected)
 
 
-def test_a_batch_with_padding(target):
+def test_left_padding_of_a_batch_is_skipped(target):
     batch = torch.tensor([[0, 0, 5, 9], [3, 8, 2, 7]])
     mask = torch.tensor([[0, 0, 1, 1], [1, 1, 1, 1]])
     settings = {"attention_mask": mask, "max_new_tokens": 12, "do_sample": False, "pad_token_id": 0}
@@ -56,7 +56,7 @@ def test_a_streamer_does_not_follow_a_batch(target):
         )
 
 
-def test_streaming(target):
+def test_the_streamer_receives_the_tokens_of_hugging_face(target):
     class Streamer:
         def __init__(self):
             self.tokens, self.ended = [], False
@@ -88,7 +88,7 @@ def test_rows_that_end_early_are_padded_as_hugging_face_does(target):
     assert torch.equal(target.generate(batch, custom_generate=custom_generate(), **settings), expected)
 
 
-def test_criteria_of_the_caller_count(target):
+def test_stopping_criteria_of_the_caller_apply(target):
     settings = {"max_new_tokens": 20, "do_sample": False, "pad_token_id": 0, "eos_token_id": None}
     stop = int(target.generate(PROMPT, **settings)[0, 8])
     for criterion in (MaxLengthCriteria(9), EosTokenCriteria(stop)):
@@ -98,7 +98,7 @@ def test_criteria_of_the_caller_count(target):
         assert torch.equal(found, expected)
 
 
-def test_processors_of_the_caller_count(target):
+def test_logits_processors_of_the_caller_apply(target):
     settings = {"max_new_tokens": 20, "do_sample": True, "top_k": 0, "pad_token_id": 0, "eos_token_id": None}
     first = target.generate(PROMPT, max_new_tokens=20, do_sample=False, pad_token_id=0, eos_token_id=None)
     drawn = target.generate(
@@ -116,6 +116,6 @@ def test_processors_of_the_caller_count(target):
         ({"do_sample": True, "num_return_sequences": 2}, "num_return_sequences=1"),
     ],
 )
-def test_what_trees_do_not_do_is_refused(target, settings, message):
+def test_unsupported_arguments_are_rejected(target, settings, message):
     with pytest.raises(DynatreeError, match=message):
         target.generate(PROMPT, custom_generate=custom_generate(), max_new_tokens=4, pad_token_id=0, **settings)

@@ -1,4 +1,4 @@
-"""What lookups propose."""
+"""Proposals of the lookups."""
 
 from dynatree.drafting.lookup import NGramLookup, Recycling
 
@@ -16,7 +16,7 @@ def test_the_longest_match_comes_first_then_the_latest():
     assert tokens(lookup.propose([], 1)) == [3]
 
 
-def test_a_match_goes_on_along_the_drafted_path():
+def test_a_match_continues_along_the_drafted_path():
     lookup = NGramLookup()
     lookup.read([1, 2, 3, 4, 5, 1, 2])
     assert tokens(lookup.propose([3], 2)) == [4]
@@ -24,7 +24,7 @@ def test_a_match_goes_on_along_the_drafted_path():
     assert lookup.propose([8], 2) == []
 
 
-def test_what_is_read_in_parts_is_read_as_a_whole():
+def test_reading_in_parts_equals_reading_at_once():
     whole, parts = NGramLookup(), NGramLookup()
     whole.read([1, 2, 1, 2, 1])
     for token in [1, 2, 1, 2, 1]:
@@ -32,7 +32,7 @@ def test_what_is_read_in_parts_is_read_as_a_whole():
     assert whole.propose([], 4) == parts.propose([], 4) and tokens(whole.propose([], 4)) == [2]
 
 
-def test_recycling_prefers_what_followed_both_of_the_last_tokens():
+def test_recycling_prefers_successors_of_the_last_two_tokens():
     lookup = Recycling()
     lookup.read([7, 8])
     assert lookup.propose([], 4) == []

@@ -1,4 +1,4 @@
-"""Measured times of forward passes."""
+"""Latency of forward passes: measured, stored and corrected."""
 
 import itertools
 import json
@@ -15,7 +15,7 @@ def latency():
     return CostModel((1, 2, 4), (10, 20), [[1.0, 2.0, 3.0], [2.0, 3.0, 4.0]])
 
 
-def test_times_are_linear_between_what_was_measured(latency):
+def test_times_are_interpolated_linearly(latency):
     assert latency(1, 10) == 1.0
     assert latency(3, 10) == 2.5
     assert latency(2, 15) == 2.5
@@ -23,14 +23,14 @@ def test_times_are_linear_between_what_was_measured(latency):
     assert latency(8, 10) == 6.0
 
 
-def test_a_slower_machine_is_slower_for_passes_of_all_widths(latency):
+def test_slower_passes_of_one_width_slow_all_widths(latency):
     for _ in range(100):
         latency.observe(2, 10, 3.0)
     assert latency(2, 10) == pytest.approx(3.0, rel=0.01)
     assert latency(1, 10) == pytest.approx(1.5, rel=0.1)
 
 
-def test_what_holds_for_one_width_only_is_learnt_of_that_width(latency):
+def test_the_correction_of_one_width_leaves_the_others(latency):
     for _ in range(400):
         latency.observe(2, 10, 3.0)
         latency.observe(1, 10, 1.0)
@@ -44,7 +44,7 @@ def test_one_disturbed_pass_changes_little(latency):
 
 
 @pytest.mark.parametrize("kind", ["llama", "gpt_neox"])
-def test_a_measurement_is_made_once_and_kept(kind, tmp_path, monkeypatch):
+def test_a_measurement_is_stored_and_repeated_if_damaged(kind, tmp_path, monkeypatch):
     monkeypatch.setenv("DYNATREE_CACHE", str(tmp_path))
     model = tiny_model(kind, 1)
     first = load_cost_model(model)
@@ -59,13 +59,13 @@ def test_a_measurement_is_made_once_and_kept(kind, tmp_path, monkeypatch):
     assert json.loads(path.read_text())["seconds"]
 
 
-def test_a_cache_that_cannot_be_written_is_done_without(tmp_path, monkeypatch):
+def test_an_unwritable_cache_folder_is_ignored(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setenv("DYNATREE_CACHE", str(tmp_path / "file"))
     assert load_cost_model(tiny_model("llama", 1)).seconds
 
 
-def test_a_model_with_few_positions():
+def test_contexts_and_widths_fit_the_positions_of_the_model():
     model = tiny_model("llama", 1)
     latency = measure_latency(model, repetitions=1)
     assert latency.contexts[-1] + latency.widths[-1] <= model.config.max_position_embeddings

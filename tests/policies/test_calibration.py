@@ -46,7 +46,7 @@ def test_the_largest_estimate_of_a_token_counts_and_siblings_sum_to_at_most_one(
     assert merged[0].probability == pytest.approx(0.8 / 1.4)
 
 
-def test_the_calibration_error():
+def test_the_calibration_error_is_the_distance_of_probability_and_frequency():
     calibration = Calibration()
     assert calibration.error is None
     for hit in (True, True, False, False):

@@ -64,7 +64,7 @@ def test_probabilities_of_one_and_zero_keep_the_output_exact(seed, frozen):
 
 
 @pytest.mark.parametrize("sources", [["ngram"], ["recycling"], ["ngram", "recycling"]])
-def test_it_works_without_a_draft_model(sources, frozen):
+def test_lookups_alone_accept_tokens_and_keep_the_output_exact(sources, frozen):
     target = tiny_model("llama", 2)
     prompt = [4, 8, 15, 16, 4, 8, 15, 16]
     out = generate(with_costs(ModelPair(target), FLAT), prompt, "cost_aware", 60, None, sources=tuple(sources))

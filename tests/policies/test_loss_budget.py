@@ -1,4 +1,4 @@
-"""Speculation by a simulated clock: what it costs and brings."""
+"""Costs and gains of speculation, by a simulated clock."""
 
 import time
 
@@ -43,7 +43,7 @@ def test_time_is_the_sum_of_the_passes(method):
     assert out.stats.seconds["total"] == pytest.approx(expected)
 
 
-def test_the_clock_and_what_is_learnt_of_it_do_not_drift():
+def test_the_clock_and_the_cost_models_do_not_drift():
     target = tiny_model("llama", 2)
     pair = ModelPair(target, disturbed(target, 0.05))
     times = [CostModel((1, 8, 64), (1, 100), [[a, a, 2 * a], [3 * a, 3 * a, 6 * a]]) for a in (1.0, 0.1)]
@@ -56,7 +56,7 @@ def test_the_clock_and_what_is_learnt_of_it_do_not_drift():
         assert pair.state.cost_models["draft"].drift == pytest.approx(1)
 
 
-def test_afterwards_everything_is_as_before():
+def test_the_pair_is_restored_afterwards():
     pair = ModelPair(tiny_model("llama", 2))
     state = pair.state
     with simulated_clock(pair, latencies(CPU)[0]):
@@ -70,7 +70,7 @@ def test_afterwards_everything_is_as_before():
 @pytest.mark.parametrize("machine", MACHINES)
 @pytest.mark.parametrize(("kind", "seed"), [("llama", 1), ("gpt_neox", 2)])
 def test_a_useless_draft_costs_at_most_two_percent(machine, kind, seed):
-    """Lively random text, which lookups hardly foresee, and a draft that knows nothing of the target."""
+    """The text is random, so lookups rarely match, and the draft is unrelated to the target."""
     pair = ModelPair(tiny_model(kind, seed, 512, 512), tiny_model(kind, seed + 50, 512, 512))
     plain = seconds(pair, MACHINES[machine], "autoregressive", 100, rounds=8)
     assert seconds(pair, MACHINES[machine], "cost_aware", 100, rounds=8) <= 1.02 * plain

@@ -1,0 +1,70 @@
+"""The costs, the pool and the candidates of the hybrid drafter."""
+
+import math
+
+import pytest
+
+from dynatree import generate
+from dynatree.decoding.arguments import find_policy, request_options
+from dynatree.decoding.engine import decode
+from dynatree.drafting.base import RoundContext
+from dynatree.drafting.pool import Pool
+from dynatree.drafting.round_costs import RoundCosts
+from dynatree.latency.cost_model import CostModel
+from dynatree.policies.calibration import Estimate
+from dynatree.policies.cost_aware import CostAware
+from dynatree.tree import TokenTree
+from tests.support.strategies import pair_of
+
+PROMPT = [4, 8, 15, 16]
+
+
+def estimate(token: int, probability: float) -> Estimate:
+    return Estimate(token, probability, (("ngram", 0, 0), ("ngram", 0, 0, 1, 1)), probability)
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_seconds_become_the_tokens_that_plain_decoding_emits(batch):
+    target = CostModel((1, 64), (1,), [[1.0, 64.0]])
+    policy = CostAware(node_budget=3)
+    costs = RoundCosts.estimate(target, policy, RoundContext(max_depth=5, target_entries=9, batch=batch))
+    assert costs.plain_seconds == batch
+    assert costs.verify_tokens == pytest.approx([1, 2, 3, 4])
+    assert costs.min_node_tokens == pytest.approx(1)
+    assert costs.draft_tokens(0.5) == pytest.approx(0.5)
+    assert costs.plain_passes(0.5) == pytest.approx(0.5)
+
+
+def test_a_pool_keeps_the_most_probable_children_that_fit():
+    pool = Pool(7, size=3)
+    level = pool.add_level({0: [estimate(1, 0.6), estimate(2, 0.3), estimate(3, 0.01)]}, 0.05)
+    assert [pool.tree.tokens[node] for node in level] == [1, 2]
+    (node,) = pool.add_level({1: [estimate(4, 0.2)], 2: [estimate(5, 0.9)]}, 0.05)
+    assert pool.path(node) == [2, 5]
+    nodes, probabilities = pool.ranked()
+    assert nodes == [1, 2, 3] and probabilities == pytest.approx([0.6, 0.3, 0.27])
+    assert pool.mass([1, 2]) == pytest.approx(0.9)
+    assert pool.add_level({3: [estimate(6, 1.0)]}, 0.0) == []
+
+
+def test_selected_nodes_are_copied_with_their_parents():
+    pool = Pool(7, size=8)
+    pool.add_level({0: [estimate(1, 0.6), estimate(2, 0.3)]}, 0.0)
+    pool.add_level({2: [estimate(5, 0.9)]}, 0.0)
+    tree = TokenTree(7, 2)
+    assert pool.copy_into(tree, [2, 3]) == [0, 2, 3]
+    assert (tree.tokens, tree.parents) == ([7, 2, 5], [-1, 0, 1])
+    assert tree.log_probs == pytest.approx([0, math.log(0.3), math.log(0.27)])
+
+
+def test_candidates_are_reported_and_kept_on_request():
+    pair = pair_of("llama", 2, 0.02)
+    reported: list[TokenTree] = []
+    out = generate(pair, PROMPT, "cost_aware", 30, None, on_candidates=reported.append)
+    assert len(reported) == out.stats.rounds
+    assert all(one.candidates is None for one in out.stats.rounds_log)
+    policy = find_policy(pair, "cost_aware", {})
+    kept = decode(pair, request_options(pair, PROMPT, policy, 30, None, keep_candidates=True))
+    for one in kept.stats.rounds_log:
+        assert one.candidates is not None and len(one.candidates) > one.nodes
+        assert one.candidates.tokens[0] == kept.tokens[one.start - 1]
