@@ -171,7 +171,7 @@ def encode(pair: ModelPair, prompt: Prompt) -> list[int]:
 
 
 def check_lengths(
-    pair: ModelPair, policy: Policy, prompt_length: int, max_new_tokens: int, caches: CacheMethods
+    pair: ModelPair, policy: Policy, prompt_length: int, max_new_tokens: Any, caches: CacheMethods
 ) -> None:
     """Raise unless prompt and output fit the positions of the models that the policy needs.
 

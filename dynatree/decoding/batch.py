@@ -18,13 +18,14 @@ from dynatree.models.pair import ModelPair
 from dynatree.models.runner import ModelRunner
 from dynatree.models.sampling import Sampler, SamplingOptions
 from dynatree.models.transfer import upload
+from dynatree.policies.base import Policy
 
 
 @torch.inference_mode()
 def generate_batch(
     pair: ModelPair,
     prompts: Sequence[str | list[int] | torch.Tensor],
-    method: str = "dynatree",
+    method: str | Policy = "dynatree",
     max_new_tokens: int = 128,
     eos_token_id: str | int | Iterable[int] | None = "auto",
     temperature: float = 0.0,
@@ -43,7 +44,7 @@ def generate_batch(
     Args:
         pair: target and draft.
         prompts: texts, or token ids as lists or tensors.
-        method: name of a method.
+        method: name of a method; a policy object serves one request only.
         max_new_tokens: tokens to emit for each prompt unless an end-of-sequence token comes first.
         eos_token_id: see :func:`dynatree.generate`.
         temperature: see :func:`dynatree.generate`.
@@ -60,7 +61,7 @@ def generate_batch(
         request that reads the result.
 
     Raises:
-        DynatreeError: as :func:`dynatree.generate`; or ``method`` is a policy object, which serves one request only.
+        DynatreeError: as :func:`dynatree.generate`; or ``method`` is a policy object.
     """
     started = pair.clock()
     if not isinstance(method, str):

@@ -67,7 +67,7 @@ def custom_generate(
         stops = parts["EosTokenCriteria"].eos_token_id.flatten().tolist() if "EosTokenCriteria" in parts else None
         mask = inputs.get("attention_mask")
         prompts = [row if mask is None else row[mask[index].bool()] for index, row in enumerate(input_ids)]
-        arguments = {
+        arguments: dict[str, Any] = {
             "max_new_tokens": parts["MaxLengthCriteria"].max_length - input_ids.shape[1],
             "eos_token_id": stops,
             **vars(sampling),

@@ -49,17 +49,16 @@ class RoundOutcome:
 class Drafter:
     """A source of token trees for one request.
 
-    Args:
-        runner: the draft model with its cache; None for a drafter without one.
-
     Attributes:
         device_tokens: tokens and log-probabilities of the drafted tree that are still on the device.
     """
 
     device_tokens: tuple[torch.Tensor, ...] = ()
 
-    def __init__(self, runner: ModelRunner | None):
-        self.runner = runner
+    @property
+    def runner(self) -> ModelRunner | None:
+        """The draft model with its cache; None for a drafter without one."""
+        return None
 
     def prefill(self, prompt: list[int]) -> None:
         """Read the prompt; its successor becomes the first root."""

@@ -28,14 +28,16 @@ class ModelDrafter(Drafter):
         pending: emitted tokens that the draft model has not read.
     """
 
-    runner: ModelRunner
-
     def __init__(self, runner: ModelRunner, policy: Policy, stop_tokens: frozenset[int]):
-        super().__init__(runner)
+        self._runner = runner
         self.policy = policy
         self.stop_tokens = stop_tokens
         self.pending: list[int] = []
         self._entries: dict[int, int] = {}  # tree node -> its cache entry
+
+    @property
+    def runner(self) -> ModelRunner:
+        return self._runner
 
     def prefill(self, prompt: list[int]) -> None:
         self.runner.forward(prompt, range(len(prompt)), last_only=True)
@@ -63,8 +65,11 @@ class ModelDrafter(Drafter):
                 children = heapq.nlargest(tree.capacity_left, children, key=lambda child: child[0])
             if not children:
                 break
-            path_log_probs, parents, tokens = zip(*children, strict=True)
-            level = tree.add_level(parents, tokens, path_log_probs)
+            level = tree.add_level(
+                [parent for _, parent, _ in children],
+                [token for _, _, token in children],
+                [path_log_prob for path_log_prob, _, _ in children],
+            )
         return tree.tokens
 
     def expand(self, tree: TokenTree, nodes: list[int], count: int) -> tuple[list[list[int]], list[list[float]]]:
@@ -123,7 +128,7 @@ class StaticTreeDrafter(ModelDrafter):
             level = tree.add_nodes([node for node in level for _ in range(ids.shape[1])])
             tokens, scores = ids.flatten(), (scores[:, None] + log_probs).flatten()
             drafted.append((tokens, scores))
-        tokens, scores = map(torch.cat, zip(*drafted, strict=True))
+        tokens, scores = torch.cat([one for one, _ in drafted]), torch.cat([one for _, one in drafted])
         self.device_tokens = (tokens[1:], scores[1:])
         return tokens
 

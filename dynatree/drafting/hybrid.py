@@ -9,6 +9,7 @@ from dynatree.drafting.pool import Pool
 from dynatree.drafting.round_costs import RoundCosts
 from dynatree.drafting.timed_draft import TimedDraft
 from dynatree.latency.cost_model import CostModel
+from dynatree.models.runner import ModelRunner
 from dynatree.policies.calibration import Proposal
 from dynatree.policies.cost_aware import CostAware
 from dynatree.tree import TokenTree
@@ -53,7 +54,6 @@ class HybridDrafter(Drafter):
     def __init__(
         self, policy: CostAware, target_costs: CostModel, draft: TimedDraft | None, stop_tokens: frozenset[int]
     ):
-        super().__init__(draft and draft.drafter.runner)
         self.policy = policy
         self.target_costs = target_costs
         self.timed_draft = draft
@@ -65,6 +65,10 @@ class HybridDrafter(Drafter):
         self._text_length = 0  # tokens of the prompt and the output, the root included
         self._before_root = 0
         self._batch = 1
+
+    @property
+    def runner(self) -> ModelRunner | None:
+        return self.timed_draft.drafter.runner if self.timed_draft else None
 
     def prefill(self, prompt: list[int]) -> None:
         for lookup in self._lookups:

@@ -1,33 +1,9 @@
 """Drafts without a model: successors looked up in the text and in earlier predictions of the target."""
 
-from typing import Protocol
-
 from dynatree.policies.calibration import Proposal
 
 MATCH_CONFIDENCE = (0.1, 0.3, 0.5, 0.65)  # initial confidence of a match of 1, 2, ... tokens
 PAIR_SHARE, TOKEN_SHARE = 0.7, 0.4  # share of an old probability that holds after the same pair or token
-
-
-class Lookup(Protocol):
-    """A source of proposals that runs no model."""
-
-    def read(self, tokens: list[int]) -> None:
-        """Append tokens of the prompt or of the output."""
-        ...
-
-    def propose(self, path: list[int], count: int) -> list[Proposal]:
-        """Return at most ``count`` successors of the text followed by the drafted ``path``."""
-        ...
-
-    def observe(self, context: tuple[int, int], tokens: list[int], probabilities: list[float]) -> None:
-        """Record the target's most likely successors of a verified node.
-
-        Args:
-            context: the token before the node and the token of the node.
-            tokens: the successors, best first.
-            probabilities: their probabilities.
-        """
-        ...
 
 
 class NGramLookup:

@@ -79,7 +79,7 @@ class Policy:
         """Record a finished request: its emitted tokens and its rounds."""
 
 
-def probability(**values: float) -> None:
+def probability(**values: object) -> None:
     """Raise unless every value lies in [0, 1]."""
     for name, value in values.items():
         if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= 1:
