@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
-from dynatree.decoding.arguments import CacheMethods, find_policy, find_stop_tokens, request_options
+from dynatree.decoding.arguments import CacheMethods, encode, find_policy, find_stop_tokens, request_options
 from dynatree.decoding.request import Inputs, Request
 from dynatree.decoding.results import Generation
 from dynatree.errors import DynatreeError
@@ -71,11 +71,12 @@ def generate_batch(
         raise DynatreeError("target_cache serves one prompt at a time; leave it out or decode the prompts one by one")
     if len(prompts) == 0:
         return []
+    texts = [encode(pair, prompt) for prompt in prompts]
     stop_tokens = find_stop_tokens(pair, eos_token_id)
     requested = [
         request_options(
             pair,
-            prompt,
+            tokens,
             find_policy(pair, method, options, caches.draft),
             max_new_tokens,
             stop_tokens,
@@ -83,14 +84,13 @@ def generate_batch(
             caches,
             started,
         )
-        for index, prompt in enumerate(prompts)
+        for index, tokens in enumerate(texts)
     ]
     node_budget = max(request.policy.node_budget for request in requested)
     capacity = max(request.total_tokens for request in requested) + node_budget + 1
     batch = BatchRunner(pair, [request.sampler for request in requested], capacity)
     requests = [Request(pair, member, one) for member, one in zip(batch.members, requested, strict=True)]
     if max_new_tokens:
-        texts = [one.prompt for one in requested]
         logits = batch.forward([(tokens, list(range(len(tokens))), None) for tokens in texts], last_only=True)
         for request, row in zip(requests, logits, strict=True):
             request.begin(row)

@@ -84,7 +84,7 @@ class DynaTree(Policy):
         rule = "proportional" if self.history is True else self.history
         if rule is False:
             return None
-        if not isinstance(rule, str) or rule not in RULES:
+        if rule not in RULES:
             raise DynatreeError(f"history must be true, false or one of {', '.join(RULES)}, not {rule!r}")
         return RULES[rule](self.current, self)
 
