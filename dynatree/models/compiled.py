@@ -8,6 +8,7 @@ first entry only and are written past the end, where the next pass overwrites th
 import weakref
 from collections import defaultdict
 from collections.abc import Callable
+from types import FunctionType, MethodType
 
 import torch
 from transformers import PreTrainedModel
@@ -140,9 +141,10 @@ class StaticModel:
         if self.backend is None:
             return self._run
         mode = "reduce-overhead" if self._captured else None
-        return torch.compile(
-            self._run, fullgraph=True, dynamic=False, backend=self.backend, mode=mode, isolate_recompiles=True
-        )
+        # The compiler keeps its graphs by code object, and limits how many one code object may have.
+        code = StaticModel._run.__code__.replace()
+        run = MethodType(FunctionType(code, globals()), self)
+        return torch.compile(run, fullgraph=True, dynamic=False, backend=self.backend, mode=mode)
 
     @property
     def _captured(self) -> bool:
