@@ -7,6 +7,7 @@ Signals end the program, not the script, so tests that kill processes use the or
 """
 
 import contextlib
+import gc
 import importlib
 import json
 import os
@@ -71,6 +72,7 @@ def serve(address: str, program: str) -> None:
     """Answer each call in a forked process, until the process that started the server closes its stdin or ends."""
     for name in LIBRARIES:
         importlib.import_module(name)
+    gc.freeze()  # a collection in a job skips the objects of the libraries
     sys.path.pop(0)  # the folder of this file
     sys.executable = program
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
