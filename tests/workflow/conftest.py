@@ -29,7 +29,8 @@ def finished(preloaded_python, tmp_path_factory) -> Checkout:
 def prepared(preloaded_python, tmp_path_factory) -> Checkout:
     """A copy with the tiny models and prompts, in which nothing is measured."""
     checkout = Checkout(copy_repository(tmp_path_factory.mktemp("prepared") / "copy"), preloaded_python)
-    checkout.make(*(f"results/ci/prompts/{name}.json" for name in ("narrative", "encyclopaedic")))
+    prompts = [f"results/ci/prompts/{name}.json" for name in ("narrative", "encyclopaedic")]
+    checkout.make(*prompts, "resources/models/tiny-draft/MANIFEST.sha256")
     return checkout
 
 
