@@ -6,7 +6,7 @@ The Snakefile imports this module, so it imports only modules that load quickly.
 import csv
 import math
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -53,7 +53,8 @@ def check_published(path: Path) -> None:
     """Raise a DynatreeError that names the first missing number that the reproduction needs."""
     try:
         with path.open(newline="") as stream:
-            known = {tuple(row[key] for key in KEYS): float(row["value"]) for row in csv.DictReader(stream)}
+            rows = list(csv.DictReader(stream))
+            known = {(row[KEYS[0]], row[KEYS[1]], row[KEYS[2]]): float(row["value"]) for row in rows}
     except (OSError, KeyError, ValueError) as error:
         raise DynatreeError(f"cannot read published numbers from {path}: {error!r}; restore the file") from error
     for dataset in DATASETS:
@@ -113,7 +114,7 @@ def _require(condition: object, message: str) -> None:
         raise DynatreeError(message)
 
 
-def _keys(mapping: object, what: str, required: set, optional: set = frozenset()) -> None:
+def _keys(mapping: Any, what: str, required: set, optional: set | frozenset = frozenset()) -> None:
     _require(isinstance(mapping, dict), f"{what} must be a mapping")
     missing, unknown = sorted(required - set(mapping)), sorted(set(mapping) - required - optional)
     _require(not missing, f"{what} lacks {', '.join(missing)}")
@@ -128,7 +129,7 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _check(claim: object) -> None:
+def _check(claim: Any) -> None:
     _keys(claim, "the claim", {"id", "text", "source", "published", "predicate"}, {"requires"})
     for key in ("id", "text", "source"):
         _require(isinstance(claim[key], str) and claim[key].strip(), f"{key} must be text")
@@ -144,7 +145,7 @@ def _check(claim: object) -> None:
     _check_predicate(claim["predicate"])
 
 
-def _check_predicate(predicate: object) -> None:
+def _check_predicate(predicate: Any) -> None:
     _require(isinstance(predicate, dict), "predicate must be a mapping")
     kind = predicate.get("kind")
     _one_of(kind, PREDICATES, "predicate/kind")

@@ -16,7 +16,7 @@ SEED = 20_250_101
 EQUAL = 1e-12  # smaller differences of log ratios are rounding errors
 
 
-def interval(values: Sequence[float], statistic: Callable = np.mean) -> tuple[float, float, float]:
+def interval(values: Sequence[float] | np.ndarray, statistic: Callable = np.mean) -> tuple[float, float, float]:
     """Return ``statistic`` of ``values`` and its percentile bootstrap 95 % interval.
 
     Args:
@@ -26,12 +26,12 @@ def interval(values: Sequence[float], statistic: Callable = np.mean) -> tuple[fl
     Returns:
         The statistic, and the lower and upper bound; both equal the statistic if all values are equal or n is 1.
     """
-    values = np.asarray(values, dtype=float)
-    centre = float(statistic(values, axis=0))
-    if len(values) < 2 or np.ptp(values) == 0:
+    array = np.asarray(values, dtype=float)
+    centre = float(statistic(array, axis=0))
+    if len(array) < 2 or np.ptp(array) == 0:
         return centre, centre, centre
     found = stats.bootstrap(
-        (values,),
+        (array,),
         statistic,
         n_resamples=RESAMPLES,
         confidence_level=CONFIDENCE,
@@ -47,7 +47,7 @@ def geometric_mean(values: np.ndarray, axis: int = 0) -> np.ndarray:
     return np.exp(np.mean(np.log(values), axis=axis))
 
 
-def paired_test(log_ratios: Sequence[float]) -> tuple[float, float]:
+def paired_test(log_ratios: Sequence[float] | np.ndarray) -> tuple[float, float]:
     """Test with a two-sided paired t-test whether the mean log ratio is zero, and return the effect size.
 
     Returns:
@@ -67,12 +67,12 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
     NaN stands for a comparison that was not made. It stays NaN and does not count.
     """
-    p_values = np.asarray(p_values, dtype=float)
-    corrected = np.full(len(p_values), np.nan)
-    made = np.flatnonzero(~np.isnan(p_values))
-    order = made[np.argsort(p_values[made], kind="stable")]  # ascending
+    values = np.asarray(p_values, dtype=float)
+    corrected = np.full(len(values), np.nan)
+    made = np.flatnonzero(~np.isnan(values))
+    order = made[np.argsort(values[made], kind="stable")]  # ascending
     factors = np.arange(len(order), 0, -1)
-    corrected[order] = np.minimum(np.maximum.accumulate(factors * p_values[order]), 1)
+    corrected[order] = np.minimum(np.maximum.accumulate(factors * values[order]), 1)
     return corrected.tolist()
 
 
@@ -126,8 +126,11 @@ def compare(requests: pd.DataFrame, case: str, other: str, quantity: str) -> Com
     """
     ratios = paired_ratios(requests, case, other, quantity).to_numpy()
     if not len(ratios):
-        return Comparison(*[float("nan")] * 5, 0)
-    return Comparison(*interval(ratios, geometric_mean), *paired_test(np.log(ratios)), len(ratios))
+        nan = float("nan")
+        return Comparison(nan, nan, nan, nan, nan, 0)
+    ratio, low, high = interval(ratios, geometric_mean)
+    p, effect = paired_test(np.log(ratios))
+    return Comparison(ratio, low, high, p, effect, len(ratios))
 
 
 def time_per_token(total: float, ttft: float, tokens: int) -> float:
@@ -153,7 +156,7 @@ def published_acceptance(case: Case, tokens: int, rounds: int) -> float:
     return tokens / (rounds * most)
 
 
-def looping_share(tokens: Sequence[int], longest: int = 64) -> float:
+def looping_share(tokens: Sequence[int] | np.ndarray, longest: int = 64) -> float:
     """Return the share of tokens in a loop: immediate repetitions of blocks of up to ``longest`` tokens.
 
     A token counts if it equals the token one block earlier, and so do at least as many tokens before it as the block

@@ -62,7 +62,7 @@ def _check_outputs(path: Path, measurement: Measurement) -> None:
             raise DynatreeError(
                 f"{path}: {record.case} differs from the baseline on prompt {record.prompt!r}; it is not lossless"
             )
-        if not exact and record.margin > LARGEST_MARGIN:
+        if not exact and record.margin is not None and record.margin > LARGEST_MARGIN:
             raise DynatreeError(
                 f"{path}: {record.case} emits a token on prompt {record.prompt!r} whose logit is {record.margin:.2f} "
                 f"below the target's best; beyond {LARGEST_MARGIN} this is no rounding of a near tie"
@@ -131,8 +131,8 @@ def _quantities(record: Record, case: Case) -> dict:
 
 
 def _calibration_error(record: Record) -> float:
-    found = record.trace and record.trace["calibration_error"]
-    return np.nan if found is None else found
+    found = record.trace["calibration_error"] if record.trace else None
+    return float("nan") if found is None else found
 
 
 def _ratio(part: float | None, whole: float | None) -> float:

@@ -1,5 +1,7 @@
 """Contribution of each component of DynaTree."""
 
+from typing import Any
+
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -14,7 +16,7 @@ QUANTITIES = {
     "tokens_per_round": ("tokens per round", "{:.2f}"),
     "verified_per_token": ("nodes verified per token", "{:.1f}"),
 }
-SETTINGS = {  # steps that adapt the depth have the same case in both
+SETTINGS: dict[str, tuple[str, dict[str, Any]]] = {  # steps that adapt the depth have the same case in both
     "published": ("at the published depths", {"facecolor": COLORS["dynatree"]}),
     "equal_depth": ("at equal maximum depth", {"facecolor": "#F2C2A0", "hatch": "///"}),
 }

@@ -1,5 +1,7 @@
 """Size of the KV cache by number of tokens read."""
 
+from typing import Any
+
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -20,7 +22,7 @@ def figure(growth: pd.DataFrame) -> Figure:
     for series, part in growth.groupby("method", sort=False):
         smallest = part["budget"].min()
         rows = part if pd.isna(smallest) else part[part["budget"] == smallest]
-        style = {"color": "black"} if series == FULL_CACHE else styles[series]
+        style: dict[str, Any] = {"color": "black"} if series == FULL_CACHE else styles[series]
         name = plain(rows["label"].iloc[0]) + ("" if pd.isna(smallest) else f", {smallest:g} entries")
         axes.plot(rows["seen"], rows["cache_mib"], linewidth=1.6, label=name, **style)
     axes.set_xlabel("tokens read")

@@ -1,5 +1,7 @@
 """Sensitivity of DynaTree to its parameters."""
 
+from typing import Any
+
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -45,7 +47,7 @@ def figure(summary: pd.DataFrame) -> Figure:
             name_rows(panel, [plain(name.replace("_", " ")) for name in names])
     for panel in axes[:, 0]:
         mark_one(panel, "x")
-    letter(axes[:, 0], [CATEGORIES[category] for category in settings])
+    letter(list(axes[:, 0]), [CATEGORIES[category] for category in settings])
     for panel, label in zip(axes[-1], QUANTITIES.values(), strict=True):
         panel.set_xlabel(label)
     figure.legend(handles=_handles(summary), loc="outside upper center", ncols=2, fontsize=8)
@@ -59,7 +61,7 @@ def _category(axes: Axes, summary: pd.DataFrame, category: str, names: list[str]
         rows = summary[summary["dataset"] == dataset]
         part = rows[rows["category"] == category]
         y = part["setting"].map(names.index) + 0.36 * (index - (len(sets) - 1) / 2)
-        style = {"color": FILLS[index % len(FILLS)], "marker": MARKERS[index % len(MARKERS)]}
+        style: dict[str, Any] = {"color": FILLS[index % len(FILLS)], "marker": MARKERS[index % len(MARKERS)]}
         axes.errorbar(part[quantity], y, xerr=bounds(part, quantity), linestyle="", markersize=3.5, **style)
         stroke = STROKES[index % len(STROKES)]
         for value in rows.loc[rows["case"] == REFERENCE, quantity]:
@@ -71,7 +73,7 @@ def _handles(summary: pd.DataFrame) -> list:
     points, lines = [], []
     fixed = plain(summary.loc[summary["case"] == REFERENCE, "label"].iloc[0])
     for index, label in enumerate(datasets(summary).values()):
-        style = {"color": FILLS[index % len(FILLS)], "marker": MARKERS[index % len(MARKERS)]}
+        style: dict[str, Any] = {"color": FILLS[index % len(FILLS)], "marker": MARKERS[index % len(MARKERS)]}
         points.append(Line2D([], [], linestyle="-", markersize=4, label=f"DynaTree, {label}", **style))
         stroke = STROKES[index % len(STROKES)]
         lines.append(Line2D([], [], color=COLORS[REFERENCE], linestyle=stroke, label=f"{fixed}, {label}"))

@@ -1,5 +1,7 @@
 """Sweep over the settings of fixed trees and chains."""
 
+from typing import Any
+
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -11,12 +13,12 @@ from dynatree.analysis.figures.style import COLORS, plt
 from dynatree.analysis.tables.sweep import fastest, pooled
 
 BEST = COLORS["dynatree"]
-CHAIN = {"color": COLORS["chain"], "marker": "*", "linestyle": ""}
+CHAIN: dict[str, Any] = {"color": COLORS["chain"], "marker": "*", "linestyle": ""}
 TREE = ("o", "s", "^", "D", "v", "P")  # by branch
-FRONT = {"color": "black", "linewidth": 0.9, "zorder": 1}
+FRONT: dict[str, Any] = {"color": "black", "linewidth": 0.9, "zorder": 1}
 RATES = {"acceptance_rate": ("acceptance rate", "#0072B2", "o"), "draft_precision": ("draft precision", "#E69F00", "s")}
-TIGHT = {"columnspacing": 1.2, "handlelength": 1.2}
-OPAQUE = {"frameon": True, "facecolor": "white", "edgecolor": "none", "framealpha": 1, "borderpad": 0.1}
+TIGHT: dict[str, Any] = {"columnspacing": 1.2, "handlelength": 1.2}
+OPAQUE: dict[str, Any] = {"frameon": True, "facecolor": "white", "edgecolor": "none", "framealpha": 1, "borderpad": 0.1}
 HEADROOM = 0.34  # of panels with a legend
 
 
@@ -60,7 +62,7 @@ def _grid(axes: Axes, grid: pd.DataFrame, quantity: str, best: pd.Series, below:
     for _, row in grid.iterrows():
         place = values.columns.get_loc(row["depth"]), values.index.get_loc(row["branch"])
         text = f"{row[quantity]:.2f}" + (f"\n{row[below]:g}" if below else "")
-        ink = "white" if image.norm(row[quantity]) > 0.55 else "black"
+        ink = "white" if float(image.norm(row[quantity])) > 0.55 else "black"
         axes.text(*place, text, ha="center", va="center", fontsize=7, color=ink, linespacing=1.1)
         if row.name == best.name:
             corner = place[0] - 0.5, place[1] - 0.5
@@ -166,8 +168,14 @@ def _depth_handles(trees: pd.DataFrame) -> list:
 
 def _point_handles(trees: pd.DataFrame) -> list:
     """Return legend entries of the branches and of the other marks."""
-    points = {"linestyle": "", "color": "#555555", "markersize": 5}
-    ring = {"linestyle": "", "marker": "o", "markersize": 8, "markerfacecolor": "none", "markeredgecolor": BEST}
+    points: dict[str, Any] = {"linestyle": "", "color": "#555555", "markersize": 5}
+    ring: dict[str, Any] = {
+        "linestyle": "",
+        "marker": "o",
+        "markersize": 8,
+        "markerfacecolor": "none",
+        "markeredgecolor": BEST,
+    }
     return [
         *(Line2D([], [], marker=m, label=f"branch {b}", **points) for b, m in _branches(trees).items()),
         Line2D([], [], markersize=7, label="chain", **CHAIN),

@@ -34,10 +34,10 @@ def table(summary: pd.DataFrame) -> tuple[pd.DataFrame, str]:
 
 def _depth(options: str) -> str:
     """Return the depth that a policy's options (JSON) permit; empty without a tree."""
-    options = json.loads(options)
-    if options.get("adapt_depth", "max_depth" in options):
-        return f"{options['base_depth']}-{options['max_depth']}"
-    return str(options.get("base_depth", options.get("depth", "")))
+    chosen = json.loads(options)
+    if chosen.get("adapt_depth", "max_depth" in chosen):
+        return f"{chosen['base_depth']}-{chosen['max_depth']}"
+    return str(chosen.get("base_depth", chosen.get("depth", "")))
 
 
 def _line(row: pd.Series) -> list[str]:

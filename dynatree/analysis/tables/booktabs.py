@@ -1,12 +1,14 @@
 """Layout of all LaTeX tables."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 Group = tuple[str | None, list[list[str]]]
 
 
-def booktabs(header: list[str], groups: list[Group], units: list[str] | None = None, columns: str | None = None) -> str:
+def booktabs(
+    header: list[str], groups: Sequence[Group], units: list[str] | None = None, columns: str | None = None
+) -> str:
     """Return a booktabs tabular: the header, and one block of rows per group.
 
     All text is LaTeX source. External text passes through :func:`dynatree.analysis.latex.escape` first.
