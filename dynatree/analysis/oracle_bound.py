@@ -8,6 +8,7 @@ passes take the measured T(n), for the oracle and for the policy. The oracle spe
 """
 
 from collections.abc import Iterator
+from itertools import islice
 
 import pandas as pd
 
@@ -112,7 +113,7 @@ def choices(trace: dict, times: Latencies) -> tuple[list[Choice], list[list[Choi
     for (nodes, _, _, emitted, drafts), ranks, (_, context) in zip(
         trace["rounds"], trace["ranks"], passes["target"], strict=True
     ):
-        spent = predict([next(drafting) for _ in range(drafts)], times["draft"])
+        spent = predict([(new, cached) for new, cached in islice(drafting, drafts)], times["draft"])
         attained.append((emitted, spent + times["target"](nodes + 1, context), nodes))
         sizes = [0, *ranks]
         possible.append([(1 + hits, spent + times["target"](n + 1, context), n) for hits, n in enumerate(sizes)])

@@ -171,7 +171,7 @@ def _experiment(predicate: dict) -> str:
     return "memory" if predicate["kind"] == "memory" else predicate["experiment"]
 
 
-def _check_choice(choice: object, what: str, experiment: str, columns: list[str]) -> None:
+def _check_choice(choice: Any, what: str, experiment: str, columns: list[str]) -> None:
     if isinstance(choice, str):
         _one_of(choice, CASES.get(experiment, CASES["main"]), what)
         return

@@ -50,8 +50,8 @@ def figure(summary: pd.DataFrame) -> Figure:
         "chains against the fastest tree",
     )
     letter(axes.flat, titles)
-    for place, handles in (("upper", _depth_handles(trees)), ("lower", _point_handles(trees))):
-        figure.legend(handles=handles, loc=f"outside {place} center", ncols=8, fontsize=8, **TIGHT)
+    figure.legend(handles=_depth_handles(trees), loc="outside upper center", ncols=8, fontsize=8, **TIGHT)
+    figure.legend(handles=_point_handles(trees), loc="outside lower center", ncols=8, fontsize=8, **TIGHT)
     return figure
 
 
@@ -62,7 +62,7 @@ def _grid(axes: Axes, grid: pd.DataFrame, quantity: str, best: pd.Series, below:
     for _, row in grid.iterrows():
         place = values.columns.get_loc(row["depth"]), values.index.get_loc(row["branch"])
         text = f"{row[quantity]:.2f}" + (f"\n{row[below]:g}" if below else "")
-        ink = "white" if float(image.norm(row[quantity])) > 0.55 else "black"
+        ink = "white" if image.norm([row[quantity]])[0] > 0.55 else "black"
         axes.text(*place, text, ha="center", va="center", fontsize=7, color=ink, linespacing=1.1)
         if row.name == best.name:
             corner = place[0] - 0.5, place[1] - 0.5

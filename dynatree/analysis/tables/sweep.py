@@ -63,7 +63,7 @@ def _lines(settings: pd.DataFrame, summary: pd.DataFrame, datasets: list[str]) -
         if row["method"] == "chain":
             line[1:] = ["--", "--"]
         line += [SPEEDUP.cell(rows.loc[case]) for rows in speedups.values()]
-        line += [cell(row, "speedup", SPEEDUP.decimals)] if len(datasets) > 1 else []
+        line += [cell(row, "speedup", 2)] if len(datasets) > 1 else []
         line += [column.cell(row) for column in AVERAGED]
         best = case == settings["speedup"].idxmax()
         lines.append([rf"\textbf{{{text}}}" if best and text else text for text in line])
