@@ -1,4 +1,4 @@
-"""Print the main comparison and the verdict on every claim."""
+"""Print the main comparison or the verdict on every claim on the terminal."""
 
 import argparse
 import textwrap
@@ -7,8 +7,8 @@ from pathlib import Path
 import pandas as pd
 
 parser = argparse.ArgumentParser(description=__doc__)
-parser.add_argument("--table", type=Path, required=True, help="CSV of the main table")
-parser.add_argument("--claims", type=Path, required=True, help="CSV of the ledger of claims")
+parser.add_argument("--table", type=Path, help="CSV of the main table")
+parser.add_argument("--claims", type=Path, help="CSV of the ledger of claims")
 options = parser.parse_args()
 
 
@@ -32,5 +32,7 @@ def show_claims(claims: pd.DataFrame) -> None:
         print(textwrap.fill(claim["reason"], 118, initial_indent=" " * 14, subsequent_indent=" " * 14))
 
 
-show_table(pd.read_csv(options.table))
-show_claims(pd.read_csv(options.claims))
+if options.table:
+    show_table(pd.read_csv(options.table))
+if options.claims:
+    show_claims(pd.read_csv(options.claims))
