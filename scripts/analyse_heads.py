@@ -5,31 +5,24 @@ import json
 from pathlib import Path
 
 import pandas as pd
-import torch
 
 from dynatree.heads.report import analyze_heads, head_rows
-from dynatree.models.loading import load_pair
-from dynatree.utils.files import check_folder, read_json, write_json, write_text
+from dynatree.utils.files import read_json, write_json, write_text
+from dynatree.workflow.model_arguments import add_model_arguments, load_models
 from dynatree.workflow.script import run
 
 parser = argparse.ArgumentParser(description=__doc__)
-parser.add_argument("--target", type=Path, required=True, help="folder of the target")
 parser.add_argument("--prompts", type=Path, nargs="+", required=True, help="prepared prompts; files named by data set")
 parser.add_argument("--settings", type=json.loads, required=True, help="tokens, sinks, local and recent, as JSON")
-parser.add_argument("--device", required=True)
-parser.add_argument("--dtype", required=True)
 parser.add_argument("--output", type=Path, required=True, help="JSON: the classification that head_aware reads")
 parser.add_argument("--csv", type=Path, required=True, help="one row per head")
-parser.add_argument("--threads", type=int, required=True)
+add_model_arguments(parser, draft=False)
 options = parser.parse_args()
 
 
 def main() -> None:
-    torch.set_num_threads(options.threads)
     datasets = {path.stem: read_json(path, "delete it and run the pipeline again") for path in options.prompts}
-    check_folder(options.target)
-    pair = load_pair(options.target, device=options.device, dtype=options.dtype)
-    content = analyze_heads(pair, datasets, options.settings)
+    content = analyze_heads(load_models(options, options), datasets, options.settings)
     write_json(options.output, content)
     write_text(options.csv, pd.DataFrame(head_rows(content)).astype({"window": "Int64"}).to_csv(index=False))
 

@@ -93,11 +93,13 @@ def needs_heads(config: dict) -> bool:
     return any(method["method"] == "head_aware" for method in config["compression"]["methods"].values())
 
 
-def with_classification(cases: dict[str, dict], heads: Path | None) -> dict[str, dict]:
-    """``cases``, in which head-aware methods read the file ``heads``."""
-    return {
-        key: case | {"options": case["options"] | {"classification": str(heads)}}
-        if case["method"] == "head_aware"
-        else case
-        for key, case in cases.items()
-    }
+def with_classification(job: dict, heads: Path | None) -> dict:
+    """Return a job in which head-aware cases read the classification of heads from the file ``heads``."""
+    kinds = [kind for kind in job if kind.endswith("cases")]
+    return job | {kind: {key: _classified(case, heads) for key, case in job[kind].items()} for kind in kinds}
+
+
+def _classified(case: dict, heads: Path | None) -> dict:
+    if case["method"] != "head_aware":
+        return case
+    return case | {"options": case["options"] | {"classification": str(heads)}}

@@ -117,7 +117,7 @@ def job(tmp_path_factory) -> dict:
     }
     made = compression_job(config, "narrative")
     heads = classification(tmp_path_factory.mktemp("heads"), tiny_model())
-    return made | {kind: with_classification(made[kind], heads) for kind in made if kind.endswith("cases")}
+    return with_classification(made, heads)
 
 
 def test_every_case_reads_and_generates(job):
@@ -174,10 +174,9 @@ def test_what_exceeds_the_positions_is_said(job):
 def test_every_case_of_the_shipped_configurations_can_be_made(name, tmp_path):
     config = load_config(ROOT / f"config/{name}.yaml")
     heads = classification(tmp_path, tiny_model())
-    for kind, cases in compression_job(config, config["compression"]["datasets"][0]).items():
-        if kind.endswith("cases"):
-            made = with_classification(cases, heads)
-            assert all(build_method(made, key, 100) for key in made)
+    job = with_classification(compression_job(config, config["compression"]["datasets"][0]), heads)
+    for kind in ("cases", "generation_cases", "passkey_cases"):
+        assert all(build_method(job[kind], key, 100) for key in job[kind])
     assert next(iter(compression_cases(config))) == "full"
 
 

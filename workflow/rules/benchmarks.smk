@@ -1,6 +1,13 @@
 MODELS = {
-    "target": f"{model_folder('target')}/MANIFEST.sha256",
-    "draft": f"{model_folder('draft')}/MANIFEST.sha256",
+    role: f"{model_folder(role)}/MANIFEST.sha256" for role in ("target", "draft")
+}
+TARGET = ["--target", model_folder("target")]
+PAIR = [*TARGET, "--draft", model_folder("draft")]
+EXCLUSIVE = ["--exclusive"] if config["protocol"]["exclusive"] else []
+ALONE = {  # resources of the rules that load a model
+    "slots": SLOTS,
+    "gpu": 1 if config["device"] != "cpu" else 0,
+    "mem_mb": 4000,
 }
 
 
@@ -15,23 +22,20 @@ rule measure:
         f"results/{RUN}/logs/measure/{{job}}.log",
     threads: config["threads"]
     resources:
-        slots=SLOTS,
-        gpu=1 if config["device"] != "cpu" else 0,
-        mem_mb=4000,
+        **ALONE,
     params:
         job=lambda wildcards: as_parameter(JOBS[wildcards.job]),
         journal=f"results/{RUN}/journals/{{job}}.jsonl",
-        alone=["--exclusive"] if config["protocol"]["exclusive"] else [],
         tuned=lambda wildcards, input: ["--tuned", input.tuned] if input.tuned else [],
-        target=subpath(input.target, parent=True),
-        draft=subpath(input.draft, parent=True),
-        threads=config["threads"],  # a timing with other threads is another one
+        pair=PAIR,
+        alone=EXCLUSIVE,
+        threads=config["threads"],  # a timing depends on the number of threads
         code=code_hash("scripts/benchmark.py"),
         libraries=libraries("scripts/benchmark.py"),
     shell:
-        "python scripts/benchmark.py --job {params.job:q} {params.tuned:q} --target {params.target:q}"
-        " --draft {params.draft:q} --prompts {input.prompts:q} --journal {params.journal:q} --output {output:q}"
-        " --code {params.code:q} --threads {threads} {params.alone:q} 2>&1 | tee {log:q}"
+        "python scripts/benchmark.py --job {params.job:q} {params.tuned:q} {params.pair:q} --prompts {input.prompts:q}"
+        " --journal {params.journal:q} --output {output:q} --code {params.code:q} --threads {threads} {params.alone:q}"
+        " 2>&1 | tee {log:q}"
 
 
 rule measure_memory:
@@ -45,23 +49,20 @@ rule measure_memory:
         f"results/{RUN}/logs/measure_memory/{{dataset}}.log",
     threads: config["threads"]
     resources:
-        slots=SLOTS,
-        gpu=1 if config["device"] != "cpu" else 0,
-        mem_mb=4000,
+        **ALONE,
     params:
         job=lambda wildcards: as_parameter(PLAN.memory[wildcards.dataset]),
         tuned=lambda wildcards, input: ["--tuned", input.tuned] if input.tuned else [],
-        target=subpath(input.target, parent=True),
-        draft=subpath(input.draft, parent=True),
+        pair=PAIR,
         threads=config["threads"],
         code=code_hash("scripts/measure_memory.py"),
         libraries=libraries("scripts/measure_memory.py"),
     shell:
-        "python scripts/measure_memory.py --job {params.job:q} {params.tuned:q} --target {params.target:q}"
-        " --draft {params.draft:q} --prompts {input.prompts:q} --output {output:q} --threads {threads} >{log:q} 2>&1"
+        "python scripts/measure_memory.py --job {params.job:q} {params.tuned:q} {params.pair:q}"
+        " --prompts {input.prompts:q} --output {output:q} --threads {threads} >{log:q} 2>&1"
 
 
-# What passes over few and many tokens take, in stock layers and in those that the run uses.
+# Latency of forward passes by width, for stock layers and for those that the run uses.
 rule measure_latency:
     input:
         **MODELS,
@@ -71,23 +72,21 @@ rule measure_latency:
         f"results/{RUN}/logs/measure_latency.log",
     threads: config["threads"]
     resources:
-        slots=SLOTS,
-        gpu=1 if config["device"] != "cpu" else 0,
-        mem_mb=4000,
+        **ALONE,
     params:
-        where=arguments(config, "device", "dtype", "backend"),
-        alone=["--exclusive"] if config["protocol"]["exclusive"] else [],
-        target=subpath(input.target, parent=True),
-        draft=subpath(input.draft, parent=True),
+        where=arguments(config, "device", "dtype"),
+        layers=config["backend"],
+        pair=PAIR,
+        alone=EXCLUSIVE,
         threads=config["threads"],
         code=code_hash("scripts/measure_latency.py"),
         libraries=libraries("scripts/measure_latency.py"),
     shell:
-        "python scripts/measure_latency.py {params.where:q} --target {params.target:q} --draft {params.draft:q}"
+        "python scripts/measure_latency.py {params.where:q} --layers {params.layers:q} {params.pair:q}"
         " --output {output:q} --threads {threads} {params.alone:q} >{log:q} 2>&1"
 
 
-# Where each attention head of the target looks.
+# Attention statistics and kinds of the target's heads.
 rule analyse_heads:
     input:
         target=MODELS["target"],
@@ -102,9 +101,7 @@ rule analyse_heads:
         f"results/{RUN}/logs/analyse_heads.log",
     threads: config["threads"]
     resources:
-        slots=SLOTS,
-        gpu=1 if config["device"] != "cpu" else 0,
-        mem_mb=4000,
+        **ALONE,
     params:
         settings=literal(
             {
@@ -113,15 +110,15 @@ rule analyse_heads:
             }
         ),
         where=arguments(config, "device", "dtype"),
-        target=subpath(input.target, parent=True),
+        target=TARGET,
         code=code_hash("scripts/analyse_heads.py"),
         libraries=libraries("scripts/analyse_heads.py"),
     shell:
-        "python scripts/analyse_heads.py --settings {params.settings:q} {params.where:q} --target {params.target:q}"
+        "python scripts/analyse_heads.py --settings {params.settings:q} {params.where:q} {params.target:q}"
         " --prompts {input.prompts:q} --output {output.json:q} --csv {output.csv:q} --threads {threads} >{log:q} 2>&1"
 
 
-# Perplexity, memory and times with a compressed cache. A job that is stale is measured again as a whole.
+# Perplexity, memory and latency with a compressed cache. A stale job is measured again from its start.
 rule measure_compression:
     input:
         target=MODELS["target"],
@@ -133,23 +130,22 @@ rule measure_compression:
         f"results/{RUN}/logs/measure_compression/{{dataset}}.log",
     threads: config["threads"]
     resources:
-        slots=SLOTS,
-        gpu=1 if config["device"] != "cpu" else 0,
-        mem_mb=4000,
+        **ALONE,
     params:
         job=lambda wildcards: json.dumps(compression_job(config, wildcards.dataset)),
         heads=lambda wildcards, input: ["--heads", input.heads] if input.heads else [],
-        alone=["--exclusive"] if config["protocol"]["exclusive"] else [],
-        target=subpath(input.target, parent=True),
+        where=arguments(config, "device", "dtype", "backend"),
+        target=TARGET,
+        alone=EXCLUSIVE,
         threads=config["threads"],
         code=code_hash("scripts/measure_compression.py"),
         libraries=libraries("scripts/measure_compression.py"),
     shell:
-        "python scripts/measure_compression.py --job {params.job:q} {params.heads:q} --target {params.target:q}"
+        "python scripts/measure_compression.py --job {params.job:q} {params.heads:q} {params.where:q} {params.target:q}"
         " --prompts {input.prompts:q} --output {output:q} --threads {threads} {params.alone:q} 2>&1 | tee {log:q}"
 
 
-# A real drafted tree for the paper.
+# A drafted tree of a real round, for a figure.
 rule draft_tree:
     input:
         **MODELS,
@@ -160,16 +156,13 @@ rule draft_tree:
         f"results/{RUN}/logs/draft_tree.log",
     threads: config["threads"]
     resources:
-        slots=SLOTS,
-        gpu=1 if config["device"] != "cpu" else 0,
-        mem_mb=4000,
+        **ALONE,
     params:
         options=literal(config["methods"]["dynatree"]["options"]),
-        where=["--device", config["device"], "--dtype", config["dtype"]],
-        target=subpath(input.target, parent=True),
-        draft=subpath(input.draft, parent=True),
+        where=arguments(config, "device", "dtype"),
+        pair=PAIR,
         code=code_hash("scripts/draft_tree.py"),
         libraries=libraries("scripts/draft_tree.py"),
     shell:
-        "python scripts/draft_tree.py --options {params.options:q} {params.where:q} --target {params.target:q}"
-        " --draft {params.draft:q} --prompts {input.prompts:q} --output {output:q} --threads {threads} >{log:q} 2>&1"
+        "python scripts/draft_tree.py --options {params.options:q} {params.where:q} {params.pair:q}"
+        " --prompts {input.prompts:q} --output {output:q} --threads {threads} >{log:q} 2>&1"

@@ -1,0 +1,28 @@
+"""Latency of forward passes by width and context, for stock layers and for those that a run uses."""
+
+from statistics import median
+
+from dynatree.latency.measure import measure_latency
+from dynatree.models.linear.packed import pack
+from dynatree.models.pair import ModelPair
+
+REPETITIONS = 3
+
+
+def measure_forwards(pair: ModelPair, backend: str) -> list[dict]:
+    """Return one row per model, kind of layers, context and width, with the median latency in "ms".
+
+    Args:
+        pair: target and draft with stock layers; with another backend, their layers are replaced in place.
+        backend: "stock" or "packed", the layers that the run uses; stock layers are measured in either case.
+    """
+    rows = []
+    for layers in dict.fromkeys(("stock", backend)):
+        for role, model in (("target", pair.target), ("draft", pair.draft)):
+            used = pack(model) if layers == "packed" else model
+            latency = measure_latency(used, REPETITIONS, typical=median)
+            for context, times in zip(latency.contexts, latency.seconds, strict=True):
+                for width, seconds in zip(latency.widths, times, strict=True):
+                    names = {"model": role, "backend": layers, "context": context, "new": width}
+                    rows.append(names | {"ms": 1e3 * seconds})
+    return rows
