@@ -1,6 +1,4 @@
-MODELS = {
-    role: f"{model_folder(role)}/MANIFEST.sha256" for role in ("target", "draft")
-}
+MODELS = {role: f"{model_folder(role)}/MANIFEST.sha256" for role in ("target", "draft")}
 TARGET = ["--target", model_folder("target")]
 PAIR = [*TARGET, "--draft", model_folder("draft")]
 EXCLUSIVE = ["--exclusive"] if config["protocol"]["exclusive"] else []
