@@ -12,7 +12,7 @@ LIBRARIES = ("torch", "transformers", "tokenizers", "safetensors", "numpy")
 
 
 def environment(device: torch.device) -> dict:
-    """Facts that a reader of a timing wants to know."""
+    """Return the machine, the device, the threads and the versions of libraries, as a JSON value."""
     return {
         **checkout(),
         **describe_host(),
@@ -26,9 +26,10 @@ def environment(device: torch.device) -> dict:
 
 
 def clock(device: torch.device | None = None) -> float | None:
-    """Present clock in MHz of what computes: a GPU's multiprocessors, else the mean over the CPU's cores.
+    """Return the current clock in MHz: of a GPU's multiprocessors, or the mean over the CPU's cores.
 
-    None where it is unknown: the system does not tell, or for a GPU ``nvidia-ml-py`` is not installed.
+    Returns:
+        None if the system does not report it or, for a GPU, ``nvidia-ml-py`` is not installed.
     """
     if device is None or device.type != "cuda":
         return cpu_clock()

@@ -1,4 +1,4 @@
-"""The tree of a real round, picked to be shown in a figure."""
+"""An instructive drafted tree of a real round, for a figure."""
 
 import math
 from dataclasses import dataclass
@@ -8,15 +8,15 @@ from dynatree.errors import DynatreeError
 from dynatree.models.pair import ModelPair
 from dynatree.tree import TokenTree
 
-PROMPTS = 3  # the first so many prompts are looked at,
-ROUNDS = 24  # and the first so many rounds of each
+PROMPTS = 3  # prompts to consider
+ROUNDS = 24  # rounds of each prompt to consider
 NEW_TOKENS = 64
-NODES = 16  # nodes beyond these are too many, the root not counted
+MAX_NODES = 16  # larger trees are hard to read; the root does not count
 
 
 @dataclass
 class DraftedRound:
-    """One round: its tree, the accepted nodes, the target's own token, and which of the new tokens the root is."""
+    """One round: its tree, the accepted nodes, the target's bonus token, and the root's index among the new tokens."""
 
     tree: TokenTree
     accepted: list[int]
@@ -25,7 +25,7 @@ class DraftedRound:
 
 
 def illustrate(pair: ModelPair, prompts: list[dict], options: dict) -> dict:
-    """The most instructive round among the first ones of the first prompts.
+    """Return the most instructive round among the first ones of the first prompts.
 
     Args:
         pair: target and draft with their tokenizer.
@@ -33,9 +33,9 @@ def illustrate(pair: ModelPair, prompts: list[dict], options: dict) -> dict:
         options: options of the dynatree policy.
 
     Returns:
-        JSON value: "prompt" (its id), "root" (text), and for each node, root first, "tokens" (text), "parents" (-1 for
-        the root), "depths" and "path_probabilities"; then "accepted" (indices of nodes), "bonus" (text of the target's
-        own token) and "new_position" (which of the new tokens the root is, from 0).
+        JSON value: "prompt" (its id) and "root" (text); for each node, root first, "tokens" (text), "parents" (-1 for
+        the root), "depths" and "path_probabilities"; "accepted" (indices of nodes); "bonus" (text of the target's own
+        token) and "new_position" (index of the root among the new tokens).
 
     Raises:
         DynatreeError: there is no tokenizer, or no round drafted anything.
@@ -68,12 +68,12 @@ def _rounds(pair: ModelPair, prompt: list[int], options: dict) -> list[DraftedRo
 
 
 def instructive(drafted: DraftedRound) -> tuple:
-    """Sorts rounds: a tree that branches twice, a long accepted path off the draft's first choice, few nodes."""
+    """Return a sort key: prefer a tree that branches twice, a long accepted path with second choices, few nodes."""
     parents = drafted.tree.parents[1:]
     branching = sum(parents.count(parent) > 1 for parent in set(parents))
-    # siblings are added best first, so an accepted node with an elder sibling was not the draft's first choice
+    # siblings are added best first, so an accepted node after a sibling was not the draft's first choice
     second_choices = sum(parents.index(parents[node - 1]) + 1 < node for node in drafted.accepted)
-    return min(branching, 2), len(drafted.accepted), second_choices, -max(0, len(parents) - NODES)
+    return min(branching, 2), len(drafted.accepted), second_choices, -max(0, len(parents) - MAX_NODES)
 
 
 def _as_json(tokenizer, prompt: str, drafted: DraftedRound) -> dict:

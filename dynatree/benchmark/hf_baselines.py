@@ -1,4 +1,4 @@
-"""Outside references: Hugging Face's own greedy decoding, alone, assisted by the same draft, and by prompt lookup."""
+"""Baselines from transformers: greedy decoding alone, assisted by the same draft, and by prompt lookup."""
 
 import copy
 import time
@@ -16,7 +16,7 @@ METHODS = ("generate", "assisted", "prompt_lookup")
 
 @dataclass
 class Reference:
-    """What a reference emitted and cost; ``seconds`` has "total" and "ttft"."""
+    """The output and the cost of a baseline; ``seconds`` has "total" and "ttft"."""
 
     tokens: list[int]
     seconds: dict[str, float]
@@ -37,12 +37,12 @@ def reference(
     Args:
         pair: target and draft.
         prompt: token ids.
-        method: "generate"; "assisted" by the pair's draft; or "prompt_lookup", which drafts what followed the latest
-            tokens before.
+        method: "generate"; "assisted" by the pair's draft; or "prompt_lookup", which drafts the continuation of
+            an earlier occurrence of the latest tokens.
         max_new_tokens: tokens to emit.
-        num_assistant_tokens: with "assisted", draft exactly this many tokens each round; None for the defaults of
-            transformers, which stop at a low confidence of the draft.
-        num_tokens: with "prompt_lookup", tokens to draft.
+        num_assistant_tokens: with "assisted", number of tokens to draft each round; None for the defaults of
+            transformers, which stop when the draft's confidence is low.
+        num_tokens: with "prompt_lookup", number of tokens to draft.
     """
     if method not in METHODS:
         raise DynatreeError(f"unknown Hugging Face method {method!r}; choose one of {', '.join(METHODS)}")
@@ -66,14 +66,14 @@ def reference(
             streamer=clock,
             **how.get(method, {}),
         )
-        tokens = output[0, len(prompt) :].tolist()  # waits for the device
+        tokens = output[0, len(prompt) :].tolist()  # synchronizes with the device
         total = time.perf_counter() - start
     seconds = {"total": total, "ttft": clock.first - start}
     return Reference(tokens, seconds, len(target_forwards) - 1, len(draft_forwards))
 
 
 class _FirstToken(BaseStreamer):
-    """Notes when the first new token arrives; generate() hands over the prompt before."""
+    """The time of the first new token; generate() passes the prompt first."""
 
     def __init__(self):
         self.calls = 0
@@ -90,9 +90,9 @@ class _FirstToken(BaseStreamer):
 
 @contextmanager
 def _generation_config(model, **changes):
-    """Give ``model`` a generation config of its own that knows no end-of-sequence token, and restore the old one.
+    """Give ``model`` a temporary generation config without an end-of-sequence token.
 
-    A config passed to generate() does not do: what it leaves None is filled from the model's.
+    A config passed to generate() does not suffice, because its None values are filled from the model's config.
     """
     before = model.generation_config
     model.generation_config = copy.deepcopy(before)
@@ -106,7 +106,7 @@ def _generation_config(model, **changes):
 
 
 def _assistant(draft, num_assistant_tokens: int | None):
-    """The draft's settings for one call; what transformers adapts during it is dropped afterwards."""
+    """Give the draft temporary settings, because transformers adapts them during a call."""
     if num_assistant_tokens is None:
         return _generation_config(draft)
     return _generation_config(
@@ -119,7 +119,7 @@ def _assistant(draft, num_assistant_tokens: int | None):
 
 @contextmanager
 def _count_forwards(model):
-    """Collects one entry for each forward pass of ``model``."""
+    """Yield a list that receives one entry for each forward pass of ``model``."""
     passes: list[None] = []
     handle = model.register_forward_hook(lambda *_: passes.append(None))
     try:

@@ -1,4 +1,4 @@
-"""The tensors that are alive while something runs."""
+"""Bytes of the tensors that are alive during a computation."""
 
 import weakref
 from collections import Counter
@@ -14,9 +14,9 @@ from dynatree.models.forward import head_rows
 
 
 def peak_bytes(model: PreTrainedModel, work: Callable[[], object]) -> int:
-    """Most bytes that tensors made during ``work`` take at once, whatever is alive before not counted.
+    """Return the maximum number of bytes that tensors created during ``work`` occupy at once.
 
-    On CUDA the allocator's peak.
+    Tensors that were alive before do not count. On CUDA this is the allocator's peak.
     """
     live = LiveTensors({head_rows(model)})
     with allocator_peak(model.device) as allocator, live:
@@ -25,15 +25,15 @@ def peak_bytes(model: PreTrainedModel, work: Callable[[], object]) -> int:
 
 
 class LiveTensors(TorchDispatchMode):
-    """Follows the bytes of all tensors made inside, each storage once, until they die.
+    """A count of the bytes of all tensors created inside the context, each storage once, until they are freed.
 
     Args:
-        vocabularies: sizes that mark a tensor as logits when it has a dimension of that size.
+        vocabularies: a tensor with a dimension of one of these sizes counts as logits.
 
     Attributes:
-        peak: most bytes alive at any time.
-        parts: the bytes of each kind then: "logits", the kinds given to :meth:`mark`, and "other".
-        largest_logits: most bytes of logits alive at any time.
+        peak: maximum number of bytes alive at once.
+        parts: bytes of each kind at the peak: "logits", the kinds given to :meth:`mark`, and "other".
+        largest_logits: maximum number of bytes of logits alive at once.
     """
 
     def __init__(self, vocabularies: set[int]):
@@ -68,7 +68,7 @@ class LiveTensors(TorchDispatchMode):
         self.now[kind] -= size
 
     def mark(self, tensor: torch.Tensor, kind: str) -> None:
-        """Count a living tensor as ``kind`` from now on."""
+        """Count an existing tensor as ``kind`` from now on."""
         key = storage_key(tensor)
         if key in self.alive:
             size, before = self.alive[key]
@@ -78,18 +78,18 @@ class LiveTensors(TorchDispatchMode):
 
 
 def _tensors(tree) -> list[torch.Tensor]:
-    """The tensors of a tree but for packed weights, which have no storage of torch's."""
+    """Return the tensors of a nested structure, except packed weights, which have no torch storage."""
     return [leaf for leaf in tree_leaves(tree) if isinstance(leaf, torch.Tensor) and leaf.layout is torch.strided]
 
 
 def storage_key(tensor: torch.Tensor) -> int:
-    """What tensors that share their storage have in common."""
+    """Return a key that tensors share exactly if they share their storage."""
     return tensor.untyped_storage()._cdata
 
 
 @contextmanager
 def allocator_peak(device: torch.device):
-    """The "peak" of what CUDA's allocator holds beyond what it held before; empty on other devices."""
+    """Measure the "peak" of CUDA's allocator above its level at the start; yield an empty dict on other devices."""
     measured: dict[str, int] = {}
     if device.type != "cuda":
         yield measured

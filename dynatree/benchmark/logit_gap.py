@@ -1,4 +1,4 @@
-"""How far emitted tokens are from the target's own choice, where rounding may break ties differently."""
+"""The distance of emitted tokens from the target's argmax, for formats whose rounding may break ties differently."""
 
 import torch
 
@@ -8,10 +8,10 @@ from dynatree.models.runner import ModelRunner
 
 @torch.inference_mode()
 def largest_gap(pair: ModelPair, prompt: list[int], tokens: list[int]) -> float:
-    """The largest difference, in logits, between the target's best token and the emitted one.
+    """Return the largest difference, in logits, between the target's best token and the emitted one.
 
-    One teacher-forced pass over ``prompt`` and ``tokens`` gives the logits; 0 means that every emitted token is the
-    argmax of that pass.
+    One teacher-forced forward pass over ``prompt`` and ``tokens`` gives the logits. The gap is 0 if every emitted token
+    is the argmax of that pass.
     """
     text = prompt + tokens[:-1]
     model = ModelRunner(pair.target, "target", len(text))

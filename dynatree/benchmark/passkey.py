@@ -1,8 +1,7 @@
-"""A number hidden in filler text, and the model asked for it: a test whose answer is known.
+"""Passkey retrieval: a number hidden in filler text, for which the model is asked at the end.
 
-After Mohtashami and Jaggi, "Random-Access Infinite Context Length for Transformers", NeurIPS 2023. The text is read
-in passes, compressed after each, before the question is seen, so a method cannot keep the number because it is asked
-for.
+After Mohtashami and Jaggi, "Random-Access Infinite Context Length for Transformers", NeurIPS 2023. The text is read in
+chunks and compressed after each. The question follows last, so no method can keep the number because of the question.
 """
 
 import random
@@ -25,18 +24,19 @@ SEED = 1
 
 
 def passkey_tests(tokenizer, settings: dict) -> list[dict]:
-    """The texts of the test, the same for the same settings.
+    """Return the texts of the test, which the settings determine.
 
     Args:
         tokenizer: of the model.
-        settings: "lengths" in tokens, with the question; "depths" in [0, 1], where 0 is the beginning; "count" of
-            numbers for each.
+        settings: "lengths" in tokens, with the question; "depths" in [0, 1], where 0 is the beginning; "count",
+            the numbers for each length and depth.
 
     Returns:
-        Each with "length", "depth", "number" (the how-many-th), "key", and the token ids "context" and "question".
+        Each with "length", "depth", "number" (index of the repetition), "key", and the token ids of the "context" and
+        the "question".
 
     Raises:
-        DynatreeError: a length leaves no room for filler.
+        DynatreeError: a length is too small for any filler.
     """
     chance = random.Random(SEED)
     sentence, question = (tokenizer(text, add_special_tokens=False).input_ids for text in (FILLER, QUESTION))
@@ -47,12 +47,12 @@ def passkey_tests(tokenizer, settings: dict) -> list[dict]:
             for number in range(settings["count"]):
                 key = str(chance.randrange(10 ** (DIGITS - 1), 10**DIGITS))
                 needle = tokenizer(NEEDLE.format(key=key), add_special_tokens=False).input_ids
-                room = length - len(start) - len(needle) - len(question)
-                sentences = room // len(sentence)
+                filler = length - len(start) - len(needle) - len(question)
+                sentences = filler // len(sentence)
                 if sentences < 1:
-                    least = length - room + len(sentence)
+                    minimum = length - filler + len(sentence)
                     raise DynatreeError(
-                        f"config: compression/passkey/lengths asks for {length} tokens; {least} are the least"
+                        f"config: compression/passkey/lengths asks for {length} tokens; the minimum is {minimum}"
                     )
                 before = round(depth * sentences)
                 context = start + sentence * before + needle + sentence * (sentences - before)
@@ -62,22 +62,22 @@ def passkey_tests(tokenizer, settings: dict) -> list[dict]:
 
 
 def answer(model: PreTrainedModel, tokenizer, method: Method, test: dict, chunk: int) -> str:
-    """What the model says after the question, as many tokens as the number has."""
-    # A tokenizer may spend a token on the space before the number.
+    """Return the model's answer to the question, as long in tokens as the number."""
+    # A tokenizer may encode the space before the number as a token.
     wanted = len(tokenizer(f" {test['key']}", add_special_tokens=False).input_ids) + 1
     parts = torch.tensor(test["context"], device=model.device).split(chunk)
     with torch.inference_mode(), compress(model, method) as compression:
         for part in parts:
             model(part[None], past_key_values=compression.cache, logits_to_keep=1)
-        said, part = [], torch.tensor(test["question"], device=model.device)
+        answered, part = [], torch.tensor(test["question"], device=model.device)
         for _ in range(wanted):
             part = model(part[None], past_key_values=compression.cache, logits_to_keep=1).logits[0, -1:].argmax(-1)
-            said.append(int(part))
-    return tokenizer.decode(said).strip()
+            answered.append(int(part))
+    return tokenizer.decode(answered).strip()
 
 
 def prepare(model: PreTrainedModel, tokenizer, job: dict) -> list[dict]:
-    """The tests of a job, see :func:`passkey_tests`; none if it asks for none.
+    """Return the tests of a job, see :func:`passkey_tests`; an empty list for a job without passkey settings.
 
     Raises:
         DynatreeError: a text or the method of a case does not fit the model.
@@ -92,7 +92,7 @@ def prepare(model: PreTrainedModel, tokenizer, job: dict) -> list[dict]:
 
 
 def ask_all(model: PreTrainedModel, tokenizer, job: dict, tests: list[dict]) -> list[dict]:
-    """One row for each test and case: whether the answer begins with the number."""
+    """Return one row for each test and case, with the answer and "found": True if it begins with the number."""
     cases = job["passkey_cases"]
     rows = []
     todo = [(test, key) for test in tests for key in cases]

@@ -1,8 +1,8 @@
-"""Cache compression, measured: texts read with eviction really happening, and timed generation.
+"""Perplexity and generation time with a compressed cache.
 
-A text is read in passes over a few tokens each, and after each pass the cache is compressed, so every token is
-predicted from the cache that was really there; no pass ever sees what was evicted before it. With passes over one
-token this is the streaming evaluation of Xiao et al. (2024) and Devoto et al. (2024).
+A text is read in chunks, one forward pass each, and the cache is compressed after each pass. Every token is therefore
+predicted from the entries that remain. With chunks of one token this is the streaming evaluation of Xiao et al. (2024)
+and Devoto et al. (2024).
 """
 
 import math
@@ -26,12 +26,12 @@ WARM_UP_TOKENS = 4
 
 
 def build_method(cases: dict[str, dict], key: str, tokens: int) -> Method:
-    """The method of a case for texts of ``tokens`` tokens.
+    """Return the method of a case for texts of ``tokens`` tokens.
 
     Args:
         cases: see :func:`dynatree.config.compression_grid.compression_cases`.
-        key: of the case.
-        tokens: length of the text with what is generated; only a case with "rows_of" depends on it.
+        key: key of the case.
+        tokens: length of the text with the generated tokens; only a case with "rows_of" depends on it.
     """
     case = cases[key]
     if case["rows_of"] is None:
@@ -43,7 +43,7 @@ def build_method(cases: dict[str, dict], key: str, tokens: int) -> Method:
 
 
 def mean_rows(method: Method, tokens: int) -> int:
-    """Rows per head that ``head_aware`` holds after ``tokens`` tokens, the mean over all heads, rounded up."""
+    """Return the entries per head that ``head_aware`` holds after ``tokens`` tokens: the rounded-up mean over heads."""
     windows = [
         None if layer in method.skip_layers else window
         for layer, heads in enumerate(method.windows)
@@ -56,7 +56,7 @@ def mean_rows(method: Method, tokens: int) -> int:
 def passes(
     model: PreTrainedModel, method: Method, tokens: list[int], chunk: int
 ) -> Iterator[tuple[torch.Tensor, CompressedCache]]:
-    """Read ``tokens``, ``chunk`` a pass; yield the logits [n, vocabulary] of each pass and the cache after it."""
+    """Read ``tokens`` in chunks; yield the logits [n, vocabulary] of each forward pass and the cache after it."""
     ids = torch.tensor(tokens, device=model.device)
     cache = None
     with torch.inference_mode(), compress(model, method) as compression:
@@ -67,12 +67,12 @@ def passes(
 
 
 def read_text(model: PreTrainedModel, method: Method, tokens: list[int], chunk: int) -> dict:
-    """Predict every token of a text but the first from the cache that the tokens before it left.
+    """Predict every token of a text after the first from the compressed cache of the tokens before it.
 
     Returns:
         "nll", the mean negative log-likelihood in nats; "accuracy", the share of tokens that are the argmax; "rows",
-        most rows that a head held after a pass, and "mean_rows" over all heads after the last; "cache_bytes", most
-        bytes of all layers' tensors after a pass; "growth": pairs of tokens seen and these bytes.
+        the maximum number of entries of a head after a pass; "mean_rows", the mean over all heads after the last pass;
+        "cache_bytes", the maximum number of bytes of the cache after a pass; "growth", pairs of tokens read and bytes.
     """
     targets = torch.tensor(tokens[1:], device=model.device)
     nll, hits, rows, growth, done = 0.0, 0, 0, [], 0
@@ -96,15 +96,15 @@ def read_text(model: PreTrainedModel, method: Method, tokens: list[int], chunk: 
 
 
 def generate_compressed(model: PreTrainedModel, method: Method, prompt: list[int], new_tokens: int) -> dict:
-    """Greedy generation, the prompt in one pass, never stopping early.
+    """Generate greedily after one forward pass over the prompt, without stopping early.
 
     Returns:
-        "tokens", "seconds" and "ttft", the time to the first token, and "cache_bytes" at the end.
+        "tokens", "seconds", "ttft" (seconds to the first token) and "cache_bytes" at the end.
     """
     with torch.inference_mode(), quiet(model.device), compress(model, method) as compression:
         begun = time.perf_counter()
         token = model(torch.tensor([prompt], device=model.device), logits_to_keep=1).logits[0, -1:].argmax(-1)
-        said = [token.item()]  # waits for the device
+        said = [token.item()]  # synchronizes with the device
         ttft = time.perf_counter() - begun
         for _ in range(new_tokens - 1):
             token = model(token[None], past_key_values=compression.cache).logits[0, -1:].argmax(-1)
@@ -114,7 +114,7 @@ def generate_compressed(model: PreTrainedModel, method: Method, prompt: list[int
 
 
 def check_lengths(model: PreTrainedModel, longest: int, what: str) -> None:
-    """Raise unless ``longest`` tokens fit into the model's positions, which the full cache must not exceed."""
+    """Raise unless ``longest`` tokens fit into the model's positions, which the full cache requires."""
     positions = model.config.max_position_embeddings
     if longest > positions:
         raise DynatreeError(
@@ -123,9 +123,9 @@ def check_lengths(model: PreTrainedModel, longest: int, what: str) -> None:
 
 
 def check_job(model: PreTrainedModel, job: dict) -> None:
-    """Raise unless every method can be made and fits the model, and every text fits its positions.
+    """Raise unless every method can be built and fits the model, and every text fits its positions.
 
-    Hidden numbers are checked by :func:`dynatree.benchmark.passkey.prepare`.
+    :func:`dynatree.benchmark.passkey.prepare` checks the passkey test.
     """
     generated = sum(job["generation"][part] for part in ("prompt_tokens", "new_tokens"))
     check_lengths(model, job["tokens"], "tokens")
@@ -135,7 +135,7 @@ def check_job(model: PreTrainedModel, job: dict) -> None:
 
 
 def check_cases(model: PreTrainedModel, cases: dict[str, dict], tokens: int) -> None:
-    """Raise unless the method of every case can be made for texts of ``tokens`` tokens and fits the model."""
+    """Raise unless every case has a method for texts of ``tokens`` tokens that fits the model."""
     for key in cases:
         try:
             CompressedCache(model, build_method(cases, key, tokens))
@@ -144,7 +144,7 @@ def check_cases(model: PreTrainedModel, cases: dict[str, dict], tokens: int) -> 
 
 
 def read_all(model: PreTrainedModel, job: dict, texts: list[dict]) -> list[dict]:
-    """One row for each text and case; the growth of the cache is kept of the first text."""
+    """Return one row for each text and case; only rows of the first text keep the growth of the cache."""
     rows = []
     todo = [(number, text, key) for number, text in enumerate(texts) for key in job["cases"]]
     for number, text, key in tqdm(todo, desc="reading", unit="text", file=sys.stderr):
@@ -155,9 +155,9 @@ def read_all(model: PreTrainedModel, job: dict, texts: list[dict]) -> list[dict]
 
 
 def generate_all(model: PreTrainedModel, job: dict, texts: list[dict]) -> list[dict]:
-    """One row for each text, case and repetition; all cases of a text follow each other, each text begins with another.
+    """Return one row for each text, case and repetition, interleaved by text; the first case rotates.
 
-    The first row of each case has "peak_bytes", see :func:`peak_bytes`, from a request of its own.
+    The first row of each case also has "peak_bytes", see :func:`peak_bytes`, from a separate request.
     """
     settings, cases = job["generation"], job["generation_cases"]
     length = settings["prompt_tokens"] + settings["new_tokens"]

@@ -8,7 +8,7 @@ import torch
 
 @contextmanager
 def quiet(device: torch.device):
-    """No garbage collection inside a timing, and no work of an earlier request."""
+    """Exclude garbage collection and pending work of earlier requests from a timing."""
     gc.collect()
     gc.disable()
     if device.type == "cuda":

@@ -1,4 +1,4 @@
-"""Raw records: the journal that every finished request goes to, and the file of those that count for a run."""
+"""Raw records: the journal of all finished requests, and the file of the records that count for a run."""
 
 import json
 import os
@@ -21,26 +21,26 @@ class Record:
         session: id of the session that ran it, see :class:`Journal`.
         baseline: id of the session whose baseline it is paired with.
         prompt: id of the prompt.
-        prompt_tokens: its length.
+        prompt_tokens: its number of tokens.
         prompt_sha256: hash of its tokens.
-        group: the group of cases it belongs to, which share the baseline.
+        group: name of its group of cases, which share the baseline.
         case: key of the case within its group.
         repetition: 0, 1, ...
-        order: number of the request in the job, in the order they are to run.
+        order: number of the request in the order of the job.
         tokens: the emitted ids.
         divergence: index of the first token that differs from autoregressive decoding; None if none does. A journal
-            may hold None because the baseline had yet to run.
+            may hold None because the baseline had not run yet.
         margin: largest gap in logits between a teacher-forced argmax and an emitted token; None in float32.
         seconds: "total" and "ttft"; for methods of this package also "prefill", "draft", "verify" and "other".
         rounds: target forwards after prefill.
-        draft_forwards, verified, accepted, drafted_depth: see :class:`dynatree.decoding.results.Stats`; None where a
-            reference does not tell.
-        draft_rows: rows that the draft's cache held before its last pass; None where no draft has run.
+        draft_forwards, verified, accepted, drafted_depth: see :class:`dynatree.decoding.results.Stats`; None for
+            Hugging Face methods that do not count them.
+        draft_rows: entries in the draft's cache before its last forward pass; None if no draft ran.
         time: when the request started, UTC.
         load: load average of the machine before the request.
-        clock: clock of the processor or GPU before the request, MHz; None where it is not known.
-        trace: what a replay needs, see :func:`dynatree.benchmark.round_traces.generate_traced`; None for references,
-            and in jobs that do not ask for traces.
+        clock: clock of the processor or GPU before the request, MHz; None if unknown.
+        trace: see :func:`dynatree.benchmark.round_traces.generate_traced`; None for Hugging Face methods and in jobs
+            without traces.
     """
 
     session: str
@@ -69,7 +69,7 @@ class Record:
 
     @property
     def key(self) -> tuple[int, str, str, str]:
-        """What identifies the request within its job."""
+        """Identity of the request within its job."""
         return self.repetition, self.prompt, self.group, self.case
 
 
@@ -89,22 +89,22 @@ class Measurement:
 
     @property
     def latest(self) -> dict:
-        """The session that began last."""
+        """Return the session that began last."""
         return max(self.sessions.values(), key=lambda session: session["started"])
 
 
 class Journal:
-    """Every request of a job that ever finished, one line each, in a file that only grows.
+    """All finished requests of a job, one line each, in a file that only grows.
 
-    Each process that measures is a session. It writes one line about itself before its records: what it measures, on
-    which machine, with which code, models and versions.
+    Each measuring process is a session. It writes one line before its records: its job, machine, code, models and
+    versions.
 
     Args:
         path: the journal's file; it need not exist.
 
     Attributes:
-        sessions: id -> what is known about the session.
-        records: the records of all sessions in the order they were finished.
+        sessions: id -> description of the session.
+        records: the records of all sessions in the order in which they finished.
     """
 
     def __init__(self, path: Path):
@@ -116,7 +116,7 @@ class Journal:
             print(f"{path}: {damaged} damaged line(s) left out; these requests are measured again", file=sys.stderr)
 
     def _read(self, line: bytes) -> bool:
-        """Take a line; False if it was torn by an interruption or is damaged."""
+        """Add a line; return False if it is incomplete or damaged."""
         try:
             content = json.loads(line)
             if "about" in content:
@@ -130,7 +130,7 @@ class Journal:
         return record.session in self.sessions
 
     def begin(self, about: dict) -> str:
-        """Begin a session; returns its id."""
+        """Begin a session and return its id."""
         session = f"{about['started']}-{secrets.token_hex(3)}"
         self.path.parent.mkdir(parents=True, exist_ok=True)
         if self.path.exists() and not self.path.read_bytes().endswith(b"\n"):
@@ -140,7 +140,7 @@ class Journal:
         return session
 
     def add(self, record: Record) -> None:
-        """Append a record and make sure it is on disk."""
+        """Append a record and flush it to disk."""
         self._append(json.dumps(asdict(record)) + "\n")
         self.records.append(record)
 
@@ -185,10 +185,10 @@ def _set_aside(path: Path) -> None:
 
 
 def pair_with_baselines(records: Iterable[Record], baselines: Iterable[Record]) -> list[Record]:
-    """Tell each record the session of its baseline: its own, or else the first later one that has it.
+    """Set each record's baseline session: its own, or else the first later session with that baseline.
 
     Returns:
-        The records and the baselines they need, in the order they are to run.
+        The records and their baselines in the order of the job.
     """
     found: dict[tuple, list[Record]] = {}
     for baseline in baselines:

@@ -1,23 +1,23 @@
-"""The cases of cache compression that a configuration asks for: methods, each with every budget of the grid."""
+"""The cases of cache compression in a configuration: each method with every budget of the grid."""
 
 from pathlib import Path
 
 FULL_CACHE = "full"
-WITHOUT_BUDGET = (FULL_CACHE, "head_aware")  # what these keep does not follow from a number of rows
+WITHOUT_BUDGET = (FULL_CACHE, "head_aware")  # their number of entries does not follow from a budget
 FULL = {"label": "Full cache", "method": FULL_CACHE, "options": {}}
 
 
 def compression_cases(config: dict, budgets: list[int] | None = None) -> dict[str, dict]:
-    """Every case by its key; the first keeps everything.
+    """Return every case by its key; the first keeps the full cache.
 
     Args:
         config: the configuration of a run.
-        budgets: rows, instead of those of the section ``compression``.
+        budgets: entries per head, instead of those of the section ``compression``.
 
     Returns:
         key -> "label" and "series" (the method's key in the configuration, one line of a figure), "method" and
-        "options" for :func:`dynatree.kvcompress.make_method`, "budget" in rows or None, and "rows_of": the series
-        whose rows at the end of a text are the budget, or None.
+        "options" for :func:`dynatree.kvcompress.make_method`, "budget" in entries or None, and "rows_of": the series
+        whose number of entries at the end of a text is the budget, or None.
     """
     settings = config["compression"]
     cases = {FULL_CACHE: compressed(FULL_CACHE, FULL)}
@@ -31,12 +31,12 @@ def compression_cases(config: dict, budgets: list[int] | None = None) -> dict[st
 
 
 def takes_budget(method: dict) -> bool:
-    """Whether the budgets of a grid apply to a method of the configuration."""
+    """Return True if the budgets of a grid apply to a method of the configuration."""
     return "rows_of" not in method and method["method"] not in WITHOUT_BUDGET
 
 
 def compressed(series: str, method: dict, budget: int | None = None) -> dict:
-    """The case, see :func:`compression_cases`, of one method of the configuration with one budget."""
+    """Return the case, see :func:`compression_cases`, of one method of the configuration with one budget."""
     own = {} if budget is None else {"budget": budget}
     if "recent_share" in method:
         own["recent"] = int(method["recent_share"] * budget)
@@ -51,7 +51,7 @@ def compressed(series: str, method: dict, budget: int | None = None) -> dict:
 
 
 def compression_job(config: dict, dataset: str) -> dict:
-    """What a measurement has to know: all but the names that only readers see."""
+    """Return the job of one data set: everything that its measurement depends on, without labels."""
     settings = config["compression"]
     return {
         "dataset": dataset,
@@ -59,7 +59,7 @@ def compression_job(config: dict, dataset: str) -> dict:
         **{key: config[key] for key in ("device", "dtype", "backend")},
         **{key: config["protocol"][key] for key in ("repetitions", "warmup")},
         **{key: settings[key] for key in ("texts", "tokens", "chunk", "generation")},
-        # the same numbers are asked for whatever the data set
+        # the passkey test does not depend on the data set, so it runs once
         "passkey": settings["passkey"] if dataset == settings["datasets"][0] else None,
         "cases": unlabelled(compression_cases(config)),
         "generation_cases": unlabelled(compression_cases(config, [settings["generation"]["budget"]])),
@@ -68,18 +68,18 @@ def compression_job(config: dict, dataset: str) -> dict:
 
 
 def _model(config: dict) -> str:
-    """The target by the name that the published numbers use."""
+    """Return the target's name as the published numbers use it."""
     target = config["models"]["target"]
     return target["source"].get("repository", target["name"]).rsplit("/", 1)[-1].lower()
 
 
 def unlabelled(cases: dict[str, dict]) -> dict[str, dict]:
-    """``cases`` without their labels."""
+    """Return ``cases`` without their labels."""
     return {key: {name: value for name, value in case.items() if name != "label"} for key, case in cases.items()}
 
 
 def compression_labels(config: dict) -> dict[str, dict[str, str]]:
-    """How readers know the "cases" and "datasets": key -> label."""
+    """Return the "cases" and "datasets" as readers see them: key -> label."""
     settings = config["compression"]
     budgets = {*settings["budgets"], *settings["passkey"]["budgets"], settings["generation"]["budget"]}
     return {
@@ -89,7 +89,7 @@ def compression_labels(config: dict) -> dict[str, dict[str, str]]:
 
 
 def needs_heads(config: dict) -> bool:
-    """Whether a case needs the classification of heads."""
+    """Return True if a case needs the classification of heads."""
     return any(method["method"] == "head_aware" for method in config["compression"]["methods"].values())
 
 

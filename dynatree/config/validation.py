@@ -1,4 +1,4 @@
-"""Check a run's configuration before anything is computed."""
+"""Checks of a configuration before anything is computed."""
 
 import re
 from typing import TYPE_CHECKING
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from dynatree.policies.registry import Policy
 
 SCHEMA = "config/schema.yaml"
-SINKS = 4  # of head_aware, where its options do not say
+SINKS = 4  # the default of head_aware
 HUGGINGFACE_OPTIONS = {"generate": set(), "assisted": {"num_assistant_tokens"}, "prompt_lookup": {"num_tokens"}}
 
 
 def _pattern(validator, pattern: str, text, schema):
-    """A JSON Schema's "$" is the end of the text; in Python's expressions a newline may follow."""
+    """Match "$" at the end of the text only, as JSON Schema does; in Python a newline may follow."""
     if isinstance(text, str) and not re.search(pattern.replace("$", r"\Z"), text):
         yield jsonschema.ValidationError(f"{text!r} does not match {pattern!r}")
 
@@ -76,7 +76,9 @@ def _check_dataset(key: str, dataset: dict) -> None:
     cut = [name for name in ("mode", "length") if name in dataset]
     if dataset["source"]["kind"] == "file":
         if cut:
-            raise DynatreeError(f"config: prompts/{key}/{cut[0]} does not apply to kind file, whose prompts are whole")
+            raise DynatreeError(
+                f"config: prompts/{key}/{cut[0]} does not apply to kind file, whose prompts are not cut"
+            )
         if "path" not in dataset["source"]:
             raise DynatreeError(f"config: prompts/{key}/source of kind file needs a path")
     elif len(cut) < 2:
@@ -93,7 +95,7 @@ def _check_heads(config: dict) -> None:
 
 
 def _check_compression(config: dict) -> None:
-    """What the schema cannot tell; options are checked where the methods are made, which takes torch to be loaded."""
+    """Check what the schema cannot express; options are checked later, because building the methods needs torch."""
     settings = config["compression"]
     _check_datasets("compression", settings["datasets"], config)
     for dataset in settings["datasets"]:

@@ -192,7 +192,7 @@ def test_the_number_stands_where_it_should():
         assert text.count(test["key"]) == 2
         assert text.startswith("The pass key") == (test["depth"] == 0)
         assert tokenizer.decode(test["question"]).endswith("The pass key is")
-    with pytest.raises(DynatreeError, match="passkey/lengths asks for 50 tokens; 186 are the least"):
+    with pytest.raises(DynatreeError, match="passkey/lengths asks for 50 tokens; the minimum is 186"):
         passkey_tests(tokenizer, settings | {"lengths": [50]})
 
 
