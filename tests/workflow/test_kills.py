@@ -82,7 +82,8 @@ def job(checkout: Checkout, output: str) -> list[str]:
     """Return the command by which Snakemake makes an output, without its redirections."""
     shown = checkout.make(output, "-n", "--printshellcmds")
     (command,) = [shlex.split(line) for line in shown.splitlines() if f"--output {output}" in line]
-    return command[command.index("python") : command.index("2>&1")]
+    command = command[command.index("python") : command.index("2>&1")]
+    return [word for word in command if not word.startswith(">")]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
