@@ -43,7 +43,6 @@ class Callbacks:
 
     on_tokens: Callable[[list[int], int], None] | None = None
     on_round: Callable[[TokenTree, list[int], int], None] | None = None
-    on_candidates: Callable[[TokenTree], None] | None = None
 
 
 NO_CALLBACKS = Callbacks()

@@ -36,7 +36,6 @@ def generate(
     seed: int = 0,
     on_tokens: Callable[[list[int], int], None] | None = None,
     on_round: Callable[[TokenTree, list[int], int], None] | None = None,
-    on_candidates: Callable[[TokenTree], None] | None = None,
     draft_cache: str | tuple[str, dict[str, Any]] | dict[str, Any] | Method | None = None,
     target_cache: str | tuple[str, dict[str, Any]] | dict[str, Any] | Method | None = None,
     **options: Any,
@@ -60,7 +59,6 @@ def generate(
         on_tokens: called when tokens are emitted, with the tokens and the number of drafted ones among them.
         on_round: called after each round with its tree, the indices of the accepted nodes and the target's own next
             token, before the end of the request cuts any of them off.
-        on_candidates: called before each verification with the pool that the tree was selected from.
         draft_cache: compresses the draft's cache without changing the output. A name of
             :data:`dynatree.kvcompress.METHODS`, "name:option=value,option=value", a pair (name, options), a mapping
             of "method" and options, or a method object.
@@ -81,7 +79,7 @@ def generate(
     policy = find_policy(pair, method, options, caches.draft)
     sampling = SamplingOptions(temperature, top_k, top_p, seed)
     request = request_options(pair, prompt, policy, max_new_tokens, eos_token_id, sampling, caches, started)
-    return decode(pair, request, Callbacks(on_tokens, on_round, on_candidates))
+    return decode(pair, request, Callbacks(on_tokens, on_round))
 
 
 @torch.inference_mode()

@@ -95,16 +95,13 @@ class Request:
         """Draft a tree; return the arguments of :meth:`ModelRunner.forward` that verify it."""
         started = self._clock()
         tree = TokenTree(self._emitted[-1], self._policy.node_budget)
-        tokens, drafter, candidates = tree.tokens, self._drafter, None
+        tokens, drafter = tree.tokens, self._drafter
         draft_passes = self._draft_passes()
         if drafter:
             tokens = drafter.draft(tree, self._context())
-            candidates = drafter.candidates(tree)
-            if self._callbacks.on_candidates:
-                self._callbacks.on_candidates(candidates)
         root = self._target.length
         positions = [root + depth for depth in tree.depths]
-        kept = candidates if self._options.keep_candidates else None
+        kept = drafter.candidates(tree) if drafter and self._options.keep_candidates else None
         self._round = _OpenRound(tree, positions, started, draft_passes, kept)
         return tokens, positions, tree.ancestors if len(tree) > 1 else None
 
