@@ -14,7 +14,7 @@ parser.add_argument(
 )
 parser.add_argument("--tokenizer", type=Path, required=True, help="folder of the target")
 parser.add_argument(
-    "--limits", type=json.loads, required=True, help="least, most, new_tokens and tuning_new_tokens, as JSON"
+    "--limits", type=json.loads, required=True, help="min, max, new_tokens and tuning_new_tokens, as JSON"
 )
 parser.add_argument("--output", type=Path, required=True)
 options = parser.parse_args()

@@ -46,8 +46,8 @@ class Plan:
         texts = [compression["tokens"]] if dataset in compression["datasets"] else []
         longest = [max((group.new_tokens for group in part), default=0) for part in groups]
         return {
-            "least": max([self.config["prompt_tokens"]["least"], *cuts, *texts]),
-            "most": self.config["prompt_tokens"]["most"],
+            "min": max([self.config["prompt_tokens"]["min"], *cuts, *texts]),
+            "max": self.config["prompt_tokens"]["max"],
             "new_tokens": longest[0],
             "tuning_new_tokens": longest[1],
         }

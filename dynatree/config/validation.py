@@ -42,8 +42,8 @@ def check(config: dict) -> Plan:
     names = [model["name"] for model in config["models"].values()]
     if len(set(names)) < len(names):
         raise DynatreeError("config: models/target/name and models/draft/name must differ")
-    if config["prompt_tokens"]["least"] > config["prompt_tokens"]["most"]:
-        raise DynatreeError("config: prompt_tokens/least exceeds prompt_tokens/most")
+    if config["prompt_tokens"]["min"] > config["prompt_tokens"]["max"]:
+        raise DynatreeError("config: prompt_tokens/min exceeds prompt_tokens/max")
     if config["backend"] == "packed" and (config["device"], config["dtype"]) != ("cpu", "float32"):
         raise DynatreeError("config: backend: packed needs device: cpu and dtype: float32; choose backend: stock")
     for key, dataset in config["prompts"].items():

@@ -33,7 +33,7 @@ def prepare(settings: dict, tokenizer_folder: Path, limits: dict) -> dict:
             for real data sets also "mode" and "length". In mode "tokens" texts are cut to ``length`` tokens; in mode
             "published" to at most ``length`` characters, as the original does.
         tokenizer_folder: folder of the target with its tokenizer.
-        limits: "least" and "most" tokens of a prompt; "new_tokens" and "tuning_new_tokens", which measured and tuning
+        limits: "min" and "max" tokens of a prompt; "new_tokens" and "tuning_new_tokens", which measured and tuning
             prompts must leave free of the model's positions.
 
     Returns:
@@ -204,10 +204,10 @@ def _check_prompts(label: str, prompts: list[Prompt], count: int, limits: dict) 
 
 
 def _check_length(name: str, length: int, limits: dict, new_tokens: int) -> None:
-    least, most, positions = limits["least"], limits["most"], limits["positions"]
-    if not least <= length <= most:
+    shortest, longest, positions = limits["min"], limits["max"], limits["positions"]
+    if not shortest <= length <= longest:
         raise DynatreeError(
-            f"{name} has {length} tokens, outside {least} to {most}; change prompt_tokens or the prompt"
+            f"{name} has {length} tokens, outside {shortest} to {longest}; change prompt_tokens or the prompt"
         )
     if length + new_tokens > positions:
         raise DynatreeError(

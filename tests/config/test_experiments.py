@@ -118,7 +118,7 @@ def test_drafts_are_compared_with_whole_and_compressed_caches(demo_config):
     compression = {"method": "h2o", "every": settings["every"], "budget": 64, "recent": 32}
     assert (one.options, one.draft_cache, whole.draft_cache) == (whole.options, compression, None)
     assert one.label == "DynaTree, H2O"
-    assert Plan.from_config(config).prompt_limits("chapters")["least"] == 600
+    assert Plan.from_config(config).prompt_limits("chapters")["min"] == 600
 
 
 def test_dtypes_are_compared_on_the_layers_that_all_have(demo_config):
@@ -130,7 +130,7 @@ def test_dtypes_are_compared_on_the_layers_that_all_have(demo_config):
 def test_prompts_must_serve_every_experiment_that_uses_them(demo_config):
     experiments = demo_config["experiments"]
     limits = Plan.from_config(demo_config).prompt_limits("encyclopaedic")
-    assert limits["least"] == max(experiments["prompt_length"]["limits"])
+    assert limits["min"] == max(experiments["prompt_length"]["limits"])
     longest = max(*experiments["length"]["new_tokens"], *experiments["peers"]["new_tokens"])
     assert limits["new_tokens"] == longest
     assert limits["tuning_new_tokens"] == experiments["sweep"]["new_tokens"]

@@ -112,7 +112,7 @@ def test_a_method_may_compress_its_draft():
         ("methods/dynatree/options", {"target_cache": "full"}, "method 'dynatree' does not take target_cache"),
         ("methods/chain/tuned", "fixed_tree", "methods/chain: tuned: fixed_tree needs method fixed_tree, not chain"),
         ("methods/chain/options", {}, "methods/chain needs either options or tuned, and not both"),
-        ("prompt_tokens/most", 3, "prompt_tokens/least exceeds prompt_tokens/most"),
+        ("prompt_tokens/max", 3, "prompt_tokens/min exceeds prompt_tokens/max"),
         ("methods/dynatree/options", {"depth": 3}, "methods/dynatree: method 'dynatree' does not take depth"),
         ("methods/dynatree/options", {"node_budget": 0}, "methods/dynatree: node_budget must be"),
         ("methods/hf_assisted/method", "magic", "methods/hf_assisted: unknown Hugging Face method 'magic'"),

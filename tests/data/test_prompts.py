@@ -22,7 +22,7 @@ from dynatree.utils.files import read_json
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT.parent / "shared/data"
-LIMITS = {"least": 2, "most": 900, "new_tokens": 10, "tuning_new_tokens": 10}
+LIMITS = {"min": 2, "max": 900, "new_tokens": 10, "tuning_new_tokens": 10}
 COMMIT = "b08601e04326c79dfdd32d625aee71d232d685c3"
 SENTENCE = "The keeper of the lighthouse wrote in his book that on this day nothing at all had come by. "
 
@@ -81,7 +81,7 @@ def every_prompt(prepared: dict) -> list[dict]:
 @pytest.mark.parametrize("name", ["encyclopaedic", "narrative"])
 def test_built_in_prompts_have_the_promised_lengths(embedded_target, name):
     source = {"kind": "file", "path": str(ROOT / f"config/prompts/{name}.yaml")}
-    limits = {"least": 40, "most": 200, "new_tokens": 1500, "tuning_new_tokens": 1500}
+    limits = {"min": 40, "max": 200, "new_tokens": 1500, "tuning_new_tokens": 1500}
     prepared = prepare(section(source, count=8, tuning=2), embedded_target, limits)
     assert len({tuple(prompt["tokens"]) for prompt in every_prompt(prepared)}) == 10
 
@@ -108,7 +108,7 @@ TWO = [{"id": "a", "text": "long enough"}, {"id": "b", "text": "this one too"}]
         (TWO, {"count": 2, "tuning": 1}, {}, "must not overlap"),
         ([], {}, {}, "has 0 usable prompts"),
         ([{"id": "a", "text": "x"}, TWO[1]], {}, {}, "prompt 'a' has 1 tokens, outside 2 to 900"),
-        (TWO, {}, {"most": 11}, "prompt 'b' has 12 tokens, outside 2 to 11"),
+        (TWO, {}, {"max": 11}, "prompt 'b' has 12 tokens, outside 2 to 11"),
         (TWO, {}, {"new_tokens": 1014}, r"prompt 'a' \(11 tokens\) and 1014 more exceed the model's 1024 positions"),
         (TWO, {}, {"tuning_new_tokens": 1013}, r"prompt 'b' \(12 tokens\) and 1013 more exceed"),
         ([TWO[0]] * 2, {}, {}, "different ids"),
@@ -294,7 +294,7 @@ def test_cuts_are_exact_distinct_and_repeatable(tmp_path_factory, model, texts, 
         ({"length": 600}, {"new_tokens": 425}, r"every prompt \(600 tokens\) and 425 more exceed the model's 1024"),
         ({"length": 800}, {}, "has 0 usable prompts, but 3 are asked for"),
         ({"length": 600}, {"tuning_new_tokens": 425}, r"'003-article-2' \(600 tokens\) and 425 more exceed"),
-        ({"mode": "published", "length": 100}, {"least": 101}, "prompt 'text-1' has 100 tokens, outside 101 to 900"),
+        ({"mode": "published", "length": 100}, {"min": 101}, "prompt 'text-1' has 100 tokens, outside 101 to 900"),
     ],
 )
 def test_a_wrong_section_is_named(tmp_path, model, changes, limits, message):
