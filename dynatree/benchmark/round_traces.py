@@ -39,7 +39,7 @@ def generate_traced(pair: ModelPair, prompt: list[int], case: Case, new_tokens: 
 
 
 def _ranks(one: Round, tokens: list[int], node_budget: int) -> list[int]:
-    """The ranks of a round as far as the policy's budget; empty if the round keeps no candidates."""
+    """Return the ranks of a round up to the policy's budget, or no ranks if the round keeps no candidates."""
     found = path_ranks(one.candidates, tokens[one.start :]) if one.candidates else []
     return [rank for rank in found if rank <= node_budget]
 

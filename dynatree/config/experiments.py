@@ -85,7 +85,7 @@ def _main(experiment: dict, config: dict) -> Groups:
 
 
 def _sweep(experiment: dict, config: dict) -> Groups:
-    """Fixed trees over depth, branching and pruning threshold, and chains over their length."""
+    """Return fixed trees over depth, branching and pruning threshold, and chains over their length."""
     cases = _baseline(config)
     for length in experiment["lengths"]:
         factors = {"depth": length, "branch": 1, "threshold": 0.0}
@@ -122,7 +122,7 @@ def _ablation(experiment: dict, config: dict) -> Groups:
 
 
 def _pruning(experiment: dict, config: dict) -> Groups:
-    """Fixed trees with and without pruning."""
+    """Return fixed trees with and without pruning."""
     cases = _baseline(config)
     branch = experiment["branch"]
     for depth in experiment["depths"]:
@@ -183,7 +183,7 @@ def _prompt_length(experiment: dict, config: dict) -> Groups:
 
 
 def _draft_cache(experiment: dict, config: dict) -> Groups:
-    """The same policies with a full and with a compressed draft cache."""
+    """Return the same policies with a full and with a compressed draft cache."""
     groups = {}
     for limit in experiment["limits"]:
         cases = _named([BASELINE], config, limit=limit)

@@ -76,5 +76,5 @@ def _continue(url: str, partial: Path) -> None:
 
 
 def _final(error: Exception) -> bool:
-    """True if another attempt cannot succeed."""
+    """Return True if another attempt cannot succeed."""
     return isinstance(error, urllib.error.HTTPError) and error.code < http.HTTPStatus.INTERNAL_SERVER_ERROR

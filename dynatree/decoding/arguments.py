@@ -216,7 +216,7 @@ def _max_entries(method: Method, prompt_length: int, total: int) -> int:
 
 
 def _draft_remedy(role: str, method: Method | None, caches: CacheMethods) -> str:
-    """The remedy if only the draft's full cache limits the length of the text."""
+    """Return the remedy if only the draft's full cache limits the length of the text."""
     if role == "draft" and method is None and caches.target and caches.target.rotates:
         return ', or give draft_cache a "streaming_llm" with rotate=True too'
     return ""

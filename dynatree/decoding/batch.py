@@ -103,7 +103,7 @@ def generate_batch(
 
 
 def _unfinished(batch: "BatchRunner", requests: list[Request]) -> list[Request]:
-    """The unfinished requests; the others are closed and leave the batch."""
+    """Return the unfinished requests. Close the others and remove them from the batch."""
     unfinished = [index for index, request in enumerate(requests) if not request.finished]
     for request in requests:
         if request.finished:

@@ -107,7 +107,7 @@ def _generate_one(
 
 
 def _parts(parts: list[Any]) -> dict[str, Any]:
-    """The logits processors and stopping criteria, by the names of their classes."""
+    """Return the logits processors and stopping criteria, by the names of their classes."""
     by_name = {type(one).__name__: one for one in parts}
     foreign = [name for name in by_name if name not in SAMPLING | STOPPING]
     if foreign:
@@ -137,13 +137,13 @@ def _sampling(parts: dict[str, Any]) -> SamplingOptions:
 
 
 def _padding_id(pad: int | None, stops: list[int] | None) -> int:
-    """The token after outputs that end early: as in transformers, by default the first end-of-sequence id."""
+    """Return the padding token: as in transformers, by default the first end-of-sequence id."""
     if pad is not None:
         return pad
     return stops[0] if stops else 0
 
 
 def _padded(outputs: list[list[int]], padding: int, like: torch.Tensor) -> torch.Tensor:
-    """New tokens [outputs, longest]; shorter outputs end in padding."""
+    """Return the new tokens [outputs, longest]; shorter outputs end in padding."""
     longest = max(map(len, outputs))
     return like.new_tensor([tokens + [padding] * (longest - len(tokens)) for tokens in outputs])

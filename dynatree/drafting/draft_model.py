@@ -139,7 +139,7 @@ class StaticTreeDrafter(ModelDrafter):
 
 
 def _best(policy: Policy, node: int, tokens: list[int], log_probs: list[float]) -> list[tuple[int, float]]:
-    """The children that ``policy`` grants ``node``, among those that the draft can propose."""
+    """Return the children that ``policy`` grants ``node``, among those that the draft can propose."""
     breadth = policy.breadth(node, math.exp(log_probs[0]))
     granted = list(zip(tokens, log_probs, strict=True))[:breadth]
     return [(token, log_prob) for token, log_prob in granted if log_prob > float("-inf")]

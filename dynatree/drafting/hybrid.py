@@ -135,7 +135,7 @@ class HybridDrafter(Drafter):
             self.timed_draft.begin_round(root, self._text_length)
 
     def _grow_free(self, root: int, max_depth: int, costs: RoundCosts) -> Pool:
-        """A pool from the lookups alone."""
+        """Return a pool from the lookups alone."""
         pool = Pool(root, self.policy.drafted_nodes)
         level = [0]
         while level and pool.tree.capacity_left and pool.tree.depth < max_depth:
@@ -146,7 +146,7 @@ class HybridDrafter(Drafter):
     def _grow_with_model(
         self, draft: TimedDraft, root: int, max_depth: int, costs: RoundCosts, free_gain: float
     ) -> Pool:
-        """A pool from the lookups and the draft model; ``free_gain`` is the gain without the model, in tokens."""
+        """Return a pool from the lookups and the model; ``free_gain`` is the gain without the model, in tokens."""
         pool = Pool(root, self.policy.drafted_nodes)
         tree, level = pool.tree, [0]
         passes: list[LevelPass] = []
@@ -184,7 +184,7 @@ class HybridDrafter(Drafter):
         return pool.add_level(estimates, costs.min_node_tokens / 2)
 
     def _model_pays(self, draft: TimedDraft, tokens_left: int, costs: RoundCosts) -> bool:
-        """True if the draft model should run; reading earlier output is shared by the rounds to come."""
+        """Return True if the draft model should run. Later rounds share the cost of reading earlier output."""
         seconds, catch_up_seconds = draft.seconds(), draft.catch_up_seconds()
         if not self._affords(draft, seconds + catch_up_seconds * draft.has_read_prompt, costs):
             return False
@@ -210,7 +210,7 @@ class HybridDrafter(Drafter):
         return ready
 
     def _affords(self, draft: TimedDraft, seconds: float, costs: RoundCosts) -> bool:
-        """True if the loss budget covers another draft pass of ``seconds`` even if no token of it is accepted."""
+        """Return True if the loss budget covers a draft forward pass of ``seconds`` of which no token is accepted."""
         return self.policy.affords(costs.plain_passes(draft.round_seconds + seconds))
 
     def _observe_levels(self, pool: Pool, costs: RoundCosts, passes: list[LevelPass]) -> None:
@@ -225,7 +225,7 @@ class HybridDrafter(Drafter):
             later_seconds += level.seconds
 
     def _select(self, pool: Pool, costs: RoundCosts) -> tuple[list[int], float]:
-        """The nodes of the largest expected gain, and the gain in tokens."""
+        """Return the nodes of the largest expected gain, and the gain in tokens."""
         nodes, probabilities = pool.ranked()
         count, gain = self.policy.expected_gain(probabilities, costs.verify_tokens)
         return nodes[:count], gain

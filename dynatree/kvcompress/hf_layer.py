@@ -190,7 +190,7 @@ class CompressedLayer(CacheLayerMixin):
         return len(set(self.lengths)) > 1
 
     def _padded(self, states: torch.Tensor) -> torch.Tensor:
-        """Stored ``states`` as [kv_heads, longest, head_dim]; zeros where ``positions`` are -1."""
+        """Return the stored ``states`` as [kv_heads, longest, head_dim]; zeros where ``positions`` are -1."""
         if not self._ragged:
             return states.view(len(self.lengths), self.longest, states.shape[-1])
         padded = states.new_zeros(len(self.lengths), self.longest, states.shape[-1])
@@ -198,7 +198,7 @@ class CompressedLayer(CacheLayerMixin):
         return padded
 
     def _flat(self, padded: torch.Tensor) -> torch.Tensor:
-        """``padded`` [kv_heads, longest, head_dim] as it is stored."""
+        """Return ``padded`` [kv_heads, longest, head_dim] as it is stored."""
         return padded[self.positions >= 0] if self._ragged else padded.reshape(-1, padded.shape[-1])
 
     def kept(self) -> list[torch.Tensor]:

@@ -76,7 +76,7 @@ class CostModel:
 
 
 def _between(points: tuple[int, ...], value: float) -> tuple[int, int, float]:
-    """Indices of the neighbors of ``value`` and its share of the distance between them, 0 to 1."""
+    """Return the indices of the neighbors of ``value`` and its share of the distance between them, 0 to 1."""
     low = max(bisect_right(points, value) - 1, 0)
     high = min(low + 1, len(points) - 1)
     if high == low or value <= points[low]:

@@ -128,7 +128,7 @@ def _check_memory(folders, dtype: str, device: str) -> CheckResult:
 
 
 def _parameters(folder: Path) -> int:
-    """Number of parameters in the folder's safetensors files."""
+    """Return the number of parameters in the folder's safetensors files."""
     total = 0
     for path in folder.glob("*.safetensors"):
         with safe_open(path, "pt") as tensors:

@@ -97,7 +97,7 @@ def import_closure(*starts: str, root: Path = ROOT) -> set[Path]:
 
 
 def normalised(path: Path) -> str:
-    """The syntax of a source file as text, without comments, docstrings and layout."""
+    """Return the syntax of a source file as text, without comments, docstrings and layout."""
     return _read(path, *_version(path))[0]
 
 
@@ -117,7 +117,7 @@ def _read(path: Path, modified: int, size: int) -> tuple[str, tuple[str, ...]]:
 
 
 def _stripped(tree: ast.Module) -> ast.Module:
-    """The tree without docstrings."""
+    """Return the tree without docstrings."""
     for node in ast.walk(tree):
         documented = isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
         if documented and ast.get_docstring(node, clean=False) is not None:
@@ -128,7 +128,7 @@ def _stripped(tree: ast.Module) -> ast.Module:
 
 
 def _text(node) -> str:
-    """A syntax tree as text. Empty fields are left out: later versions of Python add some."""
+    """Return a syntax tree as text. Empty fields are left out: later versions of Python add some."""
     if isinstance(node, list):
         return f"[{','.join(map(_text, node))}]"
     if not isinstance(node, ast.AST):
@@ -154,7 +154,7 @@ def _modules_of(tree: ast.Module, path: Path) -> Iterator[str]:
 
 
 def _type_only(tree: ast.Module) -> set[ast.AST]:
-    """The statements under ``if TYPE_CHECKING``, which never run."""
+    """Return the statements under ``if TYPE_CHECKING``, which never run."""
     blocks = (node for node in ast.walk(tree) if isinstance(node, ast.If))
     return {one for block in blocks if getattr(block.test, "id", None) == "TYPE_CHECKING" for one in block.body}
 
@@ -171,7 +171,7 @@ def _files_of(module: str, root: Path) -> tuple[Path, ...]:
 
 
 def _lazy_home(parts: list[str], root: Path) -> Iterator[Path]:
-    """The module behind a public name that the ``__init__.py`` of a package loads lazily."""
+    """Return the module behind a public name that the ``__init__.py`` of a package loads lazily."""
     package = root.joinpath(*parts[:-1], "__init__.py")
     if package.is_file() and (home := _names_in(package, *_version(package)).get(parts[-1])):
         yield from _files_of(home, root)
@@ -179,7 +179,7 @@ def _lazy_home(parts: list[str], root: Path) -> Iterator[Path]:
 
 @lru_cache(maxsize=100)
 def _names_in(path: Path, modified: int, size: int) -> dict[str, str]:
-    """The public names in ``_HOMES`` with their modules."""
+    """Return the public names in ``_HOMES`` with their modules."""
     assigned = [node for node in ast.parse(path.read_text()).body if isinstance(node, ast.Assign)]
     homes = [node.value for node in assigned if getattr(node.targets[0], "id", None) == "_HOMES"]
     return {key: module for home in homes for key, module in ast.literal_eval(home).items()}

@@ -28,7 +28,7 @@ class Column:
     bounded: bool = False
 
     def cell(self, row: pd.Series) -> str:
-        """The quantity of a row as LaTeX."""
+        """Return the quantity of a row as LaTeX."""
         return p_value(row[self.name]) if self.decimals is None else cell(row, self.name, self.decimals, self.bounded)
 
 
