@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from dynatree.errors import DynatreeError
 from dynatree.policies.registry import POLICIES, policy_options
+from dynatree.utils.registry import parse_value
 from dynatree.version import __version__
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def _add_generate(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("options of the methods")
     for name, (default, methods) in _method_options().items():
         flag = f"--{name.replace('_', '-')}"
-        group.add_argument(flag, type=_value, metavar="VALUE", help=f"{', '.join(methods)} (default: {default})")
+        group.add_argument(flag, type=parse_value, metavar="VALUE", help=f"{', '.join(methods)} (default: {default})")
     parser.set_defaults(run=_generate)
 
 
@@ -103,14 +104,6 @@ def _method_options() -> dict[str, tuple[object, list[str]]]:
             default = None if parameter.default is inspect.Parameter.empty else parameter.default
             options.setdefault(name, (default, []))[1].append(method)
     return options
-
-
-def _value(text: str) -> Any:
-    """A number, true, false or null as in JSON; any other text is a name."""
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
 
 
 def _generate(options: argparse.Namespace) -> int:

@@ -51,8 +51,8 @@ def judge(
         except DynatreeError as mistake:
             raise DynatreeError(f"claim {claim['id']}: {mistake}") from mistake
         published = claim["published"] or {"value": math.nan, "what": ""}
-        told = {key: claim[key] for key in ("id", "text", "source")}
-        rows.append(told | {"published": published["value"], "what": published["what"]} | asdict(finding))
+        stated = {key: claim[key] for key in ("id", "text", "source")}
+        rows.append(stated | {"published": published["value"], "what": published["what"]} | asdict(finding))
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
@@ -88,7 +88,7 @@ def _unmet(requires: dict, frame: pd.DataFrame | None, run: dict) -> list[str]:
 
 def claims_latex(frame: pd.DataFrame) -> str:
     """Return the ledger as a longtable of the text's width, with a caption and the label tab:claims."""
-    columns = "".join(rf">{{\raggedright\arraybackslash}}p{{{width}\textwidth}}" for width in WIDTHS)
+    columns = "".join(rf">{{\raggedright\arraybackslash}}p{{{width}\textwidth}}" for width in COLUMN_WIDTHS)
     lines = [
         rf"\begin{{longtable}}{{@{{}}{columns}@{{}}}}",
         r"\caption{Claims of the original paper with their verdicts in this run.}\label{tab:claims}\\",
@@ -101,7 +101,7 @@ def claims_latex(frame: pd.DataFrame) -> str:
     return "\n".join(lines) + "\n"
 
 
-WIDTHS = (0.48, 0.1, 0.18, 0.15)
+COLUMN_WIDTHS = (0.48, 0.1, 0.18, 0.15)
 
 
 def _row(row: pd.Series) -> list[str]:

@@ -3,10 +3,9 @@
 import numpy as np
 import pandas as pd
 
-from dynatree.analysis.names import FULL_CACHE
 from dynatree.analysis.statistics import geometric_mean, interval
-
-MIB = 2**20
+from dynatree.config.compression_grid import FULL_CACHE
+from dynatree.utils.units import MIB
 
 
 def compression_requests(measured: list[dict]) -> pd.DataFrame:

@@ -5,7 +5,8 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 
-KINDS = ("sink", "local", "mixed", "global")
+from dynatree.heads.classification import KINDS
+
 PARTS = ("early", "middle", "late")
 FIFTH = 0.2  # the original counts heads with a larger sink mass
 
@@ -45,7 +46,7 @@ def head_facts(content: dict) -> SimpleNamespace:
 
     Returns:
         "text", "bands" and "thresholds" as in the file; "layers", "heads" and "kv_heads" of the complete model;
-        "counts" by kind; "entropy" and "sink" with the attributes mean, least and most; "sink_above_fifth" (heads);
+        "counts" by kind; "entropy" and "sink" with the attributes mean, min and max; "sink_above_fifth" (heads);
         "bounded" (heads with a window); "kv_bounded" (key/value heads whose query heads all have one); and "window",
         the median of the windows, or None.
     """
@@ -71,4 +72,4 @@ def head_facts(content: dict) -> SimpleNamespace:
 
 
 def _spread(values: pd.Series) -> SimpleNamespace:
-    return SimpleNamespace(mean=values.mean(), least=values.min(), most=values.max())
+    return SimpleNamespace(mean=values.mean(), min=values.min(), max=values.max())

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-BASELINE = "autoregressive"
+from dynatree.config.jobs import BASELINE
 
 
 def summarise_memory(measured: pd.DataFrame) -> pd.DataFrame:

@@ -2,9 +2,10 @@
 
 from collections.abc import Callable
 
+from dynatree.config.compression_grid import FULL_CACHE
+from dynatree.config.jobs import BASELINE
+
 DATASETS = ("WikiText-2", "PG-19")
-BASELINE = "autoregressive"
-FULL_CACHE = "full"  # the case without compression
 AS_THERE = "_original"  # suffix of series that keep the first two layers uncompressed, as the original does
 METHODS = (
     BASELINE,

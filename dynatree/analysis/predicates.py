@@ -12,7 +12,7 @@ from dynatree.analysis.statistics import geometric_mean, interval
 from dynatree.errors import DynatreeError
 
 CONFIRMED, REFUTED, INCONCLUSIVE = "confirmed", "refuted", "inconclusive"
-LEAST_PROMPTS = 5  # with fewer, all prompts lie on one side by chance too often
+MIN_PROMPTS = 5  # with fewer, all prompts lie on one side by chance too often
 SAME_GROUP = ["job", "group", "prompt"]
 
 
@@ -185,8 +185,8 @@ def _judged(predicate: dict, values: pd.Series, statistic: Callable, what: str) 
     value, low, high = interval(values.to_numpy(), statistic)
     shown = f"Over {len(values)} prompt{'s' * (len(values) != 1)} {what} is {value:.4g}"
     bounds = f"[{low:.4g}, {high:.4g}]"
-    if len(values) < LEAST_PROMPTS:
-        reason = f"{shown}, but an interval needs at least {LEAST_PROMPTS} prompts."
+    if len(values) < MIN_PROMPTS:
+        reason = f"{shown}, but an interval needs at least {MIN_PROMPTS} prompts."
         return Finding(value, low, high, INCONCLUSIVE, reason)
     verdict = _verdict(predicate, low, high)
     if verdict == CONFIRMED:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from dynatree.analysis.statistics import BASELINE
 from dynatree.analysis.tables.booktabs import number
+from dynatree.config.jobs import BASELINE
 
 DECIMALS = {"speedup": 2, "over": 2, "tokens_per_round": 2}
 MAIN_HEADER = ("Method", "Tokens/s", "Speed-up", "Tokens per round", "Acceptance rate", "TTFT (ms)", "TPOT (ms)")

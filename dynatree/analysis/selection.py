@@ -3,8 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from dynatree.analysis.names import BASELINE
 from dynatree.analysis.statistics import levelled
+from dynatree.config.jobs import BASELINE
 
 
 class NotMeasured(Exception):

@@ -146,14 +146,14 @@ def published_acceptance(case: Case, tokens: int, rounds: int) -> float:
     """
     options = case.options
     if case.method == "chain":
-        most = options["length"]
+        max_tokens = options["length"]
     elif case.method == "fixed_tree":
-        most = options["depth"] + 1
+        max_tokens = options["depth"] + 1
     elif case.method == "dynatree":
-        most = options["base_depth"] + 2
+        max_tokens = options["base_depth"] + 2
     else:
         return float("nan")
-    return tokens / (rounds * most)
+    return tokens / (rounds * max_tokens)
 
 
 def looping_share(tokens: Sequence[int] | np.ndarray, longest: int = 64) -> float:

@@ -8,8 +8,7 @@ from dynatree.config.jobs import Case, Job
 from dynatree.models.forward import head_rows
 from dynatree.models.linear.replace import unlisted_bytes
 from dynatree.models.pair import ModelPair
-
-MIB = 2**20
+from dynatree.utils.units import MIB
 
 
 def measure_job(pair: ModelPair, job: Job, prompts: dict) -> list[dict]:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-FULL_CACHE = "full"
+FULL_CACHE = "full"  # the case without compression
 WITHOUT_BUDGET = (FULL_CACHE, "head_aware")  # their number of entries does not follow from a budget
 FULL = {"label": "Full cache", "method": FULL_CACHE, "options": {}}
 

@@ -19,10 +19,10 @@ from transformers import PretrainedConfig
 from dynatree.errors import DynatreeError
 from dynatree.heads.classification import Thresholds
 from dynatree.heads.statistics import Bands, HeadStatistics, measure_heads
+from dynatree.kvcompress.methods.head_aware import FORMAT, VERSION
 from dynatree.models.attention import head_counts
 from dynatree.models.pair import ModelPair
 
-FORMAT, VERSION = "dynatree-heads", 1
 DECIMALS = 6
 
 

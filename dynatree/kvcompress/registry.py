@@ -13,7 +13,7 @@ from dynatree.kvcompress.methods.l2_norm_recent import L2NormRecent
 from dynatree.kvcompress.methods.sliding_window import SlidingWindow
 from dynatree.kvcompress.methods.snapkv import SnapKV
 from dynatree.kvcompress.methods.streaming_llm import StreamingLLM
-from dynatree.utils.registry import make, options_of
+from dynatree.utils.registry import make, options_of, parse_value
 
 KIND = "compression method"
 METHODS: dict[str, type[Method]] = {
@@ -84,16 +84,8 @@ def _parts(given) -> tuple[str | Method, dict]:
         if given.startswith("{"):
             return _parts(json.loads(given))
         name, _, settings = given.partition(":")
-        return name, {key: _value(text) for key, text in (one.split("=") for one in settings.split(",") if one)}
+        return name, {key: parse_value(text) for key, text in (one.split("=") for one in settings.split(",") if one)}
     if isinstance(given, dict):
         return given["method"], {key: value for key, value in given.items() if key != "method"}
     name, options = given
     return name, dict(options)
-
-
-def _value(text: str):
-    """Read a number, true, false or null as in JSON; anything else is a name."""
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text

@@ -1,8 +1,9 @@
 """Objects made by name: one check of names and options for every registry of classes."""
 
 import inspect
+import json
 from collections.abc import Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from dynatree.errors import DynatreeError
 
@@ -44,3 +45,11 @@ def make(registry: Mapping[str, type[Made]], kind: str, name: str, options: Mapp
     if missing:
         raise DynatreeError(f"{kind} {name!r} needs {', '.join(missing)}")
     return registry[name](**options)
+
+
+def parse_value(text: str) -> Any:
+    """Return the value of an option: a number, true, false or null as in JSON; any other text is a name."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text

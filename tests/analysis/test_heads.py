@@ -7,9 +7,10 @@ from dynatree.analysis.figures.head_kinds import LOOKS
 from dynatree.analysis.figures.head_kinds import figure as head_kinds_figure
 from dynatree.analysis.figures.heads import figure as heads_figure
 from dynatree.analysis.figures.style import plt
-from dynatree.analysis.heads import KINDS, distances, head_facts, layer_parts
+from dynatree.analysis.heads import distances, head_facts, layer_parts
 from dynatree.analysis.tables.heads import table as heads_table
 from dynatree.heads import classification as headkinds
+from dynatree.heads.classification import KINDS
 from tests.support.figures import assert_repeats, texts
 from tests.support.frames import HEAD_KINDS, head_content, head_frame
 
@@ -85,8 +86,8 @@ def test_facts_count_heads_and_the_keys_they_share():
     assert (facts.layers, facts.heads, facts.kv_heads) == (6, 24, 12)
     assert (facts.bounded, facts.kv_bounded, facts.window) == (18, 6, 32)
     assert facts.sink_above_fifth == 6
-    assert facts.sink.most == 0.6
-    assert facts.entropy.least == 1.01 - 0.01
+    assert facts.sink.max == 0.6
+    assert facts.entropy.min == 1.01 - 0.01
 
 
 def test_facts_without_windows():

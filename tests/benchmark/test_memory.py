@@ -4,9 +4,10 @@ import pytest
 import torch
 
 from dynatree import ModelPair
-from dynatree.benchmark.memory import MIB, LiveTensors, measure_memory
+from dynatree.benchmark.memory import LiveTensors, measure_memory
 from dynatree.config.jobs import Case
 from dynatree.models.linear.packed import pack
+from dynatree.utils.units import MIB
 from tests.support.models import disturbed, tiny_model
 
 PROMPT = list(range(4, 24))

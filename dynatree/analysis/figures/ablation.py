@@ -9,7 +9,7 @@ from matplotlib.patches import Patch
 
 from dynatree.analysis.figures.panels import bounds, dataset_panels, labels, name_rows
 from dynatree.analysis.figures.style import COLORS
-from dynatree.analysis.names import BASELINE
+from dynatree.config.jobs import BASELINE
 
 QUANTITIES = {
     "speedup": ("speed-up", "{:.2f}"),
@@ -34,7 +34,7 @@ def figure(summary: pd.DataFrame) -> Figure:
     for dataset, row in panels.items():
         rows = _placed(steps[steps["dataset"] == dataset], list(names))
         for axes, (quantity, (_, form)) in zip(row, QUANTITIES.items(), strict=True):
-            _bars(axes, rows, quantity, form, room=steps[_end(steps, quantity)].max() * 1.25)
+            _bars(axes, rows, quantity, form, limit=steps[_end(steps, quantity)].max() * 1.25)
             name_rows(axes, list(names.values()))
         row[0].axvline(1, color="black", linewidth=0.8)
     for axes, (label, _) in zip(row, QUANTITIES.values(), strict=True):
@@ -55,7 +55,7 @@ def _end(rows: pd.DataFrame, quantity: str) -> str:
     return f"{quantity}_high" if f"{quantity}_high" in rows else quantity
 
 
-def _bars(axes: Axes, rows: pd.DataFrame, quantity: str, form: str, room: float) -> None:
+def _bars(axes: Axes, rows: pd.DataFrame, quantity: str, form: str, limit: float) -> None:
     for setting, (_, style) in SETTINGS.items():
         part = rows[rows["setting"] == setting]
         error = bounds(part, quantity) if f"{quantity}_low" in part else None
@@ -64,5 +64,5 @@ def _bars(axes: Axes, rows: pd.DataFrame, quantity: str, form: str, room: float)
             part["y"], part[quantity], HEIGHT, xerr=error, edgecolor="white", linewidth=0.5, error_kw=mark, **style
         )
     for y, value, end in zip(rows["y"], rows[quantity], rows[_end(rows, quantity)], strict=True):
-        axes.text(end + room * 0.02, y, form.format(value), va="center", fontsize=7)
-    axes.set_xlim(0, room)
+        axes.text(end + limit * 0.02, y, form.format(value), va="center", fontsize=7)
+    axes.set_xlim(0, limit)

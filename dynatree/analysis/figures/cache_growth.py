@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from dynatree.analysis.figures.style import SERIES, plain, plt, series_styles
-from dynatree.analysis.names import FULL_CACHE
+from dynatree.config.compression_grid import FULL_CACHE
 
 DASHES = tuple((2 * place, (2, 6)) for place in range(4))  # each fills gaps of the others
 

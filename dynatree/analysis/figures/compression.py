@@ -7,7 +7,8 @@ from matplotlib.ticker import NullLocator
 
 from dynatree.analysis.figures.panels import bounds
 from dynatree.analysis.figures.style import plain, plt, series_styles
-from dynatree.analysis.names import AS_THERE, FULL_CACHE
+from dynatree.analysis.names import AS_THERE
+from dynatree.config.compression_grid import FULL_CACHE
 
 
 def figure(compression: pd.DataFrame) -> Figure:

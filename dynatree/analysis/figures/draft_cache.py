@@ -7,8 +7,8 @@ from matplotlib.ticker import NullLocator
 
 from dynatree.analysis.figures.panels import bounds, mark_one
 from dynatree.analysis.figures.style import plain, plt, series_styles
-from dynatree.analysis.names import FULL_CACHE
 from dynatree.analysis.tables.draft_cache import TO_FULL, draft_cache_frame
+from dynatree.config.compression_grid import FULL_CACHE
 
 QUANTITIES = dict(zip((column.name for column in TO_FULL.values()), ("tokens per round", "throughput"), strict=True))
 LINES = ("-", "--", ":", "-.")

@@ -8,7 +8,8 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from dynatree.analysis.figures.panels import letter
 from dynatree.analysis.figures.style import plt
-from dynatree.analysis.heads import KINDS, distances
+from dynatree.analysis.heads import distances
+from dynatree.heads.classification import KINDS
 
 # distinguished by brightness and shape, not only by hue
 LOOKS = {"sink": ("#0072B2", "o"), "local": ("#E69F00", "s"), "mixed": ("#999999", "D"), "global": ("#CC79A7", "^")}

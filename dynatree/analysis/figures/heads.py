@@ -29,9 +29,9 @@ def figure(heads: pd.DataFrame) -> Figure:
     return figure
 
 
-def _map(axes: Axes, values: pd.DataFrame, label: str, most: float | None) -> None:
-    """Draw a heat map from zero to ``most``, or to the largest value."""
-    image = axes.imshow(values, aspect="auto", cmap="viridis", vmin=0, vmax=most, interpolation="nearest")
+def _map(axes: Axes, values: pd.DataFrame, label: str, max_value: float | None) -> None:
+    """Draw a heat map from zero to ``max_value``, or to the largest value."""
+    image = axes.imshow(values, aspect="auto", cmap="viridis", vmin=0, vmax=max_value, interpolation="nearest")
     axes.grid(visible=False)
     axes.set_ylabel("head")
     for axis in (axes.xaxis, axes.yaxis):

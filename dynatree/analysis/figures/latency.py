@@ -24,7 +24,7 @@ def figure(summary: pd.DataFrame) -> Figure:
         for axes, parts, total in ((left, PER_TOKEN, "tpot_ms"), (right, FIRST, "ttft_ms")):
             stacked(axes, rows, {f"{total} {part}": fill for part, fill in parts.items()})
             name_rows(axes, names)
-            write_values(axes, rows[total].to_numpy(), list(map(compact, rows[total])), most=frame[total].max())
+            write_values(axes, rows[total].to_numpy(), list(map(compact, rows[total])), max_value=frame[total].max())
     left.set_xlabel("time per token after the first (ms)")
     right.set_xlabel("time to the first token (ms)")
     for axes, parts in ((0, PER_TOKEN), (1, FIRST)):

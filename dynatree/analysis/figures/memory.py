@@ -33,7 +33,7 @@ def figure(memory: pd.DataFrame) -> Figure:
         ):
             stacked(axes, rows, {name: fill for name, (_, fill) in parts.items()})
             name_rows(axes, names)
-            write_values(axes, rows[total].to_numpy(), texts, most=frame[total].max())
+            write_values(axes, rows[total].to_numpy(), texts, max_value=frame[total].max())
     left.set_xlabel("peak memory (MiB), ratio to autoregressive")
     right.set_xlabel("of it beyond the weights (MiB)")
     handles = [Patch(facecolor=fill, label=label) for label, fill in (WEIGHTS | WORKING).values()]

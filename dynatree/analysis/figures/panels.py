@@ -110,12 +110,12 @@ def compact(value: float) -> str:
     return "" if np.isnan(value) else f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
 
 
-def write_values(axes: Axes, ends: Sequence[float], texts: Sequence[str], most: float) -> None:
-    """Write texts behind horizontal bars and extend an axis with values up to ``most`` to fit them."""
+def write_values(axes: Axes, ends: Sequence[float], texts: Sequence[str], max_value: float) -> None:
+    """Write texts behind horizontal bars and extend an axis with values up to ``max_value`` to fit them."""
     for position, (end, text) in enumerate(zip(ends, texts, strict=True)):
         if text:
-            axes.text(end + most * 0.02, position, text, va="center", fontsize=7)
-    axes.set_xlim(0, most * (1.06 + 0.034 * max(map(len, texts), default=0)))
+            axes.text(end + max_value * 0.02, position, text, va="center", fontsize=7)
+    axes.set_xlim(0, max_value * (1.06 + 0.034 * max(map(len, texts), default=0)))
 
 
 def shades(values: Sequence[float]) -> dict[float, tuple]:

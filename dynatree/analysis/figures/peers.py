@@ -6,7 +6,8 @@ from matplotlib.figure import Figure
 
 from dynatree.analysis.figures.panels import case_colors, cases, name_rows
 from dynatree.analysis.figures.style import plt
-from dynatree.analysis.tables.peers import BASELINE, OURS, peers_frame
+from dynatree.analysis.tables.peers import OURS, peers_frame
+from dynatree.config.jobs import BASELINE
 
 
 def figure(requests: pd.DataFrame) -> Figure:

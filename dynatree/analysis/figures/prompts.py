@@ -10,8 +10,8 @@ from matplotlib.ticker import NullLocator, ScalarFormatter
 from dynatree.analysis.figures.panels import MARKERS, case_colors, cases, dataset_handles, datasets, name_rows
 from dynatree.analysis.figures.style import plt
 from dynatree.analysis.statistics import geometric_mean, paired_ratios
+from dynatree.config.jobs import BASELINE
 
-BASELINE = "autoregressive"
 TICKS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 1, 1.2, 1.5, 2, 2.5, 3, 4, 6, 8, 12)
 
 

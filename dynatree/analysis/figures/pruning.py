@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from dynatree.analysis.figures.panels import bounds, dataset_panels, mark_one, shades
-from dynatree.analysis.names import BASELINE
+from dynatree.config.jobs import BASELINE
 
 QUANTITIES = {
     "speedup": "speed-up",

@@ -5,8 +5,9 @@ import math
 import pandas as pd
 
 from dynatree.analysis.latex import escape
-from dynatree.analysis.names import AS_THERE, FULL_CACHE
+from dynatree.analysis.names import AS_THERE
 from dynatree.analysis.tables.booktabs import booktabs, number
+from dynatree.config.compression_grid import FULL_CACHE
 
 NEAR = 0.01  # largest relative difference of comparable numbers of tokens
 PROTOCOLS = {

@@ -3,10 +3,12 @@
 import pandas as pd
 
 from dynatree.analysis.latex import escape
-from dynatree.analysis.names import BASELINE, FACTORS, FULL_CACHE
+from dynatree.analysis.names import FACTORS
 from dynatree.analysis.statistics import compare
 from dynatree.analysis.tables.booktabs import booktabs, number
 from dynatree.analysis.tables.columns import Column, rounded
+from dynatree.config.compression_grid import FULL_CACHE
+from dynatree.config.jobs import BASELINE
 
 MEANS = (
     Column("draft_rows", "Rows", 0, "of the draft"),

@@ -2,9 +2,10 @@
 
 import pandas as pd
 
-from dynatree.analysis.heads import KINDS, counts, layer_parts
+from dynatree.analysis.heads import counts, layer_parts
 from dynatree.analysis.latex import escape
 from dynatree.analysis.tables.booktabs import booktabs, number
+from dynatree.heads.classification import KINDS
 
 
 def table(heads: pd.DataFrame) -> tuple[pd.DataFrame, str]:

@@ -4,9 +4,10 @@ import numpy as np
 import pandas as pd
 
 from dynatree.analysis.latex import escape
-from dynatree.analysis.statistics import BASELINE, compare
+from dynatree.analysis.statistics import compare
 from dynatree.analysis.tables.booktabs import booktabs
 from dynatree.analysis.tables.columns import Column, rounded
+from dynatree.config.jobs import BASELINE
 
 OURS = "cost_aware"
 ALL = "all"

@@ -3,9 +3,10 @@
 import pandas as pd
 
 from dynatree.analysis.latex import escape
-from dynatree.analysis.names import BASELINE, FACTORS
+from dynatree.analysis.names import FACTORS
 from dynatree.analysis.tables.booktabs import booktabs
 from dynatree.analysis.tables.columns import Column, per_dataset, rounded
+from dynatree.config.jobs import BASELINE
 
 COLUMNS = (
     Column("throughput", "Tokens/s", 1),

@@ -5,8 +5,8 @@ import pandas as pd
 from dynatree.analysis.latex import escape
 from dynatree.analysis.tables.booktabs import booktabs, number
 from dynatree.analysis.tables.columns import Column, rounded
+from dynatree.config.jobs import BASELINE
 
-BASELINE = "autoregressive"
 BASE = (Column("throughput", "Tokens/s", 1), Column("looping_share", "Looping", 2))
 OURS = (Column("speedup", "Speed-up", 2, "speed-up", bounded=True), Column("tokens_per_round", "", 2, "tok./rd."))
 SHOWN = (

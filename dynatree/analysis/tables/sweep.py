@@ -3,10 +3,11 @@
 import pandas as pd
 
 from dynatree.analysis.latex import escape
-from dynatree.analysis.names import BASELINE, FACTORS
+from dynatree.analysis.names import FACTORS
 from dynatree.analysis.statistics import geometric_mean
 from dynatree.analysis.tables.booktabs import booktabs, cell
 from dynatree.analysis.tables.columns import Column, rounded
+from dynatree.config.jobs import BASELINE
 
 SPEEDUP = Column("speedup", "Speed-up", 2, bounded=True)
 AVERAGED = (

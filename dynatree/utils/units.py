@@ -1,0 +1,3 @@
+"""Units of quantities."""
+
+MIB = 2**20  # bytes
