@@ -18,7 +18,7 @@ def measure_forwards(pair: ModelPair, backend: str) -> list[dict]:
     """
     rows = []
     for layers in dict.fromkeys(("stock", backend)):
-        for role, model in (("target", pair.target), ("draft", pair.draft)):
+        for role, model in pair.models.items():
             used = pack(model) if layers == "packed" else model
             latency = measure_latency(used, REPETITIONS, typical=median)
             for context, times in zip(latency.contexts, latency.seconds, strict=True):

@@ -4,6 +4,7 @@ import copy
 import time
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from typing import Any, cast
 
 import torch
 from transformers.generation.streamers import BaseStreamer
@@ -57,7 +58,7 @@ def reference(
         _count_forwards(pair.draft) if assisted else nullcontext([]) as draft_forwards,
     ):
         start = time.perf_counter()
-        output = pair.target.generate(
+        output = cast(Any, pair.target).generate(  # PreTrainedModel itself does not declare it
             ids,
             attention_mask=torch.ones_like(ids),
             max_new_tokens=max_new_tokens,

@@ -68,7 +68,7 @@ def measure_memory(pair: ModelPair, prompt: list[int], case: Case, new_tokens: i
 def _weights(pair: ModelPair) -> dict[str, int]:
     """Return the bytes of each model's weights; shared storages count for the target."""
     seen, sizes = set(), {}
-    for role, model in (("target", pair.target), ("draft", pair.draft)):
+    for role, model in pair.models.items():
         storages = {storage_key(tensor): tensor.untyped_storage().nbytes() for tensor in model.state_dict().values()}
         sizes[role] = sum(size for key, size in storages.items() if key not in seen) + unlisted_bytes(model)
         seen |= set(storages)
@@ -77,14 +77,14 @@ def _weights(pair: ModelPair) -> dict[str, int]:
 
 def _vocabularies(pair: ModelPair) -> set[int]:
     """Return the sizes of the output heads."""
-    return {head_rows(model) for model in (pair.target, pair.draft)}
+    return {head_rows(model) for model in pair.models.values()}
 
 
 @contextmanager
 def _watched_caches(pair: ModelPair, live: LiveTensors):
     """Mark each model's keys and values as its cache, after every layer of every forward pass."""
     handles = []
-    for role, model in (("target", pair.target), ("draft", pair.draft)):
+    for role, model in pair.models.items():
         used = {}
 
         def remember(module, arguments, options, used=used):
@@ -97,7 +97,7 @@ def _watched_caches(pair: ModelPair, live: LiveTensors):
                     live.mark(layer.values, role)
 
         handles.append(model.base_model.register_forward_pre_hook(remember, with_kwargs=True))
-        handles += [layer.register_forward_hook(note) for layer in model.base_model.layers]
+        handles += [layer.register_forward_hook(note) for layer in model.base_model.get_submodule("layers").children()]
     try:
         yield
     finally:

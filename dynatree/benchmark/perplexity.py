@@ -20,6 +20,7 @@ from dynatree.errors import DynatreeError
 from dynatree.kvcompress.context import compress
 from dynatree.kvcompress.hf_cache import CompressedCache
 from dynatree.kvcompress.methods.base import Method
+from dynatree.kvcompress.methods.head_aware import HeadAware
 from dynatree.kvcompress.registry import make_method
 
 WARM_UP_TOKENS = 4
@@ -37,12 +38,12 @@ def build_method(cases: dict[str, dict], key: str, tokens: int) -> Method:
     if case["rows_of"] is None:
         return make_method(case["method"], **case["options"])
     model = cases[case["rows_of"]]
-    return make_method(
-        case["method"], **case["options"], budget=mean_rows(make_method(model["method"], **model["options"]), tokens)
-    )
+    counted = make_method(model["method"], **model["options"])
+    assert isinstance(counted, HeadAware), "check() of the configuration admits no other method"
+    return make_method(case["method"], **case["options"], budget=mean_rows(counted, tokens))
 
 
-def mean_rows(method: Method, tokens: int) -> int:
+def mean_rows(method: HeadAware, tokens: int) -> int:
     """Return the entries per head that ``head_aware`` holds after ``tokens`` tokens: the rounded-up mean over heads."""
     windows = [
         None if layer in method.skip_layers else window
@@ -58,12 +59,11 @@ def passes(
 ) -> Iterator[tuple[torch.Tensor, CompressedCache]]:
     """Read ``tokens`` in chunks; yield the logits [n, vocabulary] of each forward pass and the cache after it."""
     ids = torch.tensor(tokens, device=model.device)
-    cache = None
     with torch.inference_mode(), compress(model, method) as compression:
         for part in ids.split(chunk):
-            logits = model(part[None], past_key_values=cache).logits[0]
-            cache = compression.cache
-            yield logits, cache
+            logits = model(part[None], past_key_values=compression.cache).logits[0]
+            assert compression.cache is not None, "every pass inside compress() has a cache"
+            yield logits, compression.cache
 
 
 def read_text(model: PreTrainedModel, method: Method, tokens: list[int], chunk: int) -> dict:
@@ -110,6 +110,7 @@ def generate_compressed(model: PreTrainedModel, method: Method, prompt: list[int
             token = model(token[None], past_key_values=compression.cache).logits[0, -1:].argmax(-1)
             said.append(token.item())
         times = {"seconds": time.perf_counter() - begun, "ttft": ttft}
+        assert compression.cache is not None, "every pass inside compress() has a cache"
         return {"tokens": said} | times | {"cache_bytes": compression.cache.bytes()}
 
 

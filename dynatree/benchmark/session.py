@@ -62,7 +62,7 @@ def run_job(
         print(f"{len(finished)} requests are in {path}, {len(todo)} are to be measured", file=sys.stderr)
         if todo:
             pair = load_pair()
-            for role, model in (("target", pair.target), ("draft", pair.draft)):
+            for role, model in pair.models.items():
                 about["models"][role]["parameters"] = parameter_count(model)
             measure(pair, todo, job, about, journal)
         measurement = assemble(journal, chosen, job, about)
@@ -127,7 +127,7 @@ def compare(records: list[Record], exact: bool) -> None:
         if expected is not None:
             record.divergence = first_difference(record.tokens, expected)
             if exact and record.divergence is not None:
-                raise DynatreeError(_mismatch(record, expected))
+                raise DynatreeError(_mismatch(record, record.divergence, expected))
 
 
 def first_difference(tokens: list[int], expected: list[int]) -> int | None:
@@ -182,8 +182,7 @@ def _measured(out: Generation) -> dict:
     return {"tokens": out.tokens} | {name: getattr(out.stats, name) for name in names} | rows
 
 
-def _mismatch(record: Record, expected: list[int]) -> str:
-    at = record.divergence
+def _mismatch(record: Record, at: int, expected: list[int]) -> str:
     ours, theirs = ((tokens[at] if at < len(tokens) else "nothing") for tokens in (record.tokens, expected))
     return (
         f"{record.case} is not lossless: on prompt {record.prompt!r} new token {at} is {ours}, "

@@ -8,16 +8,16 @@ import torch
 
 from dynatree.errors import DynatreeError
 from dynatree.kvcompress.methods.base import Method
-from dynatree.kvcompress.registry import find_method
+from dynatree.kvcompress.registry import CacheArgument, find_method
 from dynatree.models.pair import ModelPair, PolicyKey
 from dynatree.models.sampling import Sampler, SamplingOptions, make_sampler
+from dynatree.models.transfer import token_list
 from dynatree.policies.base import Policy
 from dynatree.policies.registry import make_policy
 from dynatree.tree import TokenTree
 
 Prompt = str | list[int] | torch.Tensor
 EosTokens = str | int | Iterable[int] | None
-CacheArgument = str | tuple[str, dict[str, Any]] | dict[str, Any] | Method | None
 
 
 @dataclass(frozen=True)
@@ -158,7 +158,7 @@ def encode(pair: ModelPair, prompt: Prompt) -> list[int]:
     if isinstance(prompt, torch.Tensor):
         if prompt.ndim == 2 and len(prompt) != 1:
             raise DynatreeError(f"one prompt at a time, not a batch of {len(prompt)}")
-        prompt = prompt.flatten().tolist()
+        prompt = token_list(prompt)
     tokens = [int(token) for token in prompt]
     if not tokens:
         raise DynatreeError("the prompt is empty; it needs at least one token")
@@ -233,7 +233,7 @@ def find_stop_tokens(pair: ModelPair, eos_token_id: EosTokens) -> frozenset[int]
         DynatreeError: ``eos_token_id`` is a string other than "auto".
     """
     if eos_token_id == "auto":
-        eos_token_id = pair.target.generation_config.eos_token_id
+        eos_token_id = pair.eos_token_id
     if eos_token_id is None:
         return frozenset()
     if isinstance(eos_token_id, str):

@@ -18,6 +18,7 @@ from dynatree.models.pair import ModelPair
 from dynatree.models.runner import ModelRunner
 from dynatree.models.sampling import Sampler, SamplingOptions
 from dynatree.models.transfer import upload
+from dynatree.models.trimmed_head import output_head
 from dynatree.policies.base import Policy
 
 
@@ -152,7 +153,7 @@ class BatchRunner:
         ids, positions, mask = self._padded(inputs, max(widths))
         hidden = hidden_states(self.model, ids, positions, mask, self.cache)  # [batch, n, hidden]
         read = [hidden[index, width - 1 if last_only else 0 : width] for index, width in enumerate(widths)]
-        logits = apply_head(self.model.get_output_embeddings(), torch.cat(read)).split([len(rows) for rows in read])
+        logits = torch.split(apply_head(output_head(self.model), torch.cat(read)), [len(rows) for rows in read])
         seconds = self.clock() - start
         for index, (member, width) in enumerate(zip(self.members, widths, strict=True)):
             member.record_shared_pass(width, seconds)

@@ -15,6 +15,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from dynatree.distillation.openings import sample_openings
 from dynatree.models.forward import apply_head, hidden_states
 from dynatree.models.kv_cache import TreeCache
+from dynatree.models.trimmed_head import output_head
 
 CANDIDATES = 64  # a token is sampled among the target's most likely ones
 OPENING_LIMIT = 24  # tokens
@@ -41,7 +42,7 @@ def sample_shard(
         ``tokens`` and ``labels``, both [sequences, length] int32: the text, and at each position the target's most
         likely next token.
     """
-    head = target.get_output_embeddings()
+    head = output_head(target)
     rng = random.Random(seed)
     generator = torch.Generator().manual_seed(seed)
     openings = tokenizer(sample_openings(sequences, seed), add_special_tokens=False).input_ids

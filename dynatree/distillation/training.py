@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 
 from dynatree.errors import DynatreeError
 from dynatree.models.forward import hidden_states
-from dynatree.models.trimmed_head import TrimmedHead, trim_vocabulary
+from dynatree.models.trimmed_head import TrimmedHead, output_head, trim_vocabulary
 
 CHECKPOINT_EVERY = 100  # steps
 
@@ -75,7 +75,8 @@ def make_student(target: PreTrainedModel, layers: int, token_map: torch.Tensor) 
     student.config = student.model.config = config
     student.model.layers = torch.nn.ModuleList(student.model.layers[index] for index in chosen)
     for index, layer in enumerate(student.model.layers):
-        layer.self_attn.layer_idx = index
+        # torch types every attribute of a layer as a tensor or a module.
+        layer.self_attn.layer_idx = index  # pyright: ignore[reportAttributeAccessIssue, reportArgumentType]
     trim_vocabulary(student, token_map)
     student.set_input_embeddings(target.get_input_embeddings())
     student.get_input_embeddings().requires_grad_(False)
@@ -100,7 +101,8 @@ def distill(
     student = make_student(target, recipe.layers, token_map).train()
     row_of = torch.full((target.config.vocab_size,), -1)  # row of the head for each token, -1 for none
     row_of[token_map] = torch.arange(len(token_map))
-    head = student.get_output_embeddings()
+    head = output_head(student)
+    assert isinstance(head, TrimmedHead), "make_student() trims the head"
     body = [p for n, p in student.named_parameters() if p.requires_grad and p is not head.weight]
     optimizer = torch.optim.AdamW([{"params": body}, {"params": [head.weight]}], betas=(0.9, 0.98))
     batches = _batches(len(samples["tokens"]), recipe)

@@ -2,6 +2,7 @@
 
 import inspect
 import json
+from typing import Any
 
 from dynatree.errors import DynatreeError
 from dynatree.kvcompress.methods.base import Method
@@ -14,6 +15,8 @@ from dynatree.kvcompress.methods.sliding_window import SlidingWindow
 from dynatree.kvcompress.methods.snapkv import SnapKV
 from dynatree.kvcompress.methods.streaming_llm import StreamingLLM
 from dynatree.utils.registry import make, options_of, parse_value
+
+CacheArgument = str | tuple[str, dict[str, Any]] | dict[str, Any] | Method | None
 
 KIND = "compression method"
 METHODS: dict[str, type[Method]] = {
@@ -54,7 +57,7 @@ def make_method(method: str | Method, **options) -> Method:
     return method
 
 
-def find_method(given) -> Method | None:
+def find_method(given: CacheArgument) -> Method | None:
     """Return the compression method that a request names; None if it names none or the full cache.
 
     Args:
@@ -77,7 +80,7 @@ def find_method(given) -> Method | None:
     return None if isinstance(method, FullCache) else method
 
 
-def _parts(given) -> tuple[str | Method, dict]:
+def _parts(given: str | tuple[str, dict] | dict | Method) -> tuple[str | Method, dict]:
     if isinstance(given, Method):
         return given, {}
     if isinstance(given, str):

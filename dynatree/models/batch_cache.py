@@ -26,7 +26,9 @@ class BatchLayer(CacheLayerMixin):
             self.lazy_initialization(key_states, value_states)
         entries = self.cache.new_entries  # [batch, n]
         requests = torch.arange(len(entries), device=entries.device)[:, None]
-        self.keys, self.values = self.cache.buffer[2 * self.index], self.cache.buffer[2 * self.index + 1]
+        buffer = self.cache.buffer
+        assert buffer is not None, "lazy_initialization() allocates the buffer"
+        self.keys, self.values = buffer[2 * self.index], buffer[2 * self.index + 1]
         self.keys[requests, :, entries] = key_states.transpose(1, 2)
         self.values[requests, :, entries] = value_states.transpose(1, 2)
         end = self.cache.end

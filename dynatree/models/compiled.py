@@ -20,6 +20,7 @@ from dynatree.models.linear.replace import unlisted_bytes
 from dynatree.models.masks import fill_padded_mask
 from dynatree.models.pair import ModelPair
 from dynatree.models.transfer import upload
+from dynatree.models.trimmed_head import output_head
 
 WIDTHS = (1, 2, 4, 8, 16, 32, 64)
 CAPACITY_STEP = 256  # capacities are multiples of it
@@ -42,10 +43,9 @@ def compile_pair(pair: ModelPair, backend: str | Callable | None = "inductor") -
             needs is missing.
     """
     compiled = ModelPair(pair.target, pair.draft, pair.tokenizer)
-    for role, model in (("target", pair.target), ("draft", pair.draft)):
-        if model is not None:
-            _check(model, role, backend)
-            compiled.static[role] = StaticModel(model, backend)
+    for role, model in pair.models.items():
+        _check(model, role, backend)
+        compiled.static[role] = StaticModel(model, backend)
     return compiled
 
 
@@ -164,7 +164,7 @@ class StaticModel:
         """
         positions, entries = places
         hidden = hidden_states(self.model, ids, positions[None], mask, _Writer(layers, entries))[0]
-        return apply_head(self.model.get_output_embeddings(), hidden)
+        return apply_head(output_head(self.model), hidden)
 
 
 class _Writer:

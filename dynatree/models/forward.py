@@ -6,7 +6,7 @@ import torch
 from transformers import PreTrainedModel
 
 from dynatree.models.attention import grouped
-from dynatree.models.trimmed_head import TrimmedHead
+from dynatree.models.trimmed_head import TrimmedHead, output_head
 
 
 def hidden_states(
@@ -38,13 +38,13 @@ def apply_head(head: torch.nn.Module, hidden: torch.Tensor) -> torch.Tensor:
 
     In float32 on a CPU, MKL multiplies the tall weight by a few columns faster than a few rows by the wide weight.
     """
-    plain = type(head) is TrimmedHead or (type(head) is torch.nn.Linear and head.bias is None)
-    if plain and len(hidden) > 1 and hidden.device.type == "cpu" and hidden.dtype == torch.float32:
+    tall = len(hidden) > 1 and hidden.device.type == "cpu" and hidden.dtype == torch.float32
+    if tall and (type(head) is TrimmedHead or (type(head) is torch.nn.Linear and head.bias is None)):
         return (head.weight @ hidden.T).T
     return head.trimmed(hidden) if isinstance(head, TrimmedHead) else head(hidden)
 
 
 def head_rows(model: PreTrainedModel) -> int:
     """Return the number of tokens that the output head scores."""
-    head = model.get_output_embeddings()
+    head = output_head(model)
     return len(head.token_map) if isinstance(head, TrimmedHead) else model.config.vocab_size

@@ -15,7 +15,7 @@ from dynatree.models.linear.int8_weight_only import quantize
 from dynatree.models.linear.packed import BACKENDS, faster_packed, pack, packable, packed_layer
 from dynatree.models.linear.replace import faster
 from dynatree.models.pair import ModelPair
-from dynatree.models.trimmed_head import TrimmedHead, trim_vocabulary
+from dynatree.models.trimmed_head import TrimmedHead, output_head, trim_vocabulary
 
 BORROWED = "dynatree"  # key of config.json in a draft that borrows its target's embeddings
 
@@ -86,7 +86,7 @@ def load_pair(
 
 def parameter_count(model: PreTrainedModel) -> int:
     """Return the number of parameters, tied ones once, as if the layers were those of torch; packed ones list none."""
-    head = model.get_output_embeddings()
+    head = output_head(model)
     with torch.device("meta"):
         plain = AutoModelForCausalLM.from_config(model.config)
         if isinstance(head, TrimmedHead):
@@ -126,7 +126,7 @@ def load_model(name: str | Path, role: str, device: torch.device, dtype: torch.d
         raise DynatreeError(
             f"cannot load the {role} {name}: {_first_line(error)}; is it a complete checkpoint?"
         ) from error
-    return model.to(device).eval()
+    return model.to(device).eval()  # pyright: ignore[reportArgumentType]  transformers hides the type of `to`
 
 
 def load_tokenizer(name: str | Path):
@@ -163,7 +163,8 @@ def save_borrowing_draft(draft: PreTrainedModel, folder: Path) -> None:
         draft: a draft that shares its target's embeddings.
         folder: created if missing.
     """
-    head = draft.get_output_embeddings()
+    head = output_head(draft)
+    assert isinstance(head, TrimmedHead), "only a draft with a trimmed head borrows embeddings"
     folder.mkdir(parents=True, exist_ok=True)
     config = draft.config.to_dict() | {"dtype": "float16", BORROWED: {"output_tokens": len(head.token_map)}}
     (folder / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
@@ -177,10 +178,11 @@ def _load_borrowing_draft(folder: Path, target: PreTrainedModel, device, dtype) 
     config = AutoConfig.from_pretrained(folder)
     size = (config.vocab_size, config.hidden_size)
     embeddings = target.get_input_embeddings()
-    if tuple(embeddings.weight.shape) != size:
+    found = tuple(embeddings.get_parameter("weight").shape)
+    if found != size:
         raise DynatreeError(
-            f"the draft {folder} borrows embeddings of shape {size}, but this target's are "
-            f"{tuple(embeddings.weight.shape)}; it was made for another target"
+            f"the draft {folder} borrows embeddings of shape {size}, but this target's are {found}; "
+            "it was made for another target"
         )
     try:
         tensors = load_file(folder / "model.safetensors")

@@ -80,6 +80,19 @@ class ModelPair:
             self.draft.eval()
 
     @property
+    def models(self) -> dict[Role, PreTrainedModel]:
+        """The models by role, without a draft if there is none."""
+        models: dict[Role, PreTrainedModel] = {"target": self.target}
+        if self.draft is not None:
+            models["draft"] = self.draft
+        return models
+
+    @property
+    def eos_token_id(self) -> int | list[int] | None:
+        """The end-of-sequence ids in the generation config of the target."""
+        return self.target.generation_config.eos_token_id
+
+    @property
     def device(self) -> torch.device:
         """Device of the target."""
         return self.target.device

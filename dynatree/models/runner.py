@@ -4,7 +4,7 @@ import functools
 import math
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar, cast
 
 import torch
 from transformers import PreTrainedModel
@@ -15,11 +15,11 @@ from dynatree.models.forward import apply_head, hidden_states
 from dynatree.models.kv_cache import TreeCache
 from dynatree.models.sampling import Sampler
 from dynatree.models.transfer import download, upload
-from dynatree.models.trimmed_head import TrimmedHead
+from dynatree.models.trimmed_head import TrimmedHead, output_head
 from dynatree.utils.stopwatch import Stopwatch
 
 if TYPE_CHECKING:
-    from dynatree.models.compiled import StaticModel
+    from dynatree.models.compiled import StaticCache, StaticModel
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
@@ -71,7 +71,7 @@ class ModelRunner:
         self.role = role
         self.static = static if cache is None else None
         self.cache: DecodingCache = self._own_cache(capacity) if cache is None else cache
-        self.head: Any = model.get_output_embeddings()
+        self.head = output_head(model)
         self.proposals = proposals
         self.sampler = sampler
         self.passes: list[tuple[int, int]] = []
@@ -126,7 +126,7 @@ class ModelRunner:
         self.passes.append((len(tokens), cache.entries))
         ids, position_ids = self._ids(tokens), torch.tensor(positions) - cache.shift
         if self.static and self.static.serves(len(tokens), self.length):
-            logits = self.static.forward(cache, ids, position_ids, visible)
+            logits = self.static.forward(cast("StaticCache", cache), ids, position_ids, visible)
             return logits[-1:] if last_only else logits
         mask = cache.mask(len(tokens), visible)
         mask = mask if mask is None else upload(mask, ids.device)

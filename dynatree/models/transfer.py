@@ -4,10 +4,12 @@ On CUDA, reading a tensor synchronizes host and device, and so does a plain copy
 synchronization per round keeps the device busy.
 """
 
+from collections.abc import Sequence
+
 import torch
 
 
-def upload(values, device: torch.device) -> torch.Tensor:
+def upload(values: Sequence[int] | torch.Tensor, device: torch.device) -> torch.Tensor:
     """Return ``values`` on ``device`` without host-device synchronization.
 
     Args:
@@ -19,6 +21,11 @@ def upload(values, device: torch.device) -> torch.Tensor:
         return tensor.to(device)
     # The allocator of pinned memory holds the block until the copy is done.
     return tensor.pin_memory().to(device, non_blocking=True)
+
+
+def token_list(ids: torch.Tensor) -> list[int]:
+    """Return the token ids in a tensor of any shape, in order."""
+    return ids.flatten().tolist()
 
 
 def download(*tensors: torch.Tensor) -> list[list]:

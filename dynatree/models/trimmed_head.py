@@ -42,6 +42,18 @@ class TrimmedHead(nn.Module):
         return logits
 
 
+def output_head(model: PreTrainedModel) -> nn.Module:
+    """Return the output head of a causal language model.
+
+    Raises:
+        DynatreeError: the model has none.
+    """
+    head: nn.Module | None = model.get_output_embeddings()
+    if head is None:
+        raise DynatreeError(f"a {type(model).__name__} has no output head; give a causal language model")
+    return head
+
+
 def trim_vocabulary(model: PreTrainedModel, token_ids) -> PreTrainedModel:
     """Trim the output head of ``model`` to the tokens in ``token_ids``, in place.
 
@@ -52,7 +64,7 @@ def trim_vocabulary(model: PreTrainedModel, token_ids) -> PreTrainedModel:
     Raises:
         DynatreeError: an id is repeated or not in the vocabulary, there are none, or the head has a bias.
     """
-    head = model.get_output_embeddings()
+    head = output_head(model)
     token_map = torch.as_tensor(token_ids, dtype=torch.int64)
     vocabulary = model.config.vocab_size
     if getattr(head, "bias", None) is not None:
@@ -61,7 +73,8 @@ def trim_vocabulary(model: PreTrainedModel, token_ids) -> PreTrainedModel:
         raise DynatreeError("the tokens of a trimmed vocabulary must be a non-empty list without repetition")
     if token_map.min() < 0 or token_map.max() >= vocabulary:
         raise DynatreeError(f"a trimmed vocabulary names token {token_map.max()}, but the model has {vocabulary}")
-    weight = head.weight.detach()[token_map.to(head.weight.device)].clone()
+    weight = head.get_parameter("weight").detach()
+    weight = weight[token_map.to(weight.device)].clone()
     model.config.tie_word_embeddings = False
     model.set_output_embeddings(TrimmedHead(weight, token_map.to(weight.device), vocabulary))
     return model

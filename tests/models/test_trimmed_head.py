@@ -35,3 +35,9 @@ def test_generation_stays_exact_and_proposes_only_kept_tokens(kept):
 def test_impossible_maps_are_refused(tokens, message):
     with pytest.raises(DynatreeError, match=message):
         trim_vocabulary(tiny_model(), tokens)
+
+
+def test_a_model_without_an_output_head_is_refused():
+    model = tiny_model().base_model
+    with pytest.raises(DynatreeError, match=r"^a LlamaModel has no output head; give a causal language model$"):
+        trim_vocabulary(model, [1])

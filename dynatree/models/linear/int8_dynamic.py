@@ -12,7 +12,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from dynatree.errors import DynatreeError
-from dynatree.models.linear.replace import replace_layers
+from dynatree.models.linear.replace import LinearLayer, replace_layers
 from dynatree.models.trimmed_head import TrimmedHead
 
 DRAFT_WEIGHTS = ("same", "int8", "auto")
@@ -50,7 +50,7 @@ class IntegerTrimmedHead(TrimmedHead):
         return _multiply(hidden, self._packed)
 
 
-def integer_layer(layer: nn.Module) -> nn.Module:
+def integer_layer(layer: LinearLayer) -> nn.Module:
     """Return an int8 layer in place of a linear layer or a trimmed head."""
     return IntegerTrimmedHead(layer) if isinstance(layer, TrimmedHead) else IntegerLinear(layer)
 

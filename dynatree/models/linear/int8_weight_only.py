@@ -12,6 +12,9 @@ class Int8Linear(nn.Module):
     unpacking. Elsewhere each pass converts the weight, which saves memory but no time.
     """
 
+    weight: torch.Tensor
+    scale: torch.Tensor
+
     def __init__(self, linear: nn.Linear):
         super().__init__()
         weight = linear.weight.detach().float()

@@ -9,7 +9,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from dynatree.errors import DynatreeError
-from dynatree.models.linear.replace import faster, replace_layers
+from dynatree.models.linear.replace import LinearLayer, faster, replace_layers
 from dynatree.models.trimmed_head import TrimmedHead
 
 BACKENDS = ("stock", "packed", "auto")
@@ -42,7 +42,7 @@ class PackedTrimmedHead(TrimmedHead):
         return _multiply(hidden, self._packed, None)
 
 
-def packed_layer(layer: nn.Module) -> nn.Module:
+def packed_layer(layer: LinearLayer) -> nn.Module:
     """Return a packed layer in place of a linear layer or a trimmed head."""
     return PackedTrimmedHead(layer) if isinstance(layer, TrimmedHead) else PackedLinear(layer)
 

@@ -10,14 +10,19 @@ from transformers import PreTrainedModel
 
 from dynatree.models.trimmed_head import TrimmedHead
 
-Maker = Callable[[nn.Module], nn.Module]
+LinearLayer = nn.Linear | TrimmedHead
+Maker = Callable[[LinearLayer], nn.Module]
 MEASURED_TOKENS = (1, 4, 8)  # new tokens of the products that are measured
 REPETITIONS = 5
 
 
-def linear_layers(model: PreTrainedModel) -> dict[str, nn.Module]:
+def linear_layers(model: PreTrainedModel) -> dict[str, LinearLayer]:
     """Return the ordinary linear layers by name, the output head included."""
-    return {name: layer for name, layer in model.named_modules() if type(layer) in (nn.Linear, TrimmedHead)}
+    return {
+        name: layer
+        for name, layer in model.named_modules()
+        if type(layer) is nn.Linear or type(layer) is TrimmedHead  # subclasses have layouts of their own
+    }
 
 
 def replace_layers(model: PreTrainedModel, make: Maker) -> PreTrainedModel:
