@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 BASELINE = "autoregressive"
 TUNED_METHODS = ("chain", "fixed_tree")  # the sweep chooses their options
@@ -105,7 +106,8 @@ class Job:
     def from_json(cls, content: dict) -> "Job":
         """Return the job that :meth:`to_json` wrote."""
         groups = {name: Group.from_json(group) for name, group in content["groups"].items()}
-        return cls(**content | {"groups": groups})
+        values: dict[str, Any] = content | {"groups": groups}
+        return cls(**values)
 
     def to_json(self) -> dict:
         """Return a JSON value."""

@@ -3,7 +3,7 @@
 from dynatree.config.compression_grid import compression_labels
 from dynatree.config.plan import Plan
 
-COMPRESSION_RESULTS = ("compression", "cache_growth", "passkey")
+COMPRESSION_RESULTS: tuple[str, ...] = ("compression", "cache_growth", "passkey")
 
 
 def all_labels(plan: Plan) -> dict[str, dict[str, dict[str, str]]]:
@@ -12,5 +12,5 @@ def all_labels(plan: Plan) -> dict[str, dict[str, dict[str, str]]]:
     Returns:
         Name of the file without its suffix -> "cases" and "datasets" -> key -> label.
     """
-    experiments = {name: plan.labels(name) for name in plan.config["experiments"]}
+    experiments: dict[str, dict[str, dict[str, str]]] = {name: plan.labels(name) for name in plan.config["experiments"]}
     return experiments | dict.fromkeys(COMPRESSION_RESULTS, compression_labels(plan.config))

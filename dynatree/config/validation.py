@@ -1,10 +1,11 @@
 """Checks of a configuration before anything is computed."""
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import jsonschema
 import yaml
+from jsonschema.exceptions import ValidationError, best_match
+from jsonschema.validators import Draft202012Validator, extend
 
 from dynatree.config.compression_grid import takes_budget
 from dynatree.config.jobs import BASELINE, Case
@@ -23,10 +24,10 @@ HUGGINGFACE_OPTIONS = {"generate": set(), "assisted": {"num_assistant_tokens"}, 
 def _pattern(validator, pattern: str, text, schema):
     """Match "$" at the end of the text only, as JSON Schema does; in Python a newline may follow."""
     if isinstance(text, str) and not re.search(pattern.replace("$", r"\Z"), text):
-        yield jsonschema.ValidationError(f"{text!r} does not match {pattern!r}")
+        yield ValidationError(f"{text!r} does not match {pattern!r}")
 
 
-Validator = jsonschema.validators.extend(jsonschema.Draft202012Validator, {"pattern": _pattern})
+Validator = extend(Draft202012Validator, {"pattern": _pattern})
 
 
 def check(config: dict) -> Plan:
@@ -38,7 +39,7 @@ def check(config: dict) -> Plan:
     validator = Validator(yaml.safe_load(repository_path(SCHEMA).read_text()))
     mistakes = sorted(validator.iter_errors(config), key=lambda error: (len(error.absolute_path), error.message))
     if mistakes:
-        raise DynatreeError(_explain(jsonschema.exceptions.best_match(mistakes)))
+        raise DynatreeError(_explain(best_match(mistakes)))
     names = [model["name"] for model in config["models"].values()]
     if len(set(names)) < len(names):
         raise DynatreeError("config: models/target/name and models/draft/name must differ")
@@ -60,7 +61,8 @@ def check(config: dict) -> Plan:
     return plan
 
 
-def _explain(mistake: jsonschema.ValidationError) -> str:
+def _explain(mistake: Any) -> str:
+    """Return the message on a ``ValidationError``, whose schema and values jsonschema types by their defaults."""
     key = "/".join(map(str, mistake.absolute_path)) or "the configuration"
     if mistake.validator == "additionalProperties":
         known = set(mistake.schema.get("properties", {}))

@@ -3,7 +3,7 @@
 import gc
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import yaml
@@ -34,7 +34,7 @@ def read_prompts(path: Path) -> dict:
     return data
 
 
-def rows(source: dict) -> Iterator[tuple[str, str]]:
+def rows(source: dict) -> Generator[tuple[str, str], None, None]:
     """Yield (name, text) of each row of a data set, lazily.
 
     Args:

@@ -35,20 +35,20 @@ class CompressionContext:
             DynatreeError: a compressed cache does not support the pass.
         """
         states = args[0] if args else inputs.get("input_ids")
-        states = inputs.get("inputs_embeds") if states is None else states
+        states = inputs["inputs_embeds"] if states is None else states
         if "compressed" in inputs:
             raise DynatreeError("the model is inside compress() already; leave the outer one first")
         if inputs.get("use_cache") is False:
             raise DynatreeError("use_cache=False leaves nothing to compress; leave it out")
         if len(states) != 1:
             raise DynatreeError(f"compress() serves one sequence at a time, not a batch of {len(states)}")
-        self.cache = self._find_cache(inputs.get("past_key_values"))
-        self.cache.guided = True
-        self._check_mask(inputs.get("attention_mask"), states.shape[1])
-        if self.cache.method.rotates:
-            start = self.cache.next_position
+        cache = self.cache = self._find_cache(inputs.get("past_key_values"))
+        cache.guided = True
+        _check_mask(inputs.get("attention_mask"), states.shape[1], cache.seen)
+        if cache.method.rotates:
+            start = cache.next_position
             inputs["position_ids"] = torch.arange(start, start + states.shape[1], device=states.device)[None]
-        return args, inputs | {"past_key_values": self.cache, "compressed": self.cache, "use_cache": True}
+        return args, inputs | {"past_key_values": cache, "compressed": cache, "use_cache": True}
 
     def finish(self, *_) -> None:
         """Forward hook: check uses of the cache outside the block again."""
@@ -65,13 +65,14 @@ class CompressionContext:
             f"{int(given.get_seq_length())} tokens; leave out past_key_values and cache_implementation"
         )
 
-    def _check_mask(self, mask: torch.Tensor | None, new: int) -> None:
-        if mask is None or (new == 1 and self.cache.seen):
-            return  # generate extends the mask that was checked with the prompt
-        if mask.ndim != 2:
-            raise DynatreeError("compress() makes the masks itself and takes none of four dimensions")
-        if not mask.all():
-            raise DynatreeError("compress() takes no padding; leave the padding out of the prompt")
+
+def _check_mask(mask: torch.Tensor | None, new: int, seen: int) -> None:
+    if mask is None or (new == 1 and seen):
+        return  # generate extends the mask that was checked with the prompt
+    if mask.ndim != 2:
+        raise DynatreeError("compress() makes the masks itself and takes none of four dimensions")
+    if not mask.all():
+        raise DynatreeError("compress() takes no padding; leave the padding out of the prompt")
 
 
 @contextmanager

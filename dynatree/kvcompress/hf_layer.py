@@ -113,7 +113,7 @@ class CompressedLayer(CacheLayerMixin):
 
         Stored keys stay as computed, so a key is rounded once however often earlier entries are evicted.
         """
-        if not self.method.rotates:
+        if self.cache.frequencies is None:
             return keys
         shift = torch.arange(self.longest, device=keys.device) - self.phases  # [1, longest]
         return rotate_keys(keys, shift, self.cache.frequencies)

@@ -3,6 +3,7 @@
 import itertools
 import math
 import operator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -59,7 +60,8 @@ class FixedTree(Policy):
 
     def shape(self) -> list[int] | None:
         branches = [self.root_branch or self.branch] + [self.branch] * (self.depth - 1)
-        fits = sum(itertools.accumulate(branches, operator.mul)) <= self.node_budget
+        widths: Iterator[int] = itertools.accumulate(branches, operator.mul)
+        fits = sum(widths) <= self.node_budget
         return branches if fits and self.prune_probability == 0 else None
 
     def expands(self, tree: "TokenTree", node: int) -> bool:

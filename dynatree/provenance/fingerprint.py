@@ -76,7 +76,7 @@ def entry_points(root: Path = ROOT) -> dict[str, tuple[str, ...]]:
         Name -> paths below ``root``. Names are "scripts/measure.py", "table NAME" or "figure NAME".
     """
     scripts = sorted(path.relative_to(root).as_posix() for path in (root / "scripts").rglob("*.py"))
-    found = {script: (script,) for script in scripts if script not in BY_NAME.values()}
+    found: dict[str, tuple[str, ...]] = {script: (script,) for script in scripts if script not in BY_NAME.values()}
     for kind, script in BY_NAME.items():
         for path in sorted((root / PACKAGE / f"analysis/{kind}s").glob("*.py")):
             if f"\ndef {kind}(" in path.read_text():
@@ -149,7 +149,7 @@ def _modules_of(tree: ast.Module, path: Path) -> Iterator[str]:
             raise DynatreeError(
                 f"{path}:{node.lineno}: a relative import, which fingerprints do not follow; name it whole"
             )
-        elif isinstance(node, ast.ImportFrom):
+        elif isinstance(node, ast.ImportFrom) and node.module:
             yield from (node.module, *(f"{node.module}.{alias.name}" for alias in node.names))
 
 

@@ -108,13 +108,13 @@ class _Chain:
             yield from (f"{name} {digest[:16]}" for name, digest in read_manifest(path.parent).items())
         yield from _sessions(path)
         if self.value is not None:
-            yield from self._matches(path, note)
+            yield from self._matches(path, self.value, note)
 
-    def _matches(self, path: Path, note: dict | None) -> Iterator[str]:
-        found = occurrences(path, self.value)
+    def _matches(self, path: Path, value: str, note: dict | None) -> Iterator[str]:
+        found = occurrences(path, value)
         self.found |= bool(found)
         for occurrence in found[:SHOWN]:
-            yield f"{self.value} in {occurrence.text}"
+            yield f"{value} in {occurrence.text}"
             yield from self._raw(occurrence.row, note)
             yield from self._claim(occurrence.row, note)
         if len(found) > SHOWN:
@@ -122,16 +122,19 @@ class _Chain:
 
     def _raw(self, row: dict[str, str], note: dict | None) -> Iterator[str]:
         """Yield the raw records behind a row that names its job, and the file with a row per request."""
-        records = note["inputs"] if note and row.get("job") else ()
-        for name in (name for name in records if Path(name).name == f"{row['job']}.json"):
+        if not note or not row.get("job"):
+            return
+        for name in (name for name in note["inputs"] if Path(name).name == f"{row['job']}.json"):
             for session, prompts in requests_behind(row, self.root / name).items():
                 yield f"  from {name}, session {session}: {row['case']} on {', '.join(prompts)}"
             yield from (f"  request by request in {other}" for other in note["outputs"] if "/requests/" in other)
 
     def _claim(self, row: dict[str, str], note: dict | None) -> Iterator[str]:
         """Yield the raw records behind the verdict on a claim."""
-        claims = note["arguments"].get("claims") if note else None
-        if not claims or "verdict" not in row:
+        if not note or "verdict" not in row:
+            return
+        claims = note["arguments"].get("claims")
+        if not claims:
             return
         from dynatree.analysis.claim_requests import requests_of_claim
 

@@ -110,7 +110,7 @@ def hash_of(path: Path) -> str:
 def imported_versions() -> dict[str, str]:
     """Return the versions of Python and of the third-party packages that this process has imported."""
     places = tuple({sysconfig.get_path("purelib"), sysconfig.get_path("platlib")})
-    found = {"python": platform.python_version()}
+    found: dict[str, str | None] = {"python": platform.python_version()}
     for name, module in sorted(sys.modules.items()):
         if "." not in name and (getattr(module, "__file__", None) or "").startswith(places):
             found[name] = _version(name, module)

@@ -26,7 +26,7 @@ def options_of(registry: Mapping[str, type], kind: str, name: str) -> dict[str, 
     return dict(inspect.signature(registry[name]).parameters)
 
 
-def make(registry: Mapping[str, type[Made]], kind: str, name: str, options: Mapping) -> Made:
+def make(registry: Mapping[str, type[Made]], kind: str, name: str, options: Mapping[str, Any]) -> Made:
     """Make an object of a registered class.
 
     Args:

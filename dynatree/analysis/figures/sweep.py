@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -59,10 +60,11 @@ def _grid(axes: Axes, grid: pd.DataFrame, quantity: str, best: pd.Series, below:
     """Draw a cell per depth and branch with its value, and the value of ``below`` beneath it."""
     values = grid.pivot(index="branch", columns="depth", values=quantity)
     image = axes.imshow(values, aspect="auto", cmap="Blues", origin="lower")
+    darkness = np.asarray(image.norm(values.to_numpy()))  # [branches, depths], 0 to 1
     for _, row in grid.iterrows():
         place = values.columns.get_loc(row["depth"]), values.index.get_loc(row["branch"])
         text = f"{row[quantity]:.2f}" + (f"\n{row[below]:g}" if below else "")
-        ink = "white" if image.norm([row[quantity]])[0] > 0.55 else "black"
+        ink = "white" if darkness[place[::-1]] > 0.55 else "black"
         axes.text(*place, text, ha="center", va="center", fontsize=7, color=ink, linespacing=1.1)
         if row.name == best.name:
             corner = place[0] - 0.5, place[1] - 0.5

@@ -85,6 +85,10 @@ class Method:
         """
         raise NotImplementedError
 
+    def max_entries(self, seen: int) -> int:
+        """Return the number of entries that may stay of ``seen`` tokens."""
+        return seen
+
     def covers(self, layer: int, new: int) -> bool:
         """Return True if the method applies to ``layer`` after a pass over ``new`` tokens."""
         time = "prefill" if new > 1 else "decode"
@@ -134,7 +138,6 @@ class Budgeted(Method):
             raise DynatreeError(f"budget ({budget}) is below {what}; raise it to at least {needed}")
 
     def max_entries(self, seen: int) -> int:
-        """Return the number of entries that may stay of ``seen`` tokens."""
         if self.budget is not None:
             return self.budget
         assert self.keep_ratio is not None

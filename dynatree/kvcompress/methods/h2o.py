@@ -39,6 +39,7 @@ class H2O(Budgeted):
         return received if before is None else before + received
 
     def choose(self, count, keys, values, attention, positions, layer) -> Kept:
+        assert attention is not None, "the method observes every pass"
         length = keys.shape[1]
         scores = attention[:, 0, : length - self.recent]
         return with_recent(highest(scores, count - self.recent), self.recent, length)

@@ -92,4 +92,5 @@ def _group(model: dict, heads: list[dict]) -> list[list[int | None]]:
 
 
 def _largest(windows: list[int | None]) -> int | None:
-    return None if None in windows else max(windows)
+    limited = [window for window in windows if window is not None]
+    return max(limited) if len(limited) == len(windows) else None

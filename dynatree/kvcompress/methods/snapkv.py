@@ -47,6 +47,7 @@ class SnapKV(Budgeted):
         return (weights if before is None else torch.cat((before, weights), dim=1))[:, -self.window :]
 
     def choose(self, count, keys, values, attention, positions, layer) -> Kept:
+        assert attention is not None, "the method observes every pass"
         length = keys.shape[1]
         scores = attention.mean(dim=1)[:, None, : length - self.window]  # [kv_heads, 1, older]
         pooled = torch.nn.functional.avg_pool1d(scores, self.pool, stride=1, padding=self.pool // 2)[:, 0]
