@@ -41,10 +41,11 @@ test-slurm: setup latex  ## the pipeline on a real Slurm of one node
 	@envs/slurm.sh
 	$(RUN)python -m pytest tests/slurm
 
-lint: setup  ## style and workflow checks
+lint: setup  ## style, type and workflow checks
 	$(RUN)ruff check .
 	$(RUN)ruff format --check .
 	$(RUN)codespell
+	$(RUN)pyright --pythonpath $(RUN)python
 	$(RUN)snakefmt --check Snakefile workflow
 	$(RUN)snakemake --lint
 
