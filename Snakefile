@@ -39,7 +39,7 @@ if "distillation" in config:
     include: "workflow/rules/distillation.smk"
 
 
-# Light, or in need of the network: on a cluster they run where snakemake does.
+# These rules are short or need the network. On a cluster they run on the node of the workflow.
 localrules:
     all,
     fetch_model,

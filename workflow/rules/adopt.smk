@@ -1,4 +1,4 @@
-# Measurements of another run replace the measuring rules. All other rules are the ordinary ones.
+# Copy the measurements of another run instead of measuring. The other rules stay the same.
 rule adopt:
     input:
         f"{config['measured']}/{{file}}",

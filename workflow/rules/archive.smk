@@ -1,4 +1,4 @@
-# A finished run as one file that others can verify. It is not part of `all`.
+# Archive a finished run as one file that others can verify. The rule `all` does not need it.
 rule archive:
     input:
         records=expand(f"results/{RUN}/records/{{job}}.json", job=JOBS),

@@ -27,7 +27,7 @@ rule measure:
         tuned=lambda wildcards, input: ["--tuned", input.tuned] if input.tuned else [],
         pair=PAIR,
         alone=EXCLUSIVE,
-        threads=config["threads"],  # a timing depends on the number of threads
+        threads=config["threads"],  # another number of threads repeats the measurement
         code=code_hash("scripts/benchmark.py"),
         libraries=libraries("scripts/benchmark.py"),
     shell:
@@ -60,7 +60,7 @@ rule measure_memory:
         " --prompts {input.prompts:q} --output {output:q} --threads {threads} >{log:q} 2>&1"
 
 
-# Latency of forward passes by width, for stock layers and for those that the run uses.
+# Latency of forward passes by width, for stock layers and for the layers that the run uses.
 rule measure_latency:
     input:
         **MODELS,
@@ -143,7 +143,7 @@ rule measure_compression:
         " --prompts {input.prompts:q} --output {output:q} --threads {threads} {params.alone:q} 2>&1 | tee {log:q}"
 
 
-# A drafted tree of a real round, for a figure.
+# A drafted tree of a measured round, for a figure.
 rule draft_tree:
     input:
         **MODELS,

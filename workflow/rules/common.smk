@@ -7,19 +7,16 @@ sys.path.insert(0, workflow.basedir)
 
 from dynatree.analysis.catalogue import FIGURES, TABLES
 from dynatree.analysis.published import check_published, load_claims
-from dynatree.config.compression_grid import (
-    compression_job,
-    needs_heads,
-)
+from dynatree.config.compression_grid import compression_job, needs_heads
+from dynatree.config.experiments import TRACED
 from dynatree.config.labels import all_labels
 from dynatree.config.validation import check
 from dynatree.errors import DynatreeError
-from dynatree.config.experiments import TRACED
 from dynatree.provenance.fingerprint import code_hash, libraries
 from dynatree.workflow.slurm import wait_for_jobs
 from dynatree.workflow.stale_locks import take_over
 
-# Whatever a run depends on or will be held against must be in order before hours are spent on it.
+# Check the configuration, the claims and the published numbers now, so that a mistake in them costs no hours.
 try:
     PLAN = check(config)
     load_claims(Path("config/claims.yaml"))
@@ -27,7 +24,7 @@ try:
 except DynatreeError as mistake:
     sys.exit(f"error: {mistake}")
 
-# Only the workflow itself, not the processes that it starts for its jobs, and not one that only looks.
+# The processes of jobs and dry runs must not touch the locks of another workflow.
 if workflow.is_main_process and not workflow.output_settings.dryrun:
     try:
         if take_over(Path.cwd()):
@@ -35,8 +32,8 @@ if workflow.is_main_process and not workflow.output_settings.dryrun:
     except DynatreeError as mistake:
         sys.exit(f"error: {mistake}")
 
-# Jobs import the package from this checkout, whose code the fingerprints describe, not an installed copy of it.
-# It is part of the command, so that jobs on a cluster get it too.
+# Jobs import the package from this checkout, because the fingerprints describe its code and not an installed copy.
+# The path is part of the command, so that it also applies to jobs on a cluster.
 shell.prefix(
     "set -euo pipefail; export PYTHONPATH={workflow.basedir:q}${{PYTHONPATH:+:$PYTHONPATH}}; "
 )
@@ -76,47 +73,47 @@ def records_of(experiment):
 
 
 def tuned_options(job):
-    """The file of tuned options, for a job that needs it."""
+    """Return the file of tuned options if the job needs it."""
     return [TUNED] if job.needs_tuning else []
 
 
 def prompt_settings(wildcards):
-    """What the preparation of prompts has to know of a data set."""
+    """Return the settings from which the prompts of a data set are prepared, as JSON."""
     settings = config["prompts"][wildcards.dataset]
     kept = {name: value for name, value in settings.items() if name != "label"}
     return json.dumps({"name": wildcards.dataset} | kept)
 
 
 def as_parameter(job):
-    """A job as a measuring script takes it; labels are left out because a new label must not repeat a measurement."""
+    """Return a job as JSON for a measuring script, without labels: a new label must not repeat a measurement."""
     return json.dumps(job.without_labels().to_json())
 
 
 def labels_of(entry):
-    """Labels of the cases and data sets in the inputs of a table or figure, as JSON."""
+    """Return the labels of the cases and data sets in the inputs of a table or figure, as JSON."""
     names = [Path(source).stem for source in entry.inputs]
     return json.dumps({name: LABELS[name] for name in names if name in LABELS})
 
 
 def texts(wildcards):
-    """The local file or folder that the prompts come from, if it is one."""
+    """Return the local file or folder of the prompts if they have one."""
     return config["prompts"][wildcards.dataset]["source"].get("path", [])
 
 
 def literal(value):
-    """A parameter that holds ``value`` as JSON; as a plain string, "{...}" within it would be taken for a wildcard."""
+    """Return a parameter with ``value`` as JSON. In a plain string, Snakemake would read "{...}" as a wildcard."""
     return lambda wildcards: json.dumps(value)
 
 
 def arguments(values, *names):
-    """The command line that passes these values under their names."""
+    """Return the command-line arguments with these values under their names."""
     return [word for name in names for word in (f"--{name}", values[name])]
 
 
 def code_of(*paths):
-    """Parameters that rerun a rule when its code, or a library that the code imports, changes.
+    """Return the parameters that rerun a rule when its code, or a library that the code imports, changes.
 
-    The paths may hold wildcards.
+    The paths may contain wildcards.
     """
 
     def of_files(function):
@@ -126,7 +123,7 @@ def code_of(*paths):
 
 
 def inputs_of(entry):
-    """The files of a table or figure: published numbers are below results/, all others below results/RUN/."""
+    """Return the files of a table or figure: published numbers are in results/, all others in results/RUN/."""
     return [
         (
             f"results/{source}"

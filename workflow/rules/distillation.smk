@@ -1,4 +1,4 @@
-# Makes the shipped draft again, from nothing but the target; not part of `all`.
+# Distill the shipped draft again, from the target alone. The rule `all` does not need it.
 RECIPE = config["distillation"]
 
 

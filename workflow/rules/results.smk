@@ -126,7 +126,7 @@ rule table:
     wildcard_constraints:
         name=any_of(TABLES),
     params:
-        # A function of the output, so that a changed caption does not rerun the rule.
+        # A function of the output, so that a new caption does not rerun the rule.
         caption=lambda wildcards, output: TABLES[wildcards.name].caption,
         labels=lambda wildcards: labels_of(TABLES[wildcards.name]),
         **code_of("scripts/table.py", "dynatree/analysis/tables/{name}.py"),
