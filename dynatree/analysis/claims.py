@@ -11,7 +11,8 @@ from dataclasses import asdict, replace
 import pandas as pd
 
 from dynatree.analysis.latex import escape
-from dynatree.analysis.predicates import INCONCLUSIVE, Finding, evaluate
+from dynatree.analysis.names import INCONCLUSIVE
+from dynatree.analysis.predicates import Finding, evaluate
 from dynatree.analysis.selection import NotMeasured
 from dynatree.errors import DynatreeError
 

@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Iterator
 from html import escape
 
+from dynatree.analysis.names import VERDICTS
+
 STYLE = """
 body { font: 15px/1.45 system-ui, sans-serif; color: #222; margin: 1.5em; }
 table { border-collapse: collapse; }
@@ -38,9 +40,6 @@ def environment_page(facts: dict) -> str:
     """
     rows = "\n".join(f"<tr><th>{escape(key)}</th><td>{escape(str(value))}</td></tr>" for key, value in _flat(facts))
     return _page("Environment of this run", f"<table>\n<tbody>\n{rows}\n</tbody>\n</table>")
-
-
-VERDICTS = ("confirmed", "refuted", "inconclusive")
 
 
 def _page(title: str, body: str) -> str:

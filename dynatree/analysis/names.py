@@ -1,10 +1,11 @@
-"""Names in the result files of a run and in claims: experiments, cases, factor columns, quantities, limits."""
+"""Names in the result files of a run and in claims: experiments, cases, factor columns, quantities, limits, verdicts."""
 
 from collections.abc import Callable
 
 from dynatree.config.compression_grid import FULL_CACHE
 from dynatree.config.jobs import BASELINE
 
+VERDICTS = CONFIRMED, REFUTED, INCONCLUSIVE = "confirmed", "refuted", "inconclusive"
 DATASETS = ("WikiText-2", "PG-19")
 AS_THERE = "_original"  # suffix of series that keep the first two layers uncompressed, as the original does
 METHODS = (

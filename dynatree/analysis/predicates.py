@@ -6,12 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from dynatree.analysis.names import LIMITS, QUANTITIES
+from dynatree.analysis.names import CONFIRMED, INCONCLUSIVE, LIMITS, QUANTITIES, REFUTED
 from dynatree.analysis.selection import NotMeasured, describe, paired, per_prompt, select, with_speedup
 from dynatree.analysis.statistics import geometric_mean, interval
 from dynatree.errors import DynatreeError
 
-CONFIRMED, REFUTED, INCONCLUSIVE = "confirmed", "refuted", "inconclusive"
 MIN_PROMPTS = 5  # with fewer, all prompts lie on one side by chance too often
 SAME_GROUP = ["job", "group", "prompt"]
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from dynatree.analysis.names import VERDICTS
 from dynatree.analysis.tables.booktabs import number
 from dynatree.config.jobs import BASELINE
 
@@ -21,7 +22,6 @@ MAIN_DECIMALS = {
 }
 SHOWN = (BASELINE, "hf_prompt_lookup", "chain", "dynatree")
 ASSISTED = ("hf_assisted", "assisted-")
-VERDICTS = ("confirmed", "refuted", "inconclusive")
 
 
 def readme_table(folder: Path) -> str:

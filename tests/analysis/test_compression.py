@@ -13,7 +13,7 @@ from dynatree.analysis.compression_summary import compression_requests, summaris
 from dynatree.analysis.figures.cache_growth import figure as cache_growth_figure
 from dynatree.analysis.figures.compression import figure as compression_figure
 from dynatree.analysis.figures.passkey import figure as passkey_figure
-from dynatree.analysis.figures.style import plt, series_styles
+from dynatree.analysis.figures.style import series_styles
 from dynatree.analysis.labels import with_labels
 from dynatree.analysis.published import load_claims
 from dynatree.analysis.tables.cache_times import table as cache_times_table
@@ -47,12 +47,6 @@ def frames(config, measured) -> dict[str, pd.DataFrame]:
     return {
         name: with_labels(frame, compression_labels(config)) for name, frame in compression_frames(measured).items()
     }
-
-
-@pytest.fixture(autouse=True)
-def _close_figures():
-    yield
-    plt.close("all")
 
 
 def test_ratios_are_paired_by_text_and_the_full_cache_has_ratio_one(frames, measured):

@@ -8,7 +8,6 @@ from matplotlib.text import Text
 from dynatree.analysis.figures.ablation import figure as ablation_figure
 from dynatree.analysis.figures.pruning import figure as pruning_figure
 from dynatree.analysis.figures.sensitivity import figure as sensitivity_figure
-from dynatree.analysis.figures.style import plt
 from dynatree.analysis.figures.sweep import figure as sweep_figure
 from dynatree.analysis.tables.ablation import table as ablation_table
 from dynatree.analysis.tables.pruning import table as pruning_table
@@ -27,12 +26,6 @@ FIGURES = {
 }
 TABLES = {"sweep": sweep_table, "ablation": ablation_table, "pruning": pruning_table, "sensitivity": sensitivity_table}
 GRIDS = ("ci", "demo", "paper")
-
-
-@pytest.fixture(autouse=True)
-def _close_figures():
-    yield
-    plt.close("all")
 
 
 def body(latex: str) -> list[list[str]]:

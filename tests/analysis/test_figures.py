@@ -12,7 +12,6 @@ from dynatree.analysis.figures.main import figure as main_figure
 from dynatree.analysis.figures.memory import figure as memory_figure
 from dynatree.analysis.figures.prompt_length import figure as prompt_length_figure
 from dynatree.analysis.figures.prompts import figure as prompts_figure
-from dynatree.analysis.figures.style import plt
 from tests.support.figures import assert_repeats, texts
 from tests.support.frames import (
     DATASETS,
@@ -39,12 +38,6 @@ TUNED_CASES = {
     "dtypes": (dtypes_figure, dtype_frame),
 }
 UNSHOWN = {"prompts": {"autoregressive"}, "efficiency": {"autoregressive", "hf_generate"}}
-
-
-@pytest.fixture(autouse=True)
-def _close_figures():
-    yield
-    plt.close("all")
 
 
 @pytest.mark.parametrize("name", ["main", "efficiency", "length"])  # bars, points, lines

@@ -6,7 +6,6 @@ from matplotlib.collections import PathCollection
 from dynatree.analysis.figures.head_kinds import LOOKS
 from dynatree.analysis.figures.head_kinds import figure as head_kinds_figure
 from dynatree.analysis.figures.heads import figure as heads_figure
-from dynatree.analysis.figures.style import plt
 from dynatree.analysis.heads import distances, head_facts, layer_parts
 from dynatree.analysis.tables.heads import table as heads_table
 from dynatree.heads import classification as headkinds
@@ -16,12 +15,6 @@ from tests.support.frames import HEAD_KINDS, head_content, head_frame
 
 FIGURES = {"heads": heads_figure, "head_kinds": head_kinds_figure}
 SIZES = [(1, 1), (3, 6), (30, 9), (32, 32)]
-
-
-@pytest.fixture(autouse=True)
-def _close_figures():
-    yield
-    plt.close("all")
 
 
 def test_the_kinds_are_those_of_the_classification():

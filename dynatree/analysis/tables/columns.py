@@ -57,4 +57,5 @@ def case_table(frame: pd.DataFrame, columns: Sequence[Column], title: str = "Met
     return booktabs([title, *(column.title for column in columns)], groups, units if any(units) else None)
 
 
+SPEEDUP = Column("speedup", "Speed-up", 2, bounded=True)
 CASE = ("dataset_label", "case", "label", "prompts", "new_tokens")

@@ -6,7 +6,7 @@ from dynatree.analysis.latex import escape
 from dynatree.analysis.names import FACTORS
 from dynatree.analysis.statistics import compare
 from dynatree.analysis.tables.booktabs import booktabs, number
-from dynatree.analysis.tables.columns import Column, rounded
+from dynatree.analysis.tables.columns import SPEEDUP, Column, rounded
 from dynatree.config.compression_grid import FULL_CACHE
 from dynatree.config.jobs import BASELINE
 
@@ -15,7 +15,6 @@ MEANS = (
     Column("acceptance_rate", "Accepted", 2, "share"),
     Column("tokens_per_round", "Tokens", 2, "/round"),
 )
-SPEEDUP = Column("speedup", "Speed-up", 2, bounded=True)
 TO_FULL = {
     "tokens_per_round": Column("tokens_ratio", "Tokens/round", 3, "to full", bounded=True),
     "throughput": Column("throughput_ratio", "Throughput", 3, "to full", bounded=True),

@@ -6,12 +6,11 @@ import pandas as pd
 from dynatree.analysis.latex import escape
 from dynatree.analysis.statistics import compare
 from dynatree.analysis.tables.booktabs import booktabs
-from dynatree.analysis.tables.columns import Column, rounded
+from dynatree.analysis.tables.columns import SPEEDUP, Column, rounded
 from dynatree.config.jobs import BASELINE
 
 OURS = "cost_aware"
 ALL = "all"
-SPEEDUP = Column("speedup", "Speed-up", 2, bounded=True)
 OTHERS = (
     Column("over", "", 2, bounded=True),
     Column("tokens_per_round", "Tok.", 2, "/round"),

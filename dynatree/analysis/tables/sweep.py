@@ -6,10 +6,9 @@ from dynatree.analysis.latex import escape
 from dynatree.analysis.names import FACTORS
 from dynatree.analysis.statistics import geometric_mean
 from dynatree.analysis.tables.booktabs import booktabs, cell
-from dynatree.analysis.tables.columns import Column, rounded
+from dynatree.analysis.tables.columns import SPEEDUP, Column, rounded
 from dynatree.config.jobs import BASELINE
 
-SPEEDUP = Column("speedup", "Speed-up", 2, bounded=True)
 AVERAGED = (
     Column("tokens_per_round", "Tokens", 2, "/round"),
     Column("verified_per_token", "Nodes", 2, "/token"),
