@@ -61,9 +61,7 @@ def _add_generate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--max-new-tokens", type=int, default=128, help="default: %(default)s")
     parser.add_argument("--backend", default="stock", help="stock, packed or auto (default: %(default)s)")
     parser.add_argument("--draft-weights", default="same", help="same, int8 or auto (default: %(default)s)")
-    parser.add_argument(
-        "--compile", action="store_true", help="compile forward passes of static shapes; faster on a GPU"
-    )
+    parser.add_argument("--compile", action="store_true", help="compile forward passes of static shapes, for a GPU")
     parser.add_argument("--ignore-eos", action="store_true", help="do not stop at an end-of-sequence token")
     parser.add_argument("--temperature", type=float, default=0.0, help="0 decodes greedily (default: %(default)s)")
     parser.add_argument("--top-k", type=int, help="draw from the k most likely tokens only")

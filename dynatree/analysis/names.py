@@ -1,4 +1,4 @@
-"""Names in the result files of a run and in claims: experiments, cases, factor columns, quantities, limits, verdicts."""
+"""Names in result files and in claims: experiments, cases, factor columns, quantities, limits, verdicts."""
 
 from collections.abc import Callable
 

@@ -66,10 +66,7 @@ def model_source(wildcards):
 
 
 def records_of(experiment):
-    return [
-        f"results/{RUN}/records/{name}.json"
-        for name in PLAN.jobs_of(experiment)
-    ]
+    return [f"results/{RUN}/records/{name}.json" for name in PLAN.jobs_of(experiment)]
 
 
 def tuned_options(job):

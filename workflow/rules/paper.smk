@@ -35,10 +35,10 @@ rule render_paper:
     log:
         f"results/{RUN}/logs/render_paper.log",
     params:
+        **code_of("scripts/render_paper.py"),
         config=literal({key: config[key] for key in SHOWN}),
         results=f"results/{RUN}",
         figures=f"figures/{RUN}",
-        **code_of("scripts/render_paper.py"),
     shell:
         "python scripts/render_paper.py --config {params.config:q} --input {input.results:q} {input.published:q}"
         " --results {params.results:q} --figures {params.figures:q} --output {output:q} >{log:q} 2>&1"
@@ -59,8 +59,8 @@ rule compile_paper:
     log:
         f"results/{RUN}/logs/compile_paper.log",
     params:
-        folder=subpath(input.tex, parent=True),
         **code_of("scripts/compile_paper.py"),
+        folder=subpath(input.tex, parent=True),
     shell:
         "python scripts/compile_paper.py --folder {params.folder:q} --bibliography {input.bibliography:q}"
         " --included {input.included:q} >{log:q} 2>&1"

@@ -9,10 +9,10 @@ rule summarise:
     wildcard_constraints:
         experiment=any_of(MEASURED),
     params:
+        **code_of("scripts/summarise.py"),
         formats=lambda wildcards: (
             ["--mixed-formats"] if wildcards.experiment == "dtypes" else []
         ),
-        **code_of("scripts/summarise.py"),
     shell:
         "python scripts/summarise.py --records {input:q} {params.formats:q} --requests {output.requests:q}"
         " --summary {output.summary:q} >{log:q} 2>&1"
@@ -126,10 +126,10 @@ rule table:
     wildcard_constraints:
         name=any_of(TABLES),
     params:
+        **code_of("scripts/table.py", "dynatree/analysis/tables/{name}.py"),
         # A function of the output, so that a new caption does not rerun the rule.
         caption=lambda wildcards, output: TABLES[wildcards.name].caption,
         labels=lambda wildcards: labels_of(TABLES[wildcards.name]),
-        **code_of("scripts/table.py", "dynatree/analysis/tables/{name}.py"),
     shell:
         "python scripts/table.py {wildcards.name:q} --input {input:q} --labels {params.labels:q} --csv {output.csv:q}"
         " --tex {output.tex:q} >{log:q} 2>&1"
@@ -152,9 +152,9 @@ rule figure:
     wildcard_constraints:
         name=any_of(FIGURES),
     params:
+        **code_of("scripts/figure.py", "dynatree/analysis/figures/{name}.py"),
         caption=lambda wildcards, output: FIGURES[wildcards.name].caption,
         labels=lambda wildcards: labels_of(FIGURES[wildcards.name]),
-        **code_of("scripts/figure.py", "dynatree/analysis/figures/{name}.py"),
     shell:
         "python scripts/figure.py {wildcards.name:q} --input {input:q} --labels {params.labels:q} --pdf {output.pdf:q}"
         " --png {output.png:q} >{log:q} 2>&1"
@@ -187,8 +187,8 @@ rule judge_claims:
     log:
         f"results/{RUN}/logs/judge_claims.log",
     params:
-        run=literal({key: config[key] for key in ("device", "dtype", "models")}),
         **code_of("scripts/judge_claims.py"),
+        run=literal({key: config[key] for key in ("device", "dtype", "models")}),
     shell:
         "python scripts/judge_claims.py --claims {input.claims:q} --requests {input.requests:q}"
         " --summaries {input.summaries:q} --run {params.run:q} --csv {output.csv:q} --tex {output.tex:q}"
