@@ -53,7 +53,7 @@ def _timed(generation: list[dict], new_tokens: int) -> pd.DataFrame:
     ).drop(columns=["tokens", "seconds", "ttft"])
 
 
-def summarise_compression(requests: pd.DataFrame) -> pd.DataFrame:
+def summarize_compression(requests: pd.DataFrame) -> pd.DataFrame:
     """Return one row per data set and case, with 95 % intervals over texts.
 
     Returns:
@@ -120,7 +120,7 @@ def _bounded(name: str, values: pd.Series, statistic) -> dict:
     return dict(zip((name, f"{name}_low", f"{name}_high"), found, strict=True))
 
 
-def summarise_passkey(measured: list[dict]) -> pd.DataFrame:
+def summarize_passkey(measured: list[dict]) -> pd.DataFrame:
     """Return one row per case, length and depth: the numbers "asked" for, the numbers "found", and the "share"."""
     asked = next(one for one in measured if one["passkey"])
     answers = pd.DataFrame(asked["passkey"])

@@ -5,7 +5,7 @@ import pandas as pd
 from dynatree.config.jobs import BASELINE
 
 
-def summarise_memory(measured: pd.DataFrame) -> pd.DataFrame:
+def summarize_memory(measured: pd.DataFrame) -> pd.DataFrame:
     """Return one row per data set and case: the prompt with the highest peak, and the ratio to the baseline's peak."""
     keys = ["dataset", "case"]
     prompts = measured.groupby(keys, sort=False)["prompt"].transform("nunique")

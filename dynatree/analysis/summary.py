@@ -163,7 +163,7 @@ AVERAGED = (
 WITH_INTERVAL = ("throughput", "ttft_ms", "tpot_ms", "tokens_per_round", "acceptance_rate")
 
 
-def summarise(job: Job, requests: pd.DataFrame) -> pd.DataFrame:
+def summarize(job: Job, requests: pd.DataFrame) -> pd.DataFrame:
     """Return one row per group and case of a job: means over prompts, the paired speed-up, its test, 95 % intervals.
 
     Repetitions of a prompt count once, by their median. The speed-up is the geometric mean over prompts of the ratio of

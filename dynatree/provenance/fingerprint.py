@@ -39,7 +39,7 @@ def code_hash(*starts: str, root: Path = ROOT) -> str:
     """
     digest = hashlib.sha256()
     for path in sorted(import_closure(*starts, root=root)):
-        digest.update(path.relative_to(root).as_posix().encode() + b"\0" + normalised(path).encode() + b"\0")
+        digest.update(path.relative_to(root).as_posix().encode() + b"\0" + normalized(path).encode() + b"\0")
     return digest.hexdigest()[:16]
 
 
@@ -96,7 +96,7 @@ def import_closure(*starts: str, root: Path = ROOT) -> set[Path]:
     return seen
 
 
-def normalised(path: Path) -> str:
+def normalized(path: Path) -> str:
     """Return the syntax of a source file as text, without comments, docstrings and layout."""
     return _read(path, *_version(path))[0]
 

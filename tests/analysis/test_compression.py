@@ -9,7 +9,7 @@ import pytest
 from matplotlib.text import Text
 
 from dynatree.analysis.claims import judge
-from dynatree.analysis.compression_summary import compression_requests, summarise_compression, summarise_passkey
+from dynatree.analysis.compression_summary import compression_requests, summarize_compression, summarize_passkey
 from dynatree.analysis.figures.cache_growth import figure as cache_growth_figure
 from dynatree.analysis.figures.compression import figure as compression_figure
 from dynatree.analysis.figures.passkey import figure as passkey_figure
@@ -77,12 +77,12 @@ def test_times_are_those_of_generation(frames, measured):
 def test_repetitions_count_once(measured):
     twice = copy.deepcopy(measured)
     twice["generation"] += [row | {"repetition": 1} for row in measured["generation"]]
-    once, again = (summarise_compression(compression_requests([one])) for one in (measured, twice))
+    once, again = (summarize_compression(compression_requests([one])) for one in (measured, twice))
     pd.testing.assert_frame_equal(once, again)
 
 
 def test_numbers_found_are_counted(measured):
-    frame = summarise_passkey([measured | {"passkey": []}, measured])
+    frame = summarize_passkey([measured | {"passkey": []}, measured])
     assert (frame["asked"] == measured["job"]["passkey"]["count"]).all()
     assert frame.loc[frame["case"] == "full", "share"].eq(1).all()
 

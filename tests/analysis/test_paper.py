@@ -20,11 +20,11 @@ from dynatree.analysis.figures.style import save
 from dynatree.analysis.labels import read_input
 from dynatree.analysis.latex import escape
 from dynatree.analysis.latexmk import compile_latex, complaints
-from dynatree.analysis.memory_summary import summarise_memory
+from dynatree.analysis.memory_summary import summarize_memory
 from dynatree.analysis.oracle_bound import bounds, latencies
 from dynatree.analysis.paper import by_name, render, side
 from dynatree.analysis.published import load_claims
-from dynatree.analysis.summary import per_request, run_facts, summarise
+from dynatree.analysis.summary import per_request, run_facts, summarize
 from dynatree.config.labels import all_labels
 from dynatree.config.plan import Plan
 from tests.support.compression_frames import compression_frames, compression_measured
@@ -63,7 +63,7 @@ def memory_frame(config: dict) -> pd.DataFrame:
         names = {"dataset": "encyclopaedic", "stands_for": "WikiText-2"}
         names |= {"case": case, "prompt": "p0", "new_tokens": 12}
         rows.append(names | own | {"peak_mib": sum(own.values()), "largest_logits_mib": 2.0, "how": "live tensors"})
-    return summarise_memory(pd.DataFrame(rows))
+    return summarize_memory(pd.DataFrame(rows))
 
 
 def latency_frame() -> pd.DataFrame:
@@ -89,7 +89,7 @@ def results(tmp_path_factory) -> Path:
         measurements.append(measurement(name, prompts=6, config=config))
         rows = per_request(name, measurements[-1])
         requests.setdefault(job.experiment, []).append(rows)
-        summaries.setdefault(job.experiment, []).append(summarise(measurements[-1].job, rows))
+        summaries.setdefault(job.experiment, []).append(summarize(measurements[-1].job, rows))
     for kind, frames in (("requests", requests), ("summary", summaries)):
         (folder / kind).mkdir()
         for experiment, parts in frames.items():

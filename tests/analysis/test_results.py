@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 
 from dynatree import DynatreeError
-from dynatree.analysis.memory_summary import summarise_memory
+from dynatree.analysis.memory_summary import summarize_memory
 from dynatree.analysis.selection import with_speedup
 from dynatree.analysis.statistics import paired_ratios
-from dynatree.analysis.summary import LARGEST_MARGIN, per_request, read_all, run_facts, summarise
+from dynatree.analysis.summary import LARGEST_MARGIN, per_request, read_all, run_facts, summarize
 from dynatree.analysis.tune import choose
 from dynatree.benchmark.records import Measurement, write_records
 from tests.support.synthetic import RATES, SESSION, measurement
@@ -34,7 +34,7 @@ def summary_of(name: str, **options) -> pd.DataFrame:
 
 
 def summary_from(found: Measurement) -> pd.DataFrame:
-    return summarise(found.job, per_request("x", found))
+    return summarize(found.job, per_request("x", found))
 
 
 def test_summary_gives_the_known_numbers():
@@ -181,7 +181,7 @@ def test_the_highest_peak_of_memory_counts():
         for case, peaks in (("autoregressive", (10, 20)), ("dynatree", (30, 25)))
         for prompt, peak in zip("ab", peaks, strict=True)
     ]
-    summary = summarise_memory(pd.DataFrame(rows))
+    summary = summarize_memory(pd.DataFrame(rows))
     assert summary["peak_mib"].tolist() == [20, 30]
     assert summary["over_baseline"].tolist() == [1, 1.5]
     assert summary["prompts"].tolist() == [2, 2]

@@ -210,7 +210,7 @@ def test_options_go_into_the_object():
     ("content", "message"),
     [
         (None, "cannot read the head classification .*: No such file"),
-        ("{", "is damaged: .*; analyse the heads again"),
+        ("{", "is damaged: .*; analyze the heads again"),
         ("[]", "is not a head classification of format 'dynatree-heads', version 1"),
         ('{"format": "dynatree-heads", "version": 2}', "is not a head classification"),
         ('{"format": "dynatree-heads", "version": 1}', r"is damaged \(KeyError"),

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from dynatree.errors import DynatreeError
-from dynatree.provenance.fingerprint import CARRIERS, code_hash, entry_points, import_closure, libraries, normalised
+from dynatree.provenance.fingerprint import CARRIERS, code_hash, entry_points, import_closure, libraries, normalized
 from dynatree.utils.paths import ROOT
 
 MEASURING = "scripts/benchmark.py"
@@ -78,9 +78,9 @@ def test_code_that_a_measurement_does_not_use_does_not_count(copy, module):
 
 def test_figures_and_tables_import_no_torch():
     names = (
-        "summarise",
-        "summarise_memory",
-        "summarise_compression",
+        "summarize",
+        "summarize_memory",
+        "summarize_compression",
         "choose_settings",
         "collect_facts",
         "judge_claims",
@@ -159,7 +159,7 @@ print(*(code_hash(*starts.split(",")) for starts in sys.argv[1:]))
 
 def test_the_normalised_text_is_that_of_every_version_of_python(tmp_path):
     (tmp_path / "sample.py").write_text(SYNTAX)
-    assert hashlib.sha256(normalised(tmp_path / "sample.py").encode()).hexdigest()[:16] == "58c0bb670efef601"
+    assert hashlib.sha256(normalized(tmp_path / "sample.py").encode()).hexdigest()[:16] == "58c0bb670efef601"
 
 
 @pytest.mark.skipif(not INTERPRETERS, reason="no other Python here")

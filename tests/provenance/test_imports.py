@@ -8,7 +8,7 @@ from pathlib import Path
 from dynatree.provenance.fingerprint import import_closure
 from dynatree.utils.paths import ROOT
 
-SCRIPTS = ("benchmark", "measure_compression", "prepare_prompts", "summarise", "judge_claims")
+SCRIPTS = ("benchmark", "measure_compression", "prepare_prompts", "summarize", "judge_claims")
 FRAME = "import sys\nfrom dynatree.workflow.script import run\nsys.exit()\n"
 SHOW_HELP = """
 import os, runpy, sys

@@ -70,7 +70,7 @@ def run(tmp_path) -> Path:
     model = "resources/models/t/MANIFEST.sha256"
     note(tmp_path, "scripts/fetch_model.py", [], [model], source={"kind": "random"}, output="resources/models/t")
     note(tmp_path, "scripts/benchmark.py", [model], [RECORDS], job={"experiment": "main"}, target="resources/models/t")
-    note(tmp_path, "scripts/summarise.py", [RECORDS], [REQUESTS, SUMMARY], records=[RECORDS])
+    note(tmp_path, "scripts/summarize.py", [RECORDS], [REQUESTS, SUMMARY], records=[RECORDS])
     note(tmp_path, "scripts/table.py", [SUMMARY], ["results/r/tables/main.tex"])
     included = ["results/r/tables/main.tex", "paper/x.bib", SUMMARY]
     note(tmp_path, "scripts/compile_paper.py", included, ["paper/r/x.pdf"])
@@ -110,7 +110,7 @@ def test_what_has_changed_or_vanished_is_said(run):
 
 def test_a_file_that_was_made_again_differs_from_what_was_used(run):
     (run / SUMMARY).write_text(FILES[SUMMARY] + "\n")
-    note(run, "scripts/summarise.py", [RECORDS], [REQUESTS, SUMMARY])
+    note(run, "scripts/summarize.py", [RECORDS], [REQUESTS, SUMMARY])
     assert f"    {SUMMARY}: CHANGED since it was used" in trace(run / "paper/r/x.pdf")
 
 
@@ -177,7 +177,7 @@ def test_a_verdict_leads_to_the_requests_that_its_claim_compares(run):
     cases = ("dynatree", "autoregressive", "chain")
     records = [{"session": "s1", "group": "all", "case": case, "prompt": "p"} for case in cases]
     (run / RECORDS).write_text(json.dumps(MEASUREMENT | {"records": records}))
-    note(run, "scripts/summarise.py", [RECORDS], [REQUESTS, SUMMARY])
+    note(run, "scripts/summarize.py", [RECORDS], [REQUESTS, SUMMARY])
     note(run, "scripts/judge.py", [REQUESTS], ["results/r/claims.csv"], claims="config/claims.yaml")
     lines = [line.strip() for line in trace(run / "results/r/claims.csv", "1.33")]
     behind = [line for line in lines if line.startswith("|   from")]

@@ -8,8 +8,8 @@ import pandas as pd
 from dynatree.analysis.compression_summary import (
     cache_growth,
     compression_requests,
-    summarise_compression,
-    summarise_passkey,
+    summarize_compression,
+    summarize_passkey,
 )
 from dynatree.config.compression_grid import compression_job
 
@@ -76,11 +76,11 @@ def _generated(key: str, number: int, new_tokens: int) -> dict:
 
 
 def compression_frames(measured: dict) -> dict[str, pd.DataFrame]:
-    """What the rule that summarises writes: "compression", "cache_growth" and "passkey"."""
+    """What the rule that summarizes writes: "compression", "cache_growth" and "passkey"."""
     return {
-        "compression": summarise_compression(compression_requests([measured])),
+        "compression": summarize_compression(compression_requests([measured])),
         "cache_growth": cache_growth([measured]),
-        "passkey": summarise_passkey([measured]),
+        "passkey": summarize_passkey([measured]),
     }
 
 

@@ -111,7 +111,7 @@ LABELS = {
 }
 CHANGES: dict[str, Callable[[Checkout], None]] = {
     "Decoding: `dynatree/decoding/engine.py`": partial(add_code, "dynatree/decoding/engine.py"),
-    "Statistics of a summary: `scripts/summarise.py`": partial(add_code, "scripts/summarise.py"),
+    "Statistics of a summary: `scripts/summarize.py`": partial(add_code, "scripts/summarize.py"),
     "One figure: `dynatree/analysis/figures/memory.py`": partial(add_code, "dynatree/analysis/figures/memory.py"),
     "Comments, docstrings, times of files, the versions of tools, settings of the distillation": (
         change_nothing_that_counts

@@ -85,7 +85,7 @@ rule measure_latency:
 
 
 # Attention statistics and kinds of the target's heads.
-rule analyse_heads:
+rule analyze_heads:
     input:
         target=MODELS["target"],
         prompts=expand(
@@ -96,7 +96,7 @@ rule analyse_heads:
         json=f"results/{RUN}/heads.json",
         csv=f"results/{RUN}/heads.csv",
     log:
-        f"results/{RUN}/logs/analyse_heads.log",
+        f"results/{RUN}/logs/analyze_heads.log",
     threads: config["threads"]
     resources:
         **ALONE,
@@ -109,10 +109,10 @@ rule analyse_heads:
         ),
         where=arguments(config, "device", "dtype"),
         target=TARGET,
-        code=code_hash("scripts/analyse_heads.py"),
-        libraries=libraries("scripts/analyse_heads.py"),
+        code=code_hash("scripts/analyze_heads.py"),
+        libraries=libraries("scripts/analyze_heads.py"),
     shell:
-        "python scripts/analyse_heads.py --settings {params.settings:q} {params.where:q} {params.target:q}"
+        "python scripts/analyze_heads.py --settings {params.settings:q} {params.where:q} {params.target:q}"
         " --prompts {input.prompts:q} --output {output.json:q} --csv {output.csv:q} --threads {threads} >{log:q} 2>&1"
 
 

@@ -1,20 +1,20 @@
-rule summarise:
+rule summarize:
     input:
         lambda wildcards: records_of(wildcards.experiment),
     output:
         requests=f"results/{RUN}/requests/{{experiment}}.csv",
         summary=f"results/{RUN}/summary/{{experiment}}.csv",
     log:
-        f"results/{RUN}/logs/summarise/{{experiment}}.log",
+        f"results/{RUN}/logs/summarize/{{experiment}}.log",
     wildcard_constraints:
         experiment=any_of(MEASURED),
     params:
-        **code_of("scripts/summarise.py"),
+        **code_of("scripts/summarize.py"),
         formats=lambda wildcards: (
             ["--mixed-formats"] if wildcards.experiment == "dtypes" else []
         ),
     shell:
-        "python scripts/summarise.py --records {input:q} {params.formats:q} --requests {output.requests:q}"
+        "python scripts/summarize.py --records {input:q} {params.formats:q} --requests {output.requests:q}"
         " --summary {output.summary:q} >{log:q} 2>&1"
 
 
@@ -34,7 +34,7 @@ rule bound_sizes:
         " >{log:q} 2>&1"
 
 
-rule summarise_memory:
+rule summarize_memory:
     input:
         expand(
             f"results/{RUN}/records/memory-{{dataset}}.csv",
@@ -43,14 +43,14 @@ rule summarise_memory:
     output:
         f"results/{RUN}/summary/memory.csv",
     log:
-        f"results/{RUN}/logs/summarise_memory.log",
+        f"results/{RUN}/logs/summarize_memory.log",
     params:
-        **code_of("scripts/summarise_memory.py"),
+        **code_of("scripts/summarize_memory.py"),
     shell:
-        "python scripts/summarise_memory.py --measured {input:q} --summary {output:q} >{log:q} 2>&1"
+        "python scripts/summarize_memory.py --measured {input:q} --summary {output:q} >{log:q} 2>&1"
 
 
-rule summarise_compression:
+rule summarize_compression:
     input:
         expand(
             f"results/{RUN}/compression/{{dataset}}.json",
@@ -62,11 +62,11 @@ rule summarise_compression:
         growth=f"results/{RUN}/summary/cache_growth.csv",
         passkey=f"results/{RUN}/summary/passkey.csv",
     log:
-        f"results/{RUN}/logs/summarise_compression.log",
+        f"results/{RUN}/logs/summarize_compression.log",
     params:
-        **code_of("scripts/summarise_compression.py"),
+        **code_of("scripts/summarize_compression.py"),
     shell:
-        "python scripts/summarise_compression.py --measured {input:q} --requests {output.requests:q}"
+        "python scripts/summarize_compression.py --measured {input:q} --requests {output.requests:q}"
         " --summary {output.summary:q} --growth {output.growth:q} --passkey {output.passkey:q} >{log:q} 2>&1"
 
 

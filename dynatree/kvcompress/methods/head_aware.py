@@ -43,7 +43,7 @@ class HeadAware(Method):
         if (len(self.windows), len(self.windows[0])) != (layers, kv_heads):
             raise DynatreeError(
                 f"{self.classification} classifies {len(self.windows)} layers of {len(self.windows[0])} key/value "
-                f"heads, but the model has {layers} of {kv_heads}; analyse the heads of this model"
+                f"heads, but the model has {layers} of {kv_heads}; analyze the heads of this model"
             )
 
     def select(self, keys, values, attention, positions, seen, layer) -> Kept:
@@ -65,14 +65,14 @@ def read_windows(path: Path) -> list[list[int | None]]:
     except OSError as error:
         raise DynatreeError(f"cannot read the head classification {path}: {error.strerror}") from error
     except ValueError as error:
-        raise DynatreeError(f"the head classification {path} is damaged: {error}; analyse the heads again") from error
+        raise DynatreeError(f"the head classification {path} is damaged: {error}; analyze the heads again") from error
     if not isinstance(content, dict) or (content.get("format"), content.get("version")) != (FORMAT, VERSION):
         raise DynatreeError(f"{path} is not a head classification of format {FORMAT!r}, version {VERSION}")
     try:
         return _group(content["model"], content["heads"])
     except (KeyError, TypeError, IndexError, ValueError, ZeroDivisionError) as error:
         raise DynatreeError(
-            f"the head classification {path} is damaged ({type(error).__name__}: {error}); analyse the heads again"
+            f"the head classification {path} is damaged ({type(error).__name__}: {error}); analyze the heads again"
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""Summarise measured KV-cache compression: per text, per case, cache growth, and passkey retrieval."""
+"""Summarize measured KV-cache compression: per text, per case, cache growth, and passkey retrieval."""
 
 import argparse
 from pathlib import Path
@@ -6,8 +6,8 @@ from pathlib import Path
 from dynatree.analysis.compression_summary import (
     cache_growth,
     compression_requests,
-    summarise_compression,
-    summarise_passkey,
+    summarize_compression,
+    summarize_passkey,
 )
 from dynatree.utils.files import read_json, write_text
 from dynatree.workflow.script import run
@@ -26,9 +26,9 @@ def main() -> None:
     requests = compression_requests(measured)
     for path, frame in (
         (options.requests, requests),
-        (options.summary, summarise_compression(requests)),
+        (options.summary, summarize_compression(requests)),
         (options.growth, cache_growth(measured)),
-        (options.passkey, summarise_passkey(measured)),
+        (options.passkey, summarize_passkey(measured)),
     ):
         write_text(path, frame.to_csv(index=False, float_format="%.6g"))
 

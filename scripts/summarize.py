@@ -1,11 +1,11 @@
-"""Summarise the raw records of an experiment."""
+"""Summarize the raw records of an experiment."""
 
 import argparse
 from pathlib import Path
 
 import pandas as pd
 
-from dynatree.analysis.summary import per_request, read_all, summarise
+from dynatree.analysis.summary import per_request, read_all, summarize
 from dynatree.utils.files import write_text
 from dynatree.workflow.script import run
 
@@ -22,7 +22,7 @@ def main() -> None:
     measurements = read_all(options.records, options.mixed_formats)
     for path, measurement in zip(options.records, measurements, strict=True):
         requests.append(per_request(path.stem, measurement))
-        summaries.append(summarise(measurement.job, requests[-1]))
+        summaries.append(summarize(measurement.job, requests[-1]))
     for path, frames in ((options.requests, requests), (options.summary, summaries)):
         write_text(path, pd.concat(frames).to_csv(index=False, float_format="%.6g"))
 
