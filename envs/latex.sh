@@ -1,10 +1,10 @@
 #!/bin/sh
 # Install latexmk and a small TeX Live if they are missing and apt-get can be used.
 set -eu
-PACKAGES="latexmk texlive-latex-base texlive-latex-recommended texlive-latex-extra texlive-fonts-recommended texlive-science lmodern"
+PACKAGES="latexmk texlive-latex-base texlive-latex-recommended texlive-latex-extra texlive-fonts-recommended texlive-science lmodern poppler-utils"
 
 complete() {
-    command -v latexmk >/dev/null && command -v pdflatex >/dev/null && command -v bibtex >/dev/null &&
+    command -v latexmk >/dev/null && command -v pdflatex >/dev/null && command -v bibtex >/dev/null && command -v pdftotext >/dev/null &&
         kpsewhich algpseudocode.sty microtype.sty booktabs.sty lmodern.sty >/dev/null
 }
 

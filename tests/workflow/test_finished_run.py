@@ -1,6 +1,7 @@
 """The complete pipeline with tiny random models and labels that run commands where they are not quoted."""
 
 import json
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -17,6 +18,11 @@ from tests.support.repository_copy import NEEDS_LATEX, ROOT
 EXPERIMENTS = set(load_config(ROOT / "config/ci.yaml")["experiments"])
 
 pytestmark = [NEEDS_LATEX, pytest.mark.xdist_group("finished run")]
+
+
+@pytest.mark.skipif("PYTEST_XDIST_WORKER" not in os.environ, reason="one process runs all tests")
+def test_one_worker_runs_the_group(request):
+    assert request.node.nodeid.endswith("@finished run"), "each worker would make a finished run of its own"
 
 
 def test_it_goes_through_to_the_pdf(finished):
