@@ -47,7 +47,9 @@ lint: setup  ## style, type and workflow checks
 	$(RUN)codespell
 	$(RUN)pyright --pythonpath $(RUN)python
 	$(RUN)snakefmt --check Snakefile workflow
-	$(RUN)snakemake --lint
+	@# Rules name no conda environment, because envs/requirements.lock pins the one environment of all rules.
+	@$(RUN)snakemake --lint 2>&1 | awk '/^Lints for rule/ { rules++; rule = $$0 } \
+		/^    \* / && !/Specify a conda environment or container/ { print rule; print; bad = 1 } END { exit bad || !rules }'
 
 format: setup  ## rewrite the sources in the project's style
 	$(RUN)ruff check --fix .

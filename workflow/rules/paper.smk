@@ -37,8 +37,8 @@ rule render_paper:
     params:
         **code_of("scripts/render_paper.py"),
         config=literal({key: config[key] for key in SHOWN}),
-        results=f"results/{RUN}",
-        figures=f"figures/{RUN}",
+        results=lambda wildcards: f"results/{RUN}",
+        figures=lambda wildcards: f"figures/{RUN}",
     shell:
         "python scripts/render_paper.py --config {params.config:q} --input {input.results:q} {input.published:q}"
         " --results {params.results:q} --figures {params.figures:q} --output {output:q} >{log:q} 2>&1"
