@@ -4,18 +4,22 @@ import argparse
 import inspect
 import json
 import sys
+import unicodedata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dynatree.errors import DynatreeError
 from dynatree.policies.registry import POLICIES, policy_options
 from dynatree.utils.registry import parse_value
+from dynatree.utils.terminal import discard_output, tolerate_encoding
 from dynatree.version import __version__
 
 if TYPE_CHECKING:
     from dynatree.decoding.results import Stats
 
 GREEN, PLAIN = "\x1b[32m", "\x1b[0m"
+JOINER = "\N{ZERO WIDTH JOINER}"
+SKIN_TONES = "\U0001f3fb\U0001f3fc\U0001f3fd\U0001f3fe\U0001f3ff"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -25,16 +29,23 @@ def main(arguments: list[str] | None = None) -> int:
         arguments: the command line without the name of the program; None for that of the process.
 
     Returns:
-        The exit status: 0, 1 for a failed check, 2 for a wrong argument.
+        The exit status: 0, 1 for a failed check, 2 for a wrong argument or a full disk, 130 after an interrupt, 141
+        for a closed pipe.
     """
     options = _parser().parse_args(arguments)
+    tolerate_encoding()
     try:
-        return options.run(options)
-    except DynatreeError as error:
+        status = options.run(options)
+        print(end="", flush=True)
+    except BrokenPipeError:
+        discard_output()
+        return 141
+    except (DynatreeError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
+    return status
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -77,6 +88,9 @@ def _add_generate(parser: argparse.ArgumentParser) -> None:
         "--json", action="store_true", help="print tokens, text and statistics as JSON instead of streaming"
     )
     parser.add_argument("--color", action="store_true", help="print accepted draft tokens in green")
+    parser.add_argument(
+        "--chat", action="store_true", help="give the prompt to the model as a message, in its chat template"
+    )
     parser.add_argument("prompt")
     group = parser.add_argument_group("options of the methods")
     for name, (default, methods) in _method_options().items():
@@ -123,24 +137,36 @@ def _generate(options: argparse.Namespace) -> int:
         options.draft_weights,
         options.compile,
     )
+    stream = None if options.json else _Stream(pair.tokenizer, options.color)
     sampling = SamplingOptions(options.temperature, options.top_k, options.top_p, options.seed)
     out = generate(
         pair,
-        options.prompt,
+        _message(options, pair.tokenizer) if options.chat else options.prompt,
         options.method,
         options.max_new_tokens,
         eos_token_id=None if options.ignore_eos else "auto",
         **vars(sampling),
         draft_cache=options.draft_cache,
         target_cache=options.target_cache,
-        on_tokens=None if options.json else _Stream(pair.tokenizer, options.color),
+        on_tokens=stream,
         **chosen,
     )
-    if options.json:
+    if stream is None:
         print(json.dumps({"tokens": out.tokens, "text": out.text, "stats": _summary(out.stats)}, indent=2))
     else:
-        print()
+        stream.finish(out.text or "")
     return 0
+
+
+def _message(options: argparse.Namespace, tokenizer: Any) -> list[int]:
+    """Return the tokens of the prompt in the chat template, which adds the special tokens itself."""
+    if not tokenizer.chat_template:
+        raise DynatreeError(f"the tokenizer of {options.target} has no chat template; leave out --chat")
+    message = {"role": "user", "content": options.prompt}
+    try:
+        return tokenizer.apply_chat_template([message], add_generation_prompt=True, return_dict=False)
+    except ImportError as error:
+        raise DynatreeError(f"--chat needs jinja2: {error}") from error
 
 
 def _read_ids(path: Path | None) -> list[int] | None:
@@ -165,24 +191,46 @@ def _summary(stats: "Stats") -> dict[str, Any]:
 
 
 class _Stream:
-    """A callback that prints tokens as they are emitted and buffers incomplete characters."""
+    """A callback that prints the text of tokens as they are emitted."""
 
     def __init__(self, tokenizer: Any, color: bool):
-        self.tokenizer = tokenizer
+        from dynatree.decoding.text_stream import TextStream
+
+        self.text = TextStream(tokenizer)
         self.color = color
-        self.buffered: list[int] = []
 
     def __call__(self, tokens: list[int], accepted: int) -> None:
-        for index, token in enumerate(tokens):
-            self._print(token, drafted=index < accepted)
+        if self.color:
+            pieces = [(self.text.add([token]), index < accepted) for index, token in enumerate(tokens)]
+            print(_colored(pieces), end="", flush=True)
+        else:
+            print(self.text.add(tokens), end="", flush=True)
 
-    def _print(self, token: int, drafted: bool) -> None:
-        self.buffered.append(token)
-        text = self.tokenizer.decode(self.buffered, skip_special_tokens=True)
-        if text.endswith("\ufffd"):
-            return
-        self.buffered = []
-        print(f"{GREEN}{text}{PLAIN}" if self.color and drafted else text, end="", flush=True)
+    def finish(self, text: str) -> None:
+        """Print what is left of the text."""
+        print(self.text.finish(text))
+
+
+def _colored(pieces: list[tuple[str, bool]]) -> str:
+    """Return the pieces as one text, those that are True in green.
+
+    A combining character or a joiner takes the color of the character before it, because terminals draw them as one.
+    """
+    colored, green = "", False
+    for piece, drafted in pieces:
+        for character in piece:
+            if drafted != green and not _joins(colored, character):
+                colored += GREEN if drafted else PLAIN
+                green = drafted
+            colored += character
+    return colored + (PLAIN if green else "")
+
+
+def _joins(text: str, character: str) -> bool:
+    """Return True if terminals draw a character together with the end of a text."""
+    return (
+        text.endswith(JOINER) or character in SKIN_TONES or unicodedata.category(character) in ("Mn", "Me", "Mc", "Cf")
+    )
 
 
 def _check(options: argparse.Namespace) -> int:

@@ -1,11 +1,15 @@
 """The command line, on tiny checkpoints on disk."""
 
+import io
 import json
+import os
+import sys
 
 import pytest
 
 from dynatree import generate, load_pair
-from dynatree.cli import main
+from dynatree.cli import _colored, main
+from dynatree.data.random_model import byte_tokenizer
 
 
 def test_the_command_streams_what_generate_returns(random_pair, capsys):
@@ -18,7 +22,7 @@ def test_the_command_streams_what_generate_returns(random_pair, capsys):
     assert printed["stats"]["accepted"] == expected.stats.accepted
     assert main(common) == 0
     streamed = capsys.readouterr().out
-    assert streamed.rstrip("\n").rstrip("\ufffd") == expected.text.rstrip("\n").rstrip("\ufffd")
+    assert streamed == expected.text + "\n"
     assert main([*common, "--color", "--method", "fixed_tree", "--depth", "3", "--branch", "2"]) == 0
     colored = capsys.readouterr().out
     assert "\x1b[32m" in colored
@@ -39,3 +43,53 @@ def test_mistakes_are_reported_in_one_line(random_pair, capsys, arguments, messa
     captured = capsys.readouterr()
     assert captured.err.splitlines()[-1].startswith("error: ")
     assert message in captured.err
+
+
+class Terminal(io.TextIOWrapper):
+    """A stdout of another encoding."""
+
+    def __init__(self, encoding: str):
+        super().__init__(io.BytesIO(), encoding=encoding)
+
+
+def test_characters_that_the_terminal_lacks_are_replaced(random_pair, monkeypatch):
+    target, draft = map(str, random_pair)
+    terminal = Terminal("ascii")
+    monkeypatch.setattr(sys, "stdout", terminal)
+    assert main(["generate", "--target", target, "--draft", draft, "--max-new-tokens", "40", "Hi there"]) == 0
+    terminal.flush()
+    text = generate(load_pair(target, draft), "Hi there", max_new_tokens=40).text
+    assert terminal.buffer.getvalue() == (text + "\n").encode("ascii", "replace")
+
+
+def test_a_closed_pipe_ends_the_command_without_a_message(random_pair, monkeypatch, capfd):
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as pipe:
+        monkeypatch.setattr(sys, "stdout", pipe)
+        assert main(["generate", "--target", str(random_pair[0]), "--method", "autoregressive", "Hi there"]) == 141
+    monkeypatch.undo()
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_a_color_never_parts_what_a_terminal_draws_as_one_character():
+    green, plain = "\x1b[32m", "\x1b[0m"
+    assert _colored([("e", True), ("\u0301", False), ("x", False)]) == f"{green}e\u0301{plain}x"
+    assert _colored([("👍", False), ("🏽", True)]) == "👍🏽"
+    assert _colored([("👩", True), ("\u200d", False), ("👩", False)]) == f"{green}👩\u200d👩{plain}"
+
+
+def test_a_chat_template_gets_one_beginning_of_sequence(random_pair, tmp_path, capsys):
+    arguments = ["generate", "--target", str(random_pair[0]), "--method", "autoregressive", "--json", "--chat", "Hi"]
+    assert main(arguments) == 2
+    assert "has no chat template; leave out --chat" in capsys.readouterr().err
+    tokenizer = byte_tokenizer()
+    tokenizer.chat_template = "{{ bos_token }}{% for m in messages %}[{{ m.content }}]{% endfor %}"
+    tokenizer.save_pretrained(tmp_path)
+    for name in ("config.json", "model.safetensors", "generation_config.json"):
+        (tmp_path / name).symlink_to(random_pair[0] / name)
+    arguments[2] = str(tmp_path)
+    assert main(arguments) == 0
+    prompt = [tokenizer.bos_token_id, *tokenizer("[Hi]", add_special_tokens=False).input_ids]
+    expected = generate(load_pair(tmp_path), prompt, "autoregressive")
+    assert json.loads(capsys.readouterr().out)["tokens"] == expected.tokens
