@@ -1,7 +1,9 @@
 """Downloads from a server that cuts connections, knows no ranges, or serves something else."""
 
+import email.utils
 import hashlib
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -24,6 +26,7 @@ class Server(ThreadingHTTPServer):
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
         self.content, self.cuts, self.ranges, self.status, self.asked, self.pause = CONTENT, [], True, 0, [], 0.0
+        self.refusals: list[tuple[int, str]] = []  # status and Retry-After of the next answers
         self.url = f"http://127.0.0.1:{self.server_port}/file"
 
 
@@ -33,6 +36,13 @@ class Handler(BaseHTTPRequestHandler):
         asked = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
         start = int(asked[1]) if asked and server.ranges else 0
         server.asked.append(int(asked[1]) if asked else 0)
+        if server.refusals:
+            status, wait = server.refusals.pop(0)
+            self.send_response(status)
+            self.send_header("Retry-After", wait)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
         if server.status or start >= len(server.content):
             self.send_error(server.status or 416)
             return
@@ -53,7 +63,7 @@ class Handler(BaseHTTPRequestHandler):
 def server(monkeypatch):
     monkeypatch.setattr(module, "PAUSE", 0.0)
     server = Server()
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     yield server
     server.shutdown()
     server.server_close()
@@ -78,18 +88,19 @@ def test_a_later_call_uses_the_bytes_of_an_earlier_one(server, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
-def test_a_download_resumes_after_a_killed_process(server, tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_a_download_resumes_after_a_killed_process(server, tmp_path, number):
     server.pause = 0.2
     imports = "from pathlib import Path; from dynatree.data.download import download"
     call = f"{imports}; download({server.url!r}, Path('file'), '')"
-    process = subprocess.Popen([sys.executable, "-c", call], cwd=tmp_path)
+    process = subprocess.Popen([sys.executable, "-c", call], cwd=tmp_path, stderr=subprocess.DEVNULL)
     partial = tmp_path / "file.partial"
     deadline = time.monotonic() + 60
     while not (partial.exists() and partial.stat().st_size):
         assert process.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    process.kill()
+    process.send_signal(number)
     process.wait()
     present = partial.stat().st_size
     assert 0 < present < len(CONTENT)
@@ -111,11 +122,19 @@ def test_a_partial_file_that_is_complete_is_taken(server, tmp_path):
     assert (tmp_path / "file").read_bytes() == CONTENT
 
 
-def test_another_file_is_refused_and_discarded(server, tmp_path):
+def test_the_remains_of_another_file_are_replaced(server, tmp_path):
     (tmp_path / "file.partial").write_bytes(b"of another file")
+    download(server.url, tmp_path / "file", DIGEST)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    assert server.asked == [len(b"of another file"), 0]
+
+
+def test_another_file_is_refused_and_discarded(server, tmp_path):
+    server.content = b"of another file"
     with pytest.raises(DynatreeError, match=f"SHA-256 .*, but {DIGEST} is pinned; try again"):
         download(server.url, tmp_path / "file", DIGEST)
     assert not list(tmp_path.iterdir())
+    server.content = CONTENT
     download(server.url, tmp_path / "file", DIGEST)
 
 
@@ -131,6 +150,18 @@ def test_an_overloaded_server_is_asked_again(server, tmp_path):
     with pytest.raises(DynatreeError, match="503"):
         download(server.url, tmp_path / "file", DIGEST)
     assert len(server.asked) == module.ATTEMPTS
+
+
+@pytest.mark.parametrize("status", [408, 425, 429, 503])
+def test_a_server_that_asks_to_wait_is_asked_again(server, tmp_path, monkeypatch, status):
+    waited = []
+    monkeypatch.setattr(module.time, "sleep", waited.append)
+    in_a_minute = email.utils.formatdate(time.time() + 60, usegmt=True)
+    server.refusals = [(status, "7"), (status, in_a_minute), (status, "99999"), (status, "soon")]
+    download(server.url, tmp_path / "file", DIGEST)
+    assert (tmp_path / "file").read_bytes() == CONTENT
+    pauses = [pause for pause in waited if pause != server.pause]
+    assert pauses[0] == 7 and 50 < pauses[1] <= 60 and pauses[2:] == [module.LONGEST_PAUSE]
 
 
 def test_no_connection_is_one_clear_line(server, tmp_path):
