@@ -32,13 +32,17 @@ def load_cost_model(model: PreTrainedModel, static: "StaticModel | None" = None)
     """Return the cost model of ``model`` on this machine, from disk if it was measured before.
 
     The file lies in ``$DYNATREE_CACHE``, else in ``$XDG_CACHE_HOME/dynatree`` or ``~/.cache/dynatree``. Its name
-    depends on the architecture, the number format, the device, the threads and the version of torch.
+    depends on the architecture, the number format, the device, the threads and the version of torch. Without any of
+    these folders, each process measures again.
 
     Args:
         model: target or draft.
         static: runs forward passes of static shapes, see :func:`dynatree.compile_pair`; None for ordinary ones.
     """
-    path = cache_folder() / "latency" / f"{_key(conditions(model, static))}.json"
+    folder = cache_folder()
+    if folder is None:
+        return measure_latency(model, static=static)
+    path = folder / "latency" / f"{_key(conditions(model, static))}.json"
     try:
         known = json.loads(path.read_text())
         return CostModel(tuple(known["widths"]), tuple(known["contexts"]), known["seconds"])
@@ -49,10 +53,16 @@ def load_cost_model(model: PreTrainedModel, static: "StaticModel | None" = None)
     return cost_model
 
 
-def cache_folder() -> Path:
-    """Return the folder that keeps measurements of this machine."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(os.environ.get("DYNATREE_CACHE") or Path(base) / "dynatree")
+def cache_folder() -> Path | None:
+    """Return the folder that keeps measurements of this machine; None for a user without a home folder."""
+    if chosen := os.environ.get("DYNATREE_CACHE"):
+        return Path(chosen)
+    if base := os.environ.get("XDG_CACHE_HOME"):
+        return Path(base) / "dynatree"
+    try:
+        return Path.home() / ".cache/dynatree"
+    except RuntimeError:  # no HOME, and a user id without an entry in passwd
+        return None
 
 
 @torch.inference_mode()

@@ -2,11 +2,12 @@
 
 import itertools
 import json
+from pathlib import Path
 
 import pytest
 
 from dynatree.latency.cost_model import CostModel
-from dynatree.latency.measure import WIDTHS, conditions, load_cost_model, measure_latency
+from dynatree.latency.measure import WIDTHS, cache_folder, conditions, load_cost_model, measure_latency
 from tests.support.models import tiny_model
 
 
@@ -63,6 +64,21 @@ def test_an_unwritable_cache_folder_is_ignored(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setenv("DYNATREE_CACHE", str(tmp_path / "file"))
     assert load_cost_model(tiny_model("llama", 1)).seconds
+
+
+def test_a_user_without_a_home_measures_in_each_process(monkeypatch):
+    for name in ("DYNATREE_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(Path, "home", lambda: (_ for _ in ()).throw(RuntimeError("no home")))
+    assert load_cost_model(tiny_model("llama", 1)).seconds
+
+
+@pytest.mark.parametrize("name", ["DYNATREE_CACHE", "XDG_CACHE_HOME"])
+def test_a_named_cache_folder_needs_no_home(monkeypatch, tmp_path, name):
+    monkeypatch.delenv("DYNATREE_CACHE", raising=False)
+    monkeypatch.setenv(name, str(tmp_path))
+    monkeypatch.setattr(Path, "home", lambda: (_ for _ in ()).throw(RuntimeError("no home")))
+    assert cache_folder() == tmp_path / ("dynatree" if name == "XDG_CACHE_HOME" else "")
 
 
 def test_contexts_and_widths_fit_the_positions_of_the_model():
