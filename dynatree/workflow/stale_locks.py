@@ -1,10 +1,11 @@
 """Removal of the locks of a killed workflow, never those of a live one."""
 
 import fcntl
-import os
 import socket
 import sys
 from pathlib import Path
+
+from dynatree.utils.locks import open_shared
 
 HOLDERS = Path(".snakemake/dynatree-hosts")
 
@@ -25,7 +26,7 @@ def take_over(folder: Path) -> bool:
     path = folder / HOLDERS
     path.parent.mkdir(exist_ok=True)
     # The lock must last as long as the process, so only the kernel closes the file.
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    descriptor = open_shared(path)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -45,4 +46,5 @@ def _clear(path: Path, left: list[Path]) -> None:
         print("an earlier run of this folder was killed; its locks are removed", file=sys.stderr, flush=True)
     for lock in left:
         lock.unlink()
-    path.write_text(f"{here}\n")
+    if before != here:
+        path.write_text(f"{here}\n")
