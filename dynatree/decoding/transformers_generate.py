@@ -1,10 +1,11 @@
 """Tree decoding behind ``model.generate`` of Hugging Face, through its ``custom_generate`` argument."""
 
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import torch
-from transformers import PreTrainedModel
+from transformers import GenerationMixin, PreTrainedModel
 
 from dynatree.decoding.batch import generate_batch
 from dynatree.decoding.engine import generate
@@ -14,6 +15,7 @@ from dynatree.models.sampling import SamplingOptions
 
 SAMPLING = {"TemperatureLogitsWarper", "TopKLogitsWarper", "TopPLogitsWarper"}
 STOPPING = {"MaxLengthCriteria", "EosTokenCriteria"}
+_GENERATE = inspect.unwrap(GenerationMixin.__dict__["generate"]).__code__
 
 
 class Streamer(Protocol):
@@ -42,7 +44,8 @@ def custom_generate(
     Args:
         draft: the draft model; None for methods without one.
         method: see :func:`dynatree.generate`.
-        streamer: receives the prompt and then tokens as they are emitted. ``generate`` does not pass on its own one.
+        streamer: receives the prompt and then tokens as they are emitted. A streamer that ``generate`` is given
+            receives the same.
         **options: options of the method; also ``draft_cache`` and ``target_cache``, which changes the output, see
             :func:`dynatree.generate`.
 
@@ -73,9 +76,15 @@ def custom_generate(
             **vars(sampling),
             **options,
         }
+        given = _streamer_of_generate()
+        if streamer and given:
+            raise DynatreeError("give a streamer to generate() or to custom_generate(), not to both")
+        follower = streamer or given
         if len(prompts) == 1:
-            emitted = [_generate_one(pair, prompts[0], input_ids, method, streamer, arguments)]
-        elif streamer:
+            if streamer:
+                streamer.put(input_ids.cpu())  # `generate` has sent it to its own streamer
+            emitted = [_generate_one(pair, prompts[0], method, follower, arguments)]
+        elif follower:
             raise DynatreeError(f"a streamer follows one prompt, not a batch of {len(prompts)}")
         else:
             emitted = [out.tokens for out in generate_batch(pair, prompts, method, **arguments)]
@@ -88,7 +97,6 @@ def custom_generate(
 def _generate_one(
     pair: ModelPair,
     prompt: torch.Tensor,
-    input_ids: torch.Tensor,
     method: str,
     streamer: Streamer | None,
     arguments: dict[str, Any],
@@ -100,10 +108,20 @@ def _generate_one(
         for token in tokens:
             streamer.put(torch.tensor([token]))
 
-    streamer.put(input_ids.cpu())
     out = generate(pair, prompt, method, on_tokens=stream, **arguments)
     streamer.end()
     return out.tokens
+
+
+def _streamer_of_generate() -> Streamer | None:
+    """Return the streamer of the calling ``generate``, which sends it the prompt but does not pass it on.
+
+    A reader of that streamer would wait for its end for ever.
+    """
+    frame = inspect.currentframe()
+    while frame and frame.f_code is not _GENERATE:
+        frame = frame.f_back
+    return frame.f_locals.get("streamer") if frame else None
 
 
 def _parts(parts: list[Any]) -> dict[str, Any]:

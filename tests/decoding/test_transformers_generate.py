@@ -4,9 +4,10 @@ import copy
 
 import pytest
 import torch
-from transformers import EosTokenCriteria, MaxLengthCriteria, TopKLogitsWarper
+from transformers import EosTokenCriteria, MaxLengthCriteria, TextIteratorStreamer, TopKLogitsWarper
 
 from dynatree import DynatreeError, ModelPair, custom_generate, generate
+from dynatree.data.random_model import byte_tokenizer
 from tests.support.models import disturbed, tiny_model
 
 PROMPT = torch.tensor([[5, 9, 2, 7]])
@@ -56,24 +57,46 @@ def test_a_streamer_does_not_follow_a_batch(target):
         )
 
 
-def test_the_streamer_receives_the_tokens_of_hugging_face(target):
-    class Streamer:
-        def __init__(self):
-            self.tokens, self.ended = [], False
+class Streamer:
+    """Keeps what it receives."""
 
-        def put(self, value):
-            self.tokens += value.flatten().tolist()
+    def __init__(self):
+        self.tokens, self.ended = [], False
 
-        def end(self):
-            self.ended = True
+    def put(self, value):
+        self.tokens += value.flatten().tolist()
 
+    def end(self):
+        self.ended = True
+
+
+@pytest.mark.parametrize("place", ["custom_generate", "generate"])
+def test_the_streamer_receives_the_tokens_of_hugging_face(target, place):
     streamer = Streamer()
+    ours = {"streamer": streamer} if place == "custom_generate" else {}
+    theirs = {"streamer": streamer} if place == "generate" else {}
     settings = {"max_new_tokens": 10, "do_sample": False, "pad_token_id": 0}
-    out = target.generate(PROMPT, custom_generate=custom_generate(streamer=streamer), **settings)
+    out = target.generate(PROMPT, custom_generate=custom_generate(**ours), **settings, **theirs)
     expected = Streamer()
     target.generate(PROMPT, streamer=expected, **settings)
     assert streamer.tokens == expected.tokens == out[0].tolist()
     assert streamer.ended
+
+
+def test_two_streamers_are_refused(target):
+    with pytest.raises(DynatreeError, match="not to both"):
+        target.generate(
+            PROMPT, streamer=Streamer(), custom_generate=custom_generate(streamer=Streamer()), max_new_tokens=4
+        )
+
+
+def test_an_iterating_reader_gets_the_text_and_its_end(target):
+    tokenizer = byte_tokenizer()
+    streamer = TextIteratorStreamer(tokenizer, skip_prompt=True, timeout=10)
+    out = target.generate(
+        PROMPT, streamer=streamer, custom_generate=custom_generate(), max_new_tokens=10, do_sample=False, pad_token_id=0
+    )
+    assert "".join(streamer) == tokenizer.decode(out[0, PROMPT.shape[1] :])
 
 
 def test_rows_that_end_early_are_padded_as_hugging_face_does(target):
