@@ -58,16 +58,16 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_models(parser: argparse.ArgumentParser, kind: type) -> None:
-    parser.add_argument("--target", required=True, type=kind, help="folder or hub id of the target model")
-    parser.add_argument("--draft", type=kind, help="folder or hub id of the draft model")
+def _add_models(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--target", required=True, help="folder or hub id of the target model")
+    parser.add_argument("--draft", help="folder or hub id of the draft model")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ... (default: %(default)s)")
     formats = "auto, float32, float16, bfloat16 or int8"
     parser.add_argument("--dtype", default="auto", help=f"{formats} (default: %(default)s)")
 
 
 def _add_generate(parser: argparse.ArgumentParser) -> None:
-    _add_models(parser, str)
+    _add_models(parser)
     parser.add_argument("--method", default="dynatree", choices=POLICIES, help="default: %(default)s")
     parser.add_argument("--max-new-tokens", type=int, default=128, help="default: %(default)s")
     parser.add_argument("--backend", default="stock", help="stock, packed or auto (default: %(default)s)")
@@ -100,7 +100,7 @@ def _add_generate(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_check(parser: argparse.ArgumentParser) -> None:
-    _add_models(parser, Path)
+    _add_models(parser)
     parser.set_defaults(run=_check, device="cpu", dtype="float32")
 
 

@@ -1,12 +1,14 @@
 """Compatibility of a target, a draft and this machine: files, hashes, tokens, positions, number format, memory."""
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
+from transformers import AutoConfig, PreTrainedConfig
 
 from dynatree.errors import DynatreeError
 from dynatree.models.loading import BORROWED, check_tokenizers, load_tokenizer
@@ -32,34 +34,61 @@ class CheckResult:
     detail: str
 
 
-def check_pair(target: Path, draft: Path | None, dtype: str = "float32", device: str = "cpu") -> Iterator[CheckResult]:
+def check_pair(
+    target: str | Path, draft: str | Path | None, dtype: str = "float32", device: str = "cpu"
+) -> Iterator[CheckResult]:
     """Check the files of a pair without loading it.
 
     Args:
-        target: folder of the target's checkpoint.
-        draft: folder of the draft's checkpoint; None for no draft.
+        target: folder of the target's checkpoint, or its hub id, whose files are downloaded.
+        draft: folder or hub id of the draft; None for no draft.
         dtype: number format of the weights once loaded.
         device: "cpu" or a CUDA device, which needs enough free memory for the weights.
 
     Yields:
         One result after another.
+
+    Raises:
+        DynatreeError: the files of a hub id are neither in the cache of the hub nor can they be downloaded.
     """
-    folders = {"target": target} | ({"draft": draft} if draft else {})
-    configs = {}
+    folders = {"target": find_folder(target)} | ({"draft": find_folder(draft)} if draft else {})
+    configs: dict[str, PreTrainedConfig] = {}
     for role, folder in folders.items():
         results = list(_check_files(role, folder))
         yield from results
         if not all(result.good for result in results):
             return
-        configs[role] = json.loads((folder / "config.json").read_text())
         yield _check_hashes(role, folder)
-        kind = configs[role]["model_type"]
-        yield CheckResult(f"{role} architecture", kind in ARCHITECTURES, kind)
+        architecture = _check_architecture(role, folder)
+        yield architecture
+        if not architecture.good:
+            return
+        configs[role] = AutoConfig.from_pretrained(folder)
     yield _check_number_format(dtype)
     if draft:
-        yield _check_tokens(target, draft)
+        yield _check_tokens(folders["target"], folders["draft"])
         yield from _compare(configs["target"], configs["draft"])
     yield _check_memory(folders.values(), dtype, device)
+
+
+def find_folder(name: str | Path) -> Path:
+    """Return a folder, or the folder in the hub's cache that holds the files of a hub id.
+
+    Raises:
+        DynatreeError: the files are neither in the cache nor can they be downloaded.
+    """
+    if Path(name).exists() or not re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", str(name)):
+        return Path(name)
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(str(name), allow_patterns=["*.safetensors", "*.json", "*.txt", "*.model"]))
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        raise DynatreeError(
+            f"{name} is no folder, and cannot be downloaded from the hub ({type(error).__name__}); "
+            "correct the name, or check the network"
+        ) from error
 
 
 def _check_files(role: str, folder: Path) -> Iterator[CheckResult]:
@@ -76,6 +105,16 @@ def _check_files(role: str, folder: Path) -> Iterator[CheckResult]:
             yield CheckResult(f"{role} weights", True, f"{path.name}: {count} tensors")
         except (SafetensorError, OSError) as error:
             yield CheckResult(f"{role} weights", False, f"{path.name} is damaged ({error}); fetch it again")
+
+
+def _check_architecture(role: str, folder: Path) -> CheckResult:
+    subject = f"{role} architecture"
+    try:
+        kind = json.loads((folder / "config.json").read_text()).get("model_type")
+    except (ValueError, AttributeError) as error:
+        return CheckResult(subject, False, f"config.json is damaged ({error}); fetch the model again")
+    known = f"{kind}; supported are {', '.join(ARCHITECTURES)}"
+    return CheckResult(subject, kind in ARCHITECTURES, kind if kind in ARCHITECTURES else known)
 
 
 def _check_hashes(role: str, folder: Path) -> CheckResult:
@@ -102,12 +141,12 @@ def _check_tokens(target: Path, draft: Path) -> CheckResult:
     return CheckResult("tokenizers", True, f"all {len(tokenizer)} tokens have the same ids")
 
 
-def _compare(target: dict, draft: dict) -> Iterator[CheckResult]:
-    sizes = f"target {target['vocab_size']}, draft {draft['vocab_size']}"
-    if BORROWED in draft:
-        sizes += f" of which it proposes {draft[BORROWED]['output_tokens']}"
-    yield CheckResult("vocabulary", draft["vocab_size"] >= target["vocab_size"], sizes)
-    positions = target["max_position_embeddings"], draft["max_position_embeddings"]
+def _compare(target: PreTrainedConfig, draft: PreTrainedConfig) -> Iterator[CheckResult]:
+    sizes = f"target {target.vocab_size}, draft {draft.vocab_size}"
+    if borrowed := getattr(draft, BORROWED, None):
+        sizes += f" of which it proposes {borrowed['output_tokens']}"
+    yield CheckResult("vocabulary", draft.vocab_size >= target.vocab_size, sizes)
+    positions = target.max_position_embeddings, draft.max_position_embeddings
     fewest = "" if positions[1] >= positions[0] else "; the draft limits prompt plus new tokens"
     yield CheckResult("positions", True, f"target {positions[0]}, draft {positions[1]}{fewest}")
 

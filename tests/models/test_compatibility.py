@@ -4,6 +4,7 @@ import json
 import shutil
 
 import pytest
+from huggingface_hub.errors import LocalEntryNotFoundError
 
 from dynatree import DynatreeError, load_pair
 from dynatree.cli import main
@@ -65,3 +66,45 @@ def test_other_tokenizers_are_refused(copies):
 def test_too_little_memory_is_reported(random_pair, monkeypatch):
     monkeypatch.setattr("dynatree.models.compatibility._free_memory", lambda device: 1000)
     assert "free some or choose a smaller dtype" in failures(*random_pair)["memory"]
+
+
+def test_a_config_without_sizes_means_those_of_transformers(copies):
+    path = copies[1] / "config.json"
+    config = json.loads(path.read_text())
+    del config["max_position_embeddings"]
+    path.write_text(json.dumps(config))
+    details = {result.subject: result.detail for result in check_pair(*copies)}
+    assert details["positions"] == "target 1024, draft 2048"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [("{}", "None; supported are gpt_neox, llama"), ("{", "damaged"), ("[]", "damaged")],
+)
+def test_a_config_of_no_supported_model_is_one_line(copies, content, message):
+    (copies[0] / "config.json").write_text(content)
+    assert message in failures(*copies)["target architecture"]
+
+
+def test_a_hub_id_is_checked_in_the_cache_of_the_hub(random_pair, monkeypatch, capsys):
+    asked = []
+
+    def snapshot_download(name, **_):
+        asked.append(name)
+        return str(random_pair[0])
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot_download)
+    assert main(["check", "--target", "somebody/a-model", "--draft", str(random_pair[1])]) == 0
+    assert asked == ["somebody/a-model"]
+    assert "all 259 tokens have the same ids" in capsys.readouterr().out
+
+
+def test_a_hub_id_that_cannot_be_downloaded_is_one_line(monkeypatch, capsys):
+    def snapshot_download(name, **_):
+        raise LocalEntryNotFoundError("no network")
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot_download)
+    assert main(["check", "--target", "somebody/a-model"]) == 2
+    assert capsys.readouterr().err.startswith("error: somebody/a-model is no folder, and cannot be downloaded")
+    assert main(["check", "--target", "/nowhere/a/model"]) == 1
+    assert "missing config.json" in capsys.readouterr().out
