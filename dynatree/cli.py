@@ -123,7 +123,6 @@ def _method_options() -> dict[str, tuple[object, list[str]]]:
 def _generate(options: argparse.Namespace) -> int:
     from dynatree.decoding.engine import generate
     from dynatree.models.loading import load_pair
-    from dynatree.models.sampling import SamplingOptions
 
     chosen = {name: getattr(options, name) for name in _method_options() if getattr(options, name) is not None}
     draft = None if options.method == "autoregressive" else options.draft
@@ -138,14 +137,16 @@ def _generate(options: argparse.Namespace) -> int:
         options.compile,
     )
     stream = None if options.json else _Stream(pair.tokenizer, options.color)
-    sampling = SamplingOptions(options.temperature, options.top_k, options.top_p, options.seed)
     out = generate(
         pair,
         _message(options, pair.tokenizer) if options.chat else options.prompt,
         options.method,
         options.max_new_tokens,
         eos_token_id=None if options.ignore_eos else "auto",
-        **vars(sampling),
+        temperature=options.temperature,
+        top_k=options.top_k,
+        top_p=options.top_p,
+        seed=options.seed,
         draft_cache=options.draft_cache,
         target_cache=options.target_cache,
         on_tokens=stream,

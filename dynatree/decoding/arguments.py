@@ -1,23 +1,24 @@
 """The arguments of a request: parsed once, checked, and kept in dataclasses."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import torch
+from transformers import GenerationConfig, PreTrainedModel
 
+from dynatree.decoding.generation_config import check_generation_config
+from dynatree.decoding.prompts import EosTokens, Prompt, encode, stop_ids
 from dynatree.errors import DynatreeError
 from dynatree.kvcompress.methods.base import Method
 from dynatree.kvcompress.registry import CacheArgument, find_method
 from dynatree.models.pair import ModelPair, PolicyKey
+from dynatree.models.positions import served_positions
 from dynatree.models.sampling import Sampler, SamplingOptions, make_sampler
-from dynatree.models.transfer import token_list
+from dynatree.models.supported import check_forward
 from dynatree.policies.base import Policy
 from dynatree.policies.registry import make_policy
 from dynatree.tree import TokenTree
-
-Prompt = str | list[int] | torch.Tensor
-EosTokens = str | int | Iterable[int] | None
+from dynatree.utils.validate import whole_number
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,7 @@ class RequestOptions:
         caches: compression of the caches.
         started: start of the request on the pair's clock.
         keep_candidates: True keeps the candidates of each round in its :class:`dynatree.decoding.results.Round`.
+        drafts: False if the text exceeds the positions of a draft that the policy can do without.
     """
 
     prompt: list[int]
@@ -71,6 +73,7 @@ class RequestOptions:
     caches: CacheMethods
     started: float
     keep_candidates: bool = False
+    drafts: bool = True
 
     @property
     def total_tokens(self) -> int:
@@ -88,6 +91,7 @@ def request_options(
     caches: CacheMethods = FULL_CACHES,
     started: float | None = None,
     keep_candidates: bool = False,
+    generation_config: GenerationConfig | None = None,
 ) -> RequestOptions:
     """Return the checked arguments of a request.
 
@@ -101,17 +105,26 @@ def request_options(
         caches: compression of the caches.
         started: start of the request on the pair's clock; None for the current time.
         keep_candidates: see :class:`RequestOptions`.
+        generation_config: settings of the request; None for those of the target's checkpoint.
 
     Raises:
-        DynatreeError: an argument is wrong, or the text does not fit the positions of a model.
+        DynatreeError: an argument is wrong, the text does not fit the positions of a model, or the settings or the
+            target ask for something that decoding with trees does not apply.
     """
     started = pair.clock() if started is None else started
+    check_forward(pair.target, "target")
     check_caches(policy, caches)
     tokens = encode(pair, prompt)
-    check_lengths(pair, policy, len(tokens), max_new_tokens, caches)
+    max_new_tokens = whole_number("max_new_tokens", max_new_tokens, 0)
+    needs = check_lengths(pair, policy, len(tokens), max_new_tokens, caches)
     stop_tokens = find_stop_tokens(pair, eos_token_id)
     sampler = make_sampler(sampling, pair.target.config.vocab_size)
-    return RequestOptions(tokens, policy, max_new_tokens, stop_tokens, sampler, caches, started, keep_candidates)
+    if generation_config is None:
+        target = pair.target
+        check_generation_config(target.generation_config, target.config, sampler is not None, not stop_tokens)
+    else:
+        check_generation_config(generation_config, endless=not stop_tokens)
+    return RequestOptions(tokens, policy, max_new_tokens, stop_tokens, sampler, caches, started, keep_candidates, needs)
 
 
 def find_policy(
@@ -149,29 +162,9 @@ def check_caches(policy: Policy, caches: CacheMethods) -> None:
         )
 
 
-def encode(pair: ModelPair, prompt: Prompt) -> list[int]:
-    """Return the token ids of a prompt; raise if it is empty or contains an id that the target lacks."""
-    if isinstance(prompt, str):
-        if pair.tokenizer is None:
-            raise DynatreeError("a text prompt needs a tokenizer; give the pair one or pass token ids")
-        prompt = pair.tokenizer(prompt).input_ids
-    if isinstance(prompt, torch.Tensor):
-        if prompt.ndim == 2 and len(prompt) != 1:
-            raise DynatreeError(f"one prompt at a time, not a batch of {len(prompt)}")
-        prompt = token_list(prompt)
-    tokens = [int(token) for token in prompt]
-    if not tokens:
-        raise DynatreeError("the prompt is empty; it needs at least one token")
-    vocabulary = pair.target.config.vocab_size
-    foreign = [token for token in tokens if not 0 <= token < vocabulary]
-    if foreign:
-        raise DynatreeError(f"the prompt contains token {foreign[0]}, but the target has tokens 0 to {vocabulary - 1}")
-    return tokens
-
-
 def check_lengths(
-    pair: ModelPair, policy: Policy, prompt_length: int, max_new_tokens: Any, caches: CacheMethods
-) -> None:
+    pair: ModelPair, policy: Policy, prompt_length: int, max_new_tokens: int, caches: CacheMethods
+) -> bool:
     """Raise unless prompt and output fit the positions of the models that the policy needs.
 
     The tree of a draft whose keys are rotated may exceed these positions; this lowers only the acceptance rate.
@@ -183,30 +176,42 @@ def check_lengths(
         max_new_tokens: tokens to emit.
         caches: compression of the caches.
 
+    Returns:
+        True if the text fits the positions of the draft, too. A policy that does not need the draft goes on without.
+
     Raises:
-        DynatreeError: the text does not fit, a draft is missing, or ``max_new_tokens`` is not a whole number.
+        DynatreeError: the text does not fit, or a draft is missing.
     """
-    if not isinstance(max_new_tokens, int) or max_new_tokens < 0:
-        raise DynatreeError(f"max_new_tokens must be a whole number of at least 0, not {max_new_tokens!r}")
-    models = {"target": (pair.target, caches.target)}
     if policy.needs_draft and pair.draft is None:
         raise DynatreeError(
             "this method needs a draft model, but the pair has none; 'autoregressive' and 'cost_aware' work without"
         )
-    if policy.drafts_with_model and pair.draft is not None:
-        models["draft"] = (pair.draft, caches.draft)
-    for role, (model, method) in models.items():
-        positions = model.config.max_position_embeddings
-        total = prompt_length + max_new_tokens
-        if method is None or not method.rotates or method.when == "prefill":
-            needed, remedy = total, "shorten the prompt or lower max_new_tokens"
-        else:
-            needed, remedy = _max_entries(method, prompt_length, total), f"lower budget or every of {role}_cache"
-        if needed > positions:
-            raise DynatreeError(
-                f"the prompt ({prompt_length} tokens) and {max_new_tokens} new tokens need {needed} positions, "
-                f"but the {role} has {positions}; {remedy}{_draft_remedy(role, method, caches)}"
-            )
+    message = _too_long("target", pair.target, caches.target, prompt_length, max_new_tokens)
+    if message:
+        raise DynatreeError(message)
+    if not policy.drafts_with_model or pair.draft is None:
+        return True
+    message = _too_long("draft", pair.draft, caches.draft, prompt_length, max_new_tokens)
+    if message and policy.needs_draft:
+        raise DynatreeError(message + _draft_remedy(caches))
+    return not message
+
+
+def _too_long(
+    role: str, model: PreTrainedModel, method: Method | None, prompt_length: int, max_new_tokens: int
+) -> str | None:
+    """Return the error of a text that exceeds the positions of a model; None if it fits."""
+    positions, total = served_positions(model.config), prompt_length + max_new_tokens
+    if method is None or not method.rotates or method.when == "prefill":
+        needed, remedy = total, "shorten the prompt or lower max_new_tokens"
+    else:
+        needed, remedy = _max_entries(method, prompt_length, total), f"lower budget or every of {role}_cache"
+    if needed <= positions:
+        return None
+    return (
+        f"the prompt ({prompt_length} tokens) and {max_new_tokens} new tokens need {needed} positions, "
+        f"but the {role} has {positions}; {remedy}"
+    )
 
 
 def _max_entries(method: Method, prompt_length: int, total: int) -> int:
@@ -215,9 +220,9 @@ def _max_entries(method: Method, prompt_length: int, total: int) -> int:
     return min(total, max(prompt_length + 1, between))
 
 
-def _draft_remedy(role: str, method: Method | None, caches: CacheMethods) -> str:
+def _draft_remedy(caches: CacheMethods) -> str:
     """Return the remedy if only the draft's full cache limits the length of the text."""
-    if role == "draft" and method is None and caches.target and caches.target.rotates:
+    if caches.draft is None and caches.target and caches.target.rotates:
         return ', or give draft_cache a "streaming_llm" with rotate=True too'
     return ""
 
@@ -230,13 +235,6 @@ def find_stop_tokens(pair: ModelPair, eos_token_id: EosTokens) -> frozenset[int]
         eos_token_id: see :func:`dynatree.generate`.
 
     Raises:
-        DynatreeError: ``eos_token_id`` is a string other than "auto".
+        DynatreeError: ``eos_token_id`` is neither "auto" nor ids.
     """
-    if eos_token_id == "auto":
-        eos_token_id = pair.eos_token_id
-    if eos_token_id is None:
-        return frozenset()
-    if isinstance(eos_token_id, str):
-        raise DynatreeError(f"eos_token_id must be 'auto', None, an id or several ids, not {eos_token_id!r}")
-    ids = [eos_token_id] if isinstance(eos_token_id, int) else eos_token_id
-    return frozenset(int(token) for token in ids)
+    return stop_ids(pair.eos_token_id if isinstance(eos_token_id, str) and eos_token_id == "auto" else eos_token_id)

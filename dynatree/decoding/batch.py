@@ -1,34 +1,38 @@
 """Several prompts at once: each has its own tree, and one forward pass of the target verifies all trees."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from transformers import PreTrainedModel
 
-from dynatree.decoding.arguments import CacheMethods, encode, find_policy, find_stop_tokens, request_options
+from dynatree.decoding.arguments import CacheMethods, RequestOptions, find_policy, find_stop_tokens, request_options
+from dynatree.decoding.prompts import EosTokens, Prompt, batch_prompts, encode
 from dynatree.decoding.request import Inputs, Request
 from dynatree.decoding.results import Generation
 from dynatree.errors import DynatreeError
 from dynatree.kvcompress.methods.base import Method
 from dynatree.models.batch_cache import BatchCache, BatchRow
+from dynatree.models.exclusive import exclusive
 from dynatree.models.forward import apply_head, hidden_states
+from dynatree.models.independence import check_independence
 from dynatree.models.masks import fill_padded_mask
 from dynatree.models.pair import ModelPair
+from dynatree.models.positions import switching_length
 from dynatree.models.runner import ModelRunner
 from dynatree.models.sampling import Sampler, SamplingOptions
-from dynatree.models.transfer import upload
+from dynatree.models.transfer import input_device, upload
 from dynatree.models.trimmed_head import output_head
 from dynatree.policies.base import Policy
+from dynatree.utils.validate import whole_number
 
 
-@torch.inference_mode()
 def generate_batch(
     pair: ModelPair,
-    prompts: Sequence[str | list[int] | torch.Tensor],
+    prompts: Sequence[Prompt] | Mapping[str, Any] | torch.Tensor | Any,
     method: str | Policy = "dynatree",
     max_new_tokens: int = 128,
-    eos_token_id: str | int | Iterable[int] | None = "auto",
+    eos_token_id: EosTokens = "auto",
     temperature: float = 0.0,
     top_k: int | None = None,
     top_p: float | None = None,
@@ -44,7 +48,8 @@ def generate_batch(
 
     Args:
         pair: target and draft.
-        prompts: texts, or token ids as lists or tensors.
+        prompts: a list of prompts, see :func:`dynatree.generate`; an array of rows; or the result of a tokenizer for
+            several texts, whose padding on the left is left out.
         method: name of a method; a policy object serves one request only.
         max_new_tokens: tokens to emit for each prompt unless an end-of-sequence token comes first.
         eos_token_id: see :func:`dynatree.generate`.
@@ -70,10 +75,9 @@ def generate_batch(
     caches = CacheMethods.parse(target_cache, draft_cache)
     if caches.target:
         raise DynatreeError("target_cache serves one prompt at a time; leave it out or decode the prompts one by one")
-    if len(prompts) == 0:
-        return []
-    texts = [encode(pair, prompt) for prompt in prompts]
+    texts = [encode(pair, prompt) for prompt in batch_prompts(prompts)]
     stop_tokens = find_stop_tokens(pair, eos_token_id)
+    first_seed = whole_number("seed", seed, 0)
     requested = [
         request_options(
             pair,
@@ -81,18 +85,44 @@ def generate_batch(
             find_policy(pair, method, options, caches.draft),
             max_new_tokens,
             stop_tokens,
-            SamplingOptions(temperature, top_k, top_p, seed + index),
+            SamplingOptions(temperature, top_k, top_p, first_seed + index),
             caches,
             started,
         )
         for index, tokens in enumerate(texts)
     ]
+    return decode_batch(pair, requested)
+
+
+@torch.inference_mode()
+def decode_batch(pair: ModelPair, requested: list[RequestOptions]) -> list[Generation]:
+    """Decode requests together whose arguments are checked; see :func:`generate_batch`.
+
+    Args:
+        pair: target and draft.
+        requested: the requests; none of them compresses the cache of the target.
+
+    Raises:
+        DynatreeError: the requests would change each other, because the forward passes of the target or its rotary
+            frequencies depend on all tokens of a batch.
+    """
+    if not requested:
+        return []
+    if len(requested) > 1:
+        _check_frequencies(pair.target, max(request.total_tokens for request in requested))
+    with exclusive(pair.models.values()):
+        check_independence(pair.target, batch=len(requested) > 1)
+        return _decode_together(pair, requested)
+
+
+def _decode_together(pair: ModelPair, requested: list[RequestOptions]) -> list[Generation]:
     node_budget = max(request.policy.node_budget for request in requested)
     capacity = max(request.total_tokens for request in requested) + node_budget + 1
     batch = BatchRunner(pair, [request.sampler for request in requested], capacity)
     requests = [Request(pair, member, one) for member, one in zip(batch.members, requested, strict=True)]
-    if max_new_tokens:
-        logits = batch.forward([(tokens, list(range(len(tokens))), None) for tokens in texts], last_only=True)
+    texts: list[Inputs] = [(one.prompt, list(range(len(one.prompt))), None) for one in requested if one.max_new_tokens]
+    if texts:
+        logits = batch.forward(texts, last_only=True)
         for request, row in zip(requests, logits, strict=True):
             request.begin(row)
     active = requests
@@ -101,6 +131,15 @@ def generate_batch(
         for request, rows in zip(active, logits, strict=True):
             request.accept(rows)
     return [request.generation or request.close() for request in requests]
+
+
+def _check_frequencies(model: PreTrainedModel, tokens: int) -> None:
+    switch = switching_length(model.config)
+    if switch is not None and tokens > switch:
+        raise DynatreeError(
+            f"the rotary frequencies of the target depend on the longest text beyond {switch} tokens, and a request of "
+            f"the batch may reach {tokens}; decode the prompts one by one"
+        )
 
 
 def _unfinished(batch: "BatchRunner", requests: list[Request]) -> list[Request]:
@@ -182,6 +221,6 @@ class BatchRunner:
             n = len(tokens)
             ids[index, :n], position_ids[index, :n] = torch.as_tensor(tokens), torch.as_tensor(positions)
             fill_padded_mask(mask[index, 0], n, length + n, visible)
-        device = self.model.device
+        device = input_device(self.model)
         cache.new_entries = upload(torch.tensor(lengths)[:, None] + torch.arange(width), device)
         return upload(ids, device), upload(position_ids, device), upload(mask, device)

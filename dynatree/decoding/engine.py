@@ -1,6 +1,6 @@
 """The decoding loop: draft, verify, accept, keep, observe."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -13,10 +13,13 @@ from dynatree.decoding.arguments import (
     find_policy,
     request_options,
 )
+from dynatree.decoding.prompts import EosTokens, Prompt
 from dynatree.decoding.request import Request
 from dynatree.decoding.results import Generation
 from dynatree.kvcompress.methods.base import Method
 from dynatree.kvcompress.tree_cache import CompressedTreeCache
+from dynatree.models.exclusive import exclusive
+from dynatree.models.independence import check_independence
 from dynatree.models.pair import ModelPair
 from dynatree.models.runner import ModelRunner
 from dynatree.models.sampling import SamplingOptions
@@ -26,10 +29,10 @@ from dynatree.tree import TokenTree
 
 def generate(
     pair: ModelPair,
-    prompt: str | list[int] | torch.Tensor,
+    prompt: Prompt,
     method: str | Policy = "dynatree",
     max_new_tokens: int = 128,
-    eos_token_id: str | int | Iterable[int] | None = "auto",
+    eos_token_id: EosTokens = "auto",
     temperature: float = 0.0,
     top_k: int | None = None,
     top_p: float | None = None,
@@ -43,11 +46,15 @@ def generate(
     """Decode one prompt.
 
     In float32, the greedy output equals ``pair.target.generate(do_sample=False)`` token for token. With a temperature,
-    every method draws the tokens that "autoregressive" draws with the same seed.
+    every method draws the tokens that "autoregressive" draws with the same seed. Settings of the target's generation
+    config that would change the output, such as penalties, are refused; its sampling settings do not apply.
+
+    Both models are in evaluation mode during the call. A second thread that decodes with one of them waits until the
+    call ends.
 
     Args:
         pair: target and draft.
-        prompt: text, or token ids as a list or a tensor [n] or [1, n].
+        prompt: text; token ids [n] or [1, n] as a list, an array of NumPy or a tensor; or the result of a tokenizer.
         method: "autoregressive", "chain", "fixed_tree", "dynatree" or "cost_aware"; or a policy object, which keeps
             its statistics for the next request. For "cost_aware" the pair keeps them.
         max_new_tokens: tokens to emit unless an end-of-sequence token comes first.
@@ -71,8 +78,9 @@ def generate(
         The new tokens, a closing end-of-sequence token included, their text and the statistics.
 
     Raises:
-        DynatreeError: an argument is wrong, the text does not fit the positions of a model, or a model returns
-            logits that are not finite.
+        DynatreeError: an argument is wrong, the text does not fit the positions of a model, the generation config
+            has a setting that is not applied, the tokens of a forward pass of the target depend on each other, or a
+            model returns logits that are not finite.
     """
     started = pair.clock()
     caches = CacheMethods.parse(target_cache, draft_cache)
@@ -91,13 +99,16 @@ def decode(pair: ModelPair, options: RequestOptions, callbacks: Callbacks = NO_C
         options: the request.
         callbacks: functions to call.
     """
-    target = _target_runner(pair, options)
-    request = Request(pair, target, options, callbacks)
-    if options.max_new_tokens:
-        request.begin(target.forward(options.prompt, range(len(options.prompt)), last_only=True))
-    while not request.finished:
-        request.accept(target.forward(*request.propose()))
-    return request.close()
+    with exclusive(pair.models.values()):
+        if options.policy.max_children:
+            check_independence(pair.target)
+        target = _target_runner(pair, options)
+        request = Request(pair, target, options, callbacks)
+        if options.max_new_tokens:
+            request.begin(target.forward(options.prompt, range(len(options.prompt)), last_only=True))
+        while not request.finished:
+            request.accept(target.forward(*request.propose()))
+        return request.close()
 
 
 def _target_runner(pair: ModelPair, options: RequestOptions) -> ModelRunner:

@@ -10,6 +10,7 @@ from dynatree.decoding.results import Generation, Round, Stats
 from dynatree.drafting.base import RoundContext, RoundOutcome
 from dynatree.drafting.factory import make_drafter
 from dynatree.models.pair import ModelPair
+from dynatree.models.positions import uniform_depth
 from dynatree.models.runner import ModelRunner
 from dynatree.tree import TokenTree
 
@@ -55,10 +56,12 @@ class Request:
         self._clock = pair.clock
         self._tokenizer = pair.tokenizer
         self._target = target
+        self._rotary = pair.target.config
         self._drafter = None
         if options.max_new_tokens > 1:
             total, stops, method = options.total_tokens, options.stop_tokens, options.caches.draft
-            self._drafter = make_drafter(pair, options.policy, total, stops, options.sampler, method)
+            fitting = pair if options.drafts else pair.without_draft()
+            self._drafter = make_drafter(fitting, options.policy, total, stops, options.sampler, method)
         self._batch = 1
         self._emitted: list[int] = []
         self._stats = Stats()
@@ -155,7 +158,9 @@ class Request:
     def _context(self) -> RoundContext:
         cache = self._target.cache
         tokens_left = min(self._options.max_new_tokens - len(self._emitted), cache.capacity_left)
-        return RoundContext(tokens_left - 1, cache.entries, self._batch)
+        uniform = uniform_depth(self._rotary, self._target.length)
+        max_depth = tokens_left - 1 if uniform is None else min(tokens_left - 1, uniform)
+        return RoundContext(max_depth, cache.entries, self._batch)
 
     def _draft_passes(self) -> int:
         return len(self._drafter.passes) if self._drafter else 0

@@ -1,20 +1,29 @@
 """Tree decoding behind ``model.generate`` of Hugging Face, through its ``custom_generate`` argument."""
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
+from weakref import WeakKeyDictionary
 
 import torch
-from transformers import GenerationMixin, PreTrainedModel
+import transformers
+from transformers import DynamicCache, GenerationMixin, PreTrainedModel
 
-from dynatree.decoding.batch import generate_batch
-from dynatree.decoding.engine import generate
+from dynatree.decoding.arguments import CacheMethods, Callbacks, RequestOptions, find_policy, request_options
+from dynatree.decoding.batch import decode_batch
+from dynatree.decoding.engine import decode
+from dynatree.decoding.prompts import visible_rows
 from dynatree.errors import DynatreeError
-from dynatree.models.pair import ModelPair
+from dynatree.models.pair import ModelPair, PairState
 from dynatree.models.sampling import SamplingOptions
+from dynatree.models.transfer import token_list
 
-SAMPLING = {"TemperatureLogitsWarper", "TopKLogitsWarper", "TopPLogitsWarper"}
+WARPERS = {  # they use the scores of one token alone
+    f"{name}LogitsWarper" for name in ("Temperature", "TopK", "TopP", "MinP", "TopH", "Typical", "Epsilon", "Eta")
+}
 STOPPING = {"MaxLengthCriteria", "EosTokenCriteria"}
+# Arguments of a forward pass that have their effect, or none on the tokens.
+INPUTS = {"attention_mask", "position_ids", "past_key_values", "use_cache", "logits_to_keep", "cache_position"}
 _GENERATE = inspect.unwrap(GenerationMixin.__dict__["generate"]).__code__
 
 
@@ -34,28 +43,32 @@ def custom_generate(
     draft: PreTrainedModel | None = None,
     method: str = "cost_aware",
     streamer: Streamer | None = None,
+    tokenizer: Any = None,
     **options: Any,
 ) -> Callable[..., torch.Tensor]:
     """Return a function for ``model.generate(..., custom_generate=...)`` that decodes with trees.
 
     The output is that of ``model.generate`` without it: the same tokens when greedy in float32, the same distribution
-    when sampling. ``torch.manual_seed`` fixes the draws. The prompts of a batch are decoded together.
+    when sampling. ``torch.manual_seed`` fixes the draws. The prompts of a batch are decoded together. A ``streamer`` of
+    ``generate`` receives the tokens as they are emitted.
 
     Args:
         draft: the draft model; None for methods without one.
         method: see :func:`dynatree.generate`.
-        streamer: receives the prompt and then tokens as they are emitted. A streamer that ``generate`` is given
-            receives the same.
+        streamer: receives the prompt and then tokens, instead of the streamer of ``generate``.
+        tokenizer: tokenizer of both models, which counts their tokens without padding; None if it is unknown.
         **options: options of the method; also ``draft_cache`` and ``target_cache``, which changes the output, see
             :func:`dynatree.generate`.
 
     Returns:
-        A function that raises ``DynatreeError`` if it is asked for beams, penalties, other logits processors or
-        stopping criteria, or outputs other than token ids.
+        A function that raises ``DynatreeError`` if it is asked for something that it does not apply: beams, penalties,
+        other logits processors or stopping criteria, outputs other than token ids, a cache, embeddings, position ids
+        of another text, an assistant model, or an unknown argument.
     """
-    pairs: dict[PreTrainedModel, ModelPair] = {}
+    states: WeakKeyDictionary[PreTrainedModel, PairState] = WeakKeyDictionary()
+    caches = CacheMethods.parse(options.pop("target_cache", None), options.pop("draft_cache", None))
 
-    def decode(
+    def decode_all(
         model: PreTrainedModel,
         input_ids: torch.Tensor,
         logits_processor: Sequence[Any] = (),
@@ -63,95 +76,136 @@ def custom_generate(
         generation_config: Any = None,
         **inputs: Any,
     ) -> torch.Tensor:
-        parts = _parts([*logits_processor, *stopping_criteria])
-        _check_config(generation_config)
-        pair = pairs.setdefault(model, ModelPair(model, draft))
-        sampling = _sampling(parts) if generation_config.do_sample else SamplingOptions()
-        stops = parts["EosTokenCriteria"].eos_token_id.flatten().tolist() if "EosTokenCriteria" in parts else None
-        mask = inputs.get("attention_mask")
-        prompts = [row if mask is None else row[mask[index].bool()] for index, row in enumerate(input_ids)]
-        arguments: dict[str, Any] = {
-            "max_new_tokens": parts["MaxLengthCriteria"].max_length - input_ids.shape[1],
-            "eos_token_id": stops,
-            **vars(sampling),
-            **options,
-        }
-        given = _streamer_of_generate()
-        if streamer and given:
-            raise DynatreeError("give a streamer to generate() or to custom_generate(), not to both")
-        follower = streamer or given
-        if len(prompts) == 1:
-            if streamer:
-                streamer.put(input_ids.cpu())  # `generate` has sent it to its own streamer
-            emitted = [_generate_one(pair, prompts[0], method, follower, arguments)]
-        elif follower:
+        outer = _arguments_of_generate()
+        _check_inputs(inputs, outer)
+        prompts = _prompts(input_ids, inputs)
+        stops, max_length = _stopping(stopping_criteria)
+        pair = ModelPair(model, draft, tokenizer)
+        pair.state = states.setdefault(model, pair.state)
+        sampling = _sampling(logits_processor, generation_config.do_sample)
+
+        def request(prompt: list[int], offset: int) -> RequestOptions:
+            return request_options(
+                pair,
+                prompt,
+                find_policy(pair, method, options, caches.draft),
+                max_length - input_ids.shape[1],
+                stops,
+                sampling(offset),
+                caches,
+                generation_config=generation_config,
+            )
+
+        requests = [request(prompt, offset) for offset, prompt in enumerate(prompts)]
+        listener = _only_streamer(streamer, outer.get("streamer"))
+        if len(requests) == 1:
+            if listener and listener is streamer:  # generate passes the prompt to its own
+                listener.put(input_ids.cpu())
+            emitted = [decode(pair, requests[0], _streaming(listener)).tokens]
+        elif listener:
             raise DynatreeError(f"a streamer follows one prompt, not a batch of {len(prompts)}")
+        elif caches.target:
+            raise DynatreeError("target_cache serves one prompt at a time; leave it out or decode them one by one")
         else:
-            emitted = [out.tokens for out in generate_batch(pair, prompts, method, **arguments)]
+            emitted = [out.tokens for out in decode_batch(pair, requests)]
+        if listener:
+            listener.end()
         padding = _padding_id(generation_config.pad_token_id, stops)
         return torch.cat((input_ids, _padded(emitted, padding, input_ids)), dim=1)
 
-    return decode
+    return decode_all
 
 
-def _generate_one(
-    pair: ModelPair,
-    prompt: torch.Tensor,
-    method: str,
-    streamer: Streamer | None,
-    arguments: dict[str, Any],
-) -> list[int]:
-    if streamer is None:
-        return generate(pair, prompt, method, **arguments).tokens
+def _arguments_of_generate() -> Mapping[str, Any]:
+    """Return the arguments of the ``model.generate`` that calls this module; empty without one.
 
-    def stream(tokens: list[int], accepted: int) -> None:
-        for token in tokens:
-            streamer.put(torch.tensor([token]))
-
-    out = generate(pair, prompt, method, on_tokens=stream, **arguments)
-    streamer.end()
-    return out.tokens
-
-
-def _streamer_of_generate() -> Streamer | None:
-    """Return the streamer of the calling ``generate``, which sends it the prompt but does not pass it on.
-
-    A reader of that streamer would wait for its end for ever.
+    ``generate`` does not pass on its streamer, its assistant and a cache that is still empty. Its frame is the only
+    place where they are visible, so that they are not dropped.
     """
     frame = inspect.currentframe()
     while frame and frame.f_code is not _GENERATE:
         frame = frame.f_back
-    return frame.f_locals.get("streamer") if frame else None
+    return dict(frame.f_locals) if frame else {}
 
 
-def _parts(parts: list[Any]) -> dict[str, Any]:
-    """Return the logits processors and stopping criteria, by the names of their classes."""
-    by_name = {type(one).__name__: one for one in parts}
-    foreign = [name for name in by_name if name not in SAMPLING | STOPPING]
-    if foreign:
+def _check_inputs(inputs: Mapping[str, Any], outer: Mapping[str, Any]) -> None:
+    """Raise if an argument of ``generate`` would be dropped."""
+    unused = [name for name, value in inputs.items() if name not in INPUTS and value is not None and value is not False]
+    unused += [name for name in ("assistant_model", "synced_gpus") if outer.get(name)]
+    if unused:
         raise DynatreeError(
-            f"decoding with trees does not apply {', '.join(foreign)}; leave out the argument that requests it"
+            f"decoding with trees does not apply the argument {', '.join(unused)} of generate; leave it out"
+            + ("; custom_generate takes the draft" if "assistant_model" in unused else "")
         )
-    if len(by_name) < len(parts):
-        raise DynatreeError("decoding with trees takes each logits processor and stopping criterion once")
-    return by_name
+    cache, given = inputs.get("past_key_values"), outer.get("kwargs", {}).get("past_key_values")
+    fresh = cache is None or (type(cache) is DynamicCache and cache.get_seq_length() == 0)
+    if given is not None or not fresh:
+        name = type(cache if given is None else given).__name__
+        raise DynatreeError(
+            f"decoding with trees keeps a cache of its own and neither reads nor extends the given {name}; leave out "
+            "past_key_values and cache_implementation, and pass the complete text"
+        )
 
 
-def _check_config(generation_config: Any) -> None:
-    for name, plain in (("num_beams", 1), ("num_return_sequences", 1), ("return_dict_in_generate", False)):
-        value = getattr(generation_config, name)
-        if value not in (None, plain):
-            raise DynatreeError(f"decoding with trees needs {name}={plain}, not {value!r}")
+def _prompts(input_ids: torch.Tensor, inputs: Mapping[str, Any]) -> list[list[int]]:
+    """Return the prompts without padding, whose position ids must count from 0."""
+    rows, mask = [token_list(row) for row in input_ids], inputs.get("attention_mask")
+    shown: torch.Tensor = torch.ones_like(input_ids) if mask is None else mask
+    if shown.ndim != 2:
+        raise DynatreeError(f"attention_mask must have the shape of input_ids, not {list(shown.shape)}")
+    prompts = visible_rows(rows, [token_list(row) for row in shown.long()])
+    positions = inputs.get("position_ids")
+    if positions is not None:
+        expected, visible = shown.long().cumsum(-1) - 1, shown.bool()
+        shape = positions.shape[-1:] == expected.shape[-1:] and positions.shape[0] in (1, len(rows))
+        given = positions.expand_as(expected) if shape and positions.ndim == 2 else None
+        if given is None or not torch.equal(given.to(expected)[visible], expected[visible]):
+            raise DynatreeError("decoding with trees counts positions from 0; leave out position_ids")
+    return prompts
 
 
-def _sampling(parts: dict[str, Any]) -> SamplingOptions:
-    temperature, top_k, top_p = (parts.get(f"{name}LogitsWarper") for name in ("Temperature", "TopK", "TopP"))
-    return SamplingOptions(
-        temperature.temperature if temperature else 1.0,
-        top_k.top_k if top_k else None,
-        top_p.top_p if top_p else None,
-        int(torch.randint(2**62, ())),
-    )
+def _only_streamer(own: Streamer | None, outer: Streamer | None) -> Streamer | None:
+    if own and outer:
+        raise DynatreeError("give a streamer to generate() or to custom_generate(), not to both")
+    return own or outer
+
+
+def _streaming(streamer: Streamer | None) -> Callbacks:
+    def stream(tokens: list[int], accepted: int) -> None:
+        for token in tokens:
+            assert streamer is not None
+            streamer.put(torch.tensor([token]))
+
+    return Callbacks(stream if streamer else None)
+
+
+def _stopping(criteria: Sequence[Any]) -> tuple[list[int] | None, int]:
+    """Return the end-of-sequence ids and the maximum length of stopping criteria."""
+    _check_names(criteria, STOPPING, "stopping criterion")
+    by_name = {type(one).__name__: one for one in criteria}
+    if len(by_name) < len(criteria):
+        raise DynatreeError("decoding with trees takes each stopping criterion once")
+    stops = by_name["EosTokenCriteria"].eos_token_id.flatten().tolist() if "EosTokenCriteria" in by_name else None
+    return stops, by_name["MaxLengthCriteria"].max_length
+
+
+def _sampling(processors: Sequence[Any], do_sample: bool) -> Callable[[int], SamplingOptions]:
+    """Return the sampling options of each prompt: the caller's functions in their order, a seed for each prompt."""
+    _check_names(processors, WARPERS, "logits processor")
+    if not do_sample:
+        return lambda offset: SamplingOptions()  # they keep the most likely token
+    seed = int(torch.randint(2**62, ()))
+    return lambda offset: SamplingOptions(1.0, seed=seed + offset, warpers=tuple(processors))
+
+
+def _check_names(parts: Sequence[Any], known: set[str], kind: str) -> None:
+    """Raise unless all parts are classes of transformers with these names."""
+    for part in parts:
+        name = type(part).__name__
+        if name not in known or type(part) is not getattr(transformers, name, None):
+            raise DynatreeError(
+                f"decoding with trees does not apply the {kind} {name}; leave out the argument that requests it"
+            )
 
 
 def _padding_id(pad: int | None, stops: list[int] | None) -> int:

@@ -29,7 +29,7 @@ from dynatree.errors import DynatreeError
 from dynatree.heads.attention_tap import AttentionTap
 from dynatree.models.forward import hidden_states
 from dynatree.models.kv_cache import TreeCache
-from dynatree.models.pair import check_architecture
+from dynatree.models.supported import check_architecture
 
 
 @dataclass(frozen=True)

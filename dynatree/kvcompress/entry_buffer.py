@@ -38,6 +38,9 @@ class EntryBuffer(TreeCache):
         if self.length + new > self.capacity:
             self._move(self.length + new + (self.slack if self.length else 0))
 
+    def _room(self, entries: int) -> int:
+        return self.capacity  # it moves to another buffer by itself
+
     def mask(self, new: int, visible: torch.Tensor | None) -> torch.Tensor | None:
         """Return the mask [1, 1 or kv_heads, new, entries] of a pass, see :func:`dynatree.models.masks.tree_mask`."""
         mask = tree_mask(new, visible, self.length)

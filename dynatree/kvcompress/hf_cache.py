@@ -10,7 +10,7 @@ from dynatree.kvcompress.methods.base import Method
 from dynatree.kvcompress.registry import make_method
 from dynatree.kvcompress.rotary import rotary_frequencies
 from dynatree.models.attention import head_counts
-from dynatree.models.pair import check_architecture
+from dynatree.models.supported import plain_model
 
 
 class CompressedCache(Cache):
@@ -19,7 +19,7 @@ class CompressedCache(Cache):
     Its length is the number of tokens *seen*, so Hugging Face continues true positions after an eviction.
 
     Args:
-        model: the model whose layers it serves, GPT-NeoX or Llama.
+        model: the model whose layers it serves, GPT-NeoX or Llama; or a ``PeftModel`` around one.
         method: name of a method, with its options; or the object.
         options: see ``method``.
 
@@ -35,7 +35,7 @@ class CompressedCache(Cache):
     layers: list[CompressedLayer]
 
     def __init__(self, model: PreTrainedModel, method: str | Method, **options):
-        check_architecture(model, "model")
+        model = plain_model(model, "model")
         counts = head_counts(model.config)
         self.method = make_method(method, **options)
         self.method.check_model(*counts)

@@ -3,18 +3,18 @@
 from typing import TYPE_CHECKING, Any
 
 import torch
-from transformers.cache_utils import CacheLayerMixin
 
 from dynatree.errors import DynatreeError
 from dynatree.kvcompress.attention_history import AttentionHistory
 from dynatree.kvcompress.methods.base import Kept, Method, gather_entries
 from dynatree.kvcompress.rotary import rotate_keys
+from dynatree.models.own_cache import OwnLayer
 
 if TYPE_CHECKING:
     from dynatree.kvcompress.hf_cache import CompressedCache
 
 
-class CompressedLayer(CacheLayerMixin):
+class CompressedLayer(OwnLayer):
     """The entries of one layer. Heads may hold different entries and different numbers of them.
 
     Args:

@@ -9,8 +9,7 @@ import torch
 from transformers import PreTrainedModel
 
 from dynatree.errors import DynatreeError
-
-CHANGING = ("dynamic", "longrope")
+from dynatree.models.positions import CHANGING
 
 
 def rotary_frequencies(model: PreTrainedModel) -> torch.Tensor:

@@ -19,7 +19,7 @@ from dynatree.kvcompress.methods.base import Method
 from dynatree.kvcompress.rotary import rotary_frequencies
 from dynatree.models.attention import head_counts
 from dynatree.models.decoding_cache import DecodingCache
-from dynatree.models.transfer import upload
+from dynatree.models.transfer import input_device, upload
 
 _PASSED_THROUGH = torch.ones(1, 1, 1, 1, dtype=torch.bool)  # placeholder: each layer gets its own mask
 
@@ -44,7 +44,7 @@ class CompressedTreeCache(Cache, DecodingCache):
         counts = head_counts(model.config)
         method.check_model(*counts)
         self.method = method
-        self.device = model.device
+        self.device = input_device(model)
         frequencies = rotary_frequencies(model) if method.rotates else None
         slack = min(method.every, tokens) + nodes + 1
         layers = range(counts.layers)

@@ -1,8 +1,10 @@
 """Attention that never copies grouped keys, registered with transformers under the name ``GROUPED``."""
 
+import functools
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from transformers import AttentionInterface, AttentionMaskInterface, PretrainedConfig, PreTrainedModel
@@ -106,10 +108,53 @@ AttentionMaskInterface.register(GROUPED, sdpa_mask)
 
 @contextmanager
 def grouped(model: PreTrainedModel) -> Iterator[None]:
-    """Use :func:`grouped_attention` in ``model`` within the block; restore the model's own setting afterwards."""
-    before = model.config._attn_implementation
-    model.config._attn_implementation = GROUPED
+    """Use :func:`grouped_attention` in ``model`` within the block, in this thread alone."""
+    config = model.config
+    if torch.compiler.is_compiling():  # a compiler traces the setting and undoes it
+        before = config._attn_implementation
+        config._attn_implementation = GROUPED
+        try:
+            yield
+        finally:
+            config._attn_implementation = before
+        return
+    _begin(config)
     try:
         yield
     finally:
-        model.config._attn_implementation = before
+        _end(config)
+
+
+_guard = threading.Lock()
+_users: dict[int, list[int]] = {}  # id of a configuration -> threads inside grouped(), once for each block
+
+
+def _begin(config: PretrainedConfig) -> None:
+    """Let the configuration name the grouped attention in this thread."""
+    with _guard:
+        threads = _users.setdefault(id(config), [])
+        if not threads:
+            config.__class__ = _by_thread(type(config))
+        threads.append(threading.get_ident())
+
+
+def _end(config: PretrainedConfig) -> None:
+    with _guard:
+        threads = _users[id(config)]
+        threads.remove(threading.get_ident())
+        if not threads:
+            del _users[id(config)]
+            setattr(config, "__class__", type(config).__mro__[1])  # noqa: B010  pyright rejects the assignment
+
+
+@functools.cache
+def _by_thread(kind: type[PretrainedConfig]) -> type[PretrainedConfig]:
+    """Return a subclass of a configuration whose attention depends on the thread that reads it."""
+
+    def read(self) -> str | None:
+        inside = threading.get_ident() in _users.get(id(self), ())
+        return GROUPED if inside else self._attn_implementation_internal
+
+    attention: Any = kind._attn_implementation
+    members = {"_attn_implementation": property(read, attention.fset), "__module__": kind.__module__}
+    return cast(type[PretrainedConfig], type(kind.__name__, (kind,), members))

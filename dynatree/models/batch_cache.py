@@ -1,14 +1,15 @@
 """One preallocated key/value cache for several requests of different lengths."""
 
 import torch
-from transformers.cache_utils import Cache, CacheLayerMixin
+from transformers.cache_utils import Cache
 
 from dynatree.models.decoding_cache import DecodingCache
-from dynatree.models.kv_cache import move_entries
+from dynatree.models.kv_cache import HEADROOM, grown, move_entries
+from dynatree.models.own_cache import OwnLayer
 from dynatree.models.transfer import upload
 
 
-class BatchLayer(CacheLayerMixin):
+class BatchLayer(OwnLayer):
     """The view of one layer into the buffer of a :class:`BatchCache`."""
 
     def __init__(self, cache: "BatchCache", index: int):
@@ -26,6 +27,7 @@ class BatchLayer(CacheLayerMixin):
             self.lazy_initialization(key_states, value_states)
         entries = self.cache.new_entries  # [batch, n]
         requests = torch.arange(len(entries), device=entries.device)[:, None]
+        self.cache.grow(self.cache.end)
         buffer = self.cache.buffer
         assert buffer is not None, "lazy_initialization() allocates the buffer"
         self.keys, self.values = buffer[2 * self.index], buffer[2 * self.index + 1]
@@ -72,8 +74,15 @@ class BatchCache(Cache):
         Attention reads masked entries too, so the buffer starts with zeros instead of arbitrary bits.
         """
         if self.buffer is None:
-            batch, heads, _, head_dim = like.shape
-            self.buffer = like.new_zeros(2 * len(self.layers), batch, heads, self.capacity, head_dim)
+            batch, heads, new, head_dim = like.shape
+            room = min(self.capacity, new + HEADROOM)
+            self.buffer = like.new_zeros(2 * len(self.layers), batch, heads, room, head_dim)
+
+    def grow(self, entries: int) -> None:
+        """Provide a buffer for ``entries`` of each request, up to the capacity, and keep what is held."""
+        held = 0 if self.buffer is None else self.buffer.shape[-2]
+        if self.buffer is not None and entries > held:
+            self.buffer = grown(self.buffer, min(self.capacity, entries + HEADROOM), held)
 
     def select(self, requests: list[int]) -> None:
         """Drop all requests except ``requests``."""

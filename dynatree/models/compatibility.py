@@ -12,7 +12,7 @@ from transformers import AutoConfig, PreTrainedConfig
 
 from dynatree.errors import DynatreeError
 from dynatree.models.loading import BORROWED, check_tokenizers, load_tokenizer
-from dynatree.models.pair import ARCHITECTURES
+from dynatree.models.supported import ARCHITECTURES
 from dynatree.utils.files import MANIFEST, sha256
 
 # int8 weights are loaded in a format of two bytes first

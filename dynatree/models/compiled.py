@@ -19,6 +19,7 @@ from dynatree.models.kv_cache import TreeCache
 from dynatree.models.linear.replace import unlisted_bytes
 from dynatree.models.masks import fill_padded_mask
 from dynatree.models.pair import ModelPair
+from dynatree.models.positions import switching_length
 from dynatree.models.transfer import upload
 from dynatree.models.trimmed_head import output_head
 
@@ -39,8 +40,8 @@ def compile_pair(pair: ModelPair, backend: str | Callable | None = "inductor") -
             not compiled, which shows the cost of padding.
 
     Raises:
-        DynatreeError: a model has packed or int8 weights, which cannot be traced, or the C++ compiler that "inductor"
-            needs is missing.
+        DynatreeError: a model has packed or int8 weights or changing rotary frequencies, which cannot be traced, or
+            the C++ compiler that "inductor" needs is missing.
     """
     compiled = ModelPair(pair.target, pair.draft, pair.tokenizer)
     for role, model in pair.models.items():
@@ -54,6 +55,11 @@ def _check(model: PreTrainedModel, role: str, backend: str | Callable | None) ->
         raise DynatreeError(
             f"the {role} has packed or int8 weights, which cannot be compiled; load it with backend='stock' and "
             "draft_weights='same'"
+        )
+    if backend is not None and switching_length(model.config) is not None:
+        raise DynatreeError(
+            f"the rotary frequencies of the {role} depend on the length of the text, which cannot be compiled; load it "
+            "without compile=True"
         )
     if backend == "inductor" and model.device.type == "cpu":
         _check_compiler()

@@ -6,6 +6,7 @@ import torch
 from transformers import PreTrainedModel
 
 from dynatree.models.attention import grouped
+from dynatree.models.supported import is_hooked
 from dynatree.models.trimmed_head import TrimmedHead, output_head
 
 
@@ -38,6 +39,8 @@ def apply_head(head: torch.nn.Module, hidden: torch.Tensor) -> torch.Tensor:
 
     In float32 on a CPU, MKL multiplies the tall weight by a few columns faster than a few rows by the wide weight.
     """
+    if is_hooked(head):  # its weight may be elsewhere or changed by a hook
+        return head(hidden)[..., head.token_map] if isinstance(head, TrimmedHead) else head(hidden)
     tall = len(hidden) > 1 and hidden.device.type == "cpu" and hidden.dtype == torch.float32
     if tall and (type(head) is TrimmedHead or (type(head) is torch.nn.Linear and head.bias is None)):
         return (head.weight @ hidden.T).T

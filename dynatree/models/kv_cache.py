@@ -5,15 +5,20 @@ path therefore costs two tensor operations for all layers, and no forward pass c
 """
 
 import weakref
+from typing import Any
 
 import torch
-from transformers.cache_utils import Cache, CacheLayerMixin
+from transformers.cache_utils import Cache
 
+from dynatree.errors import DynatreeError
 from dynatree.models.decoding_cache import DecodingCache
+from dynatree.models.own_cache import OwnLayer
 from dynatree.models.transfer import upload
 
+HEADROOM = 1024  # entries that are allocated ahead
 
-class TreeLayer(CacheLayerMixin):
+
+class TreeLayer(OwnLayer):
     """The view of one layer into the buffer of a :class:`TreeCache`."""
 
     def __init__(self, cache: "TreeCache", index: int):
@@ -25,6 +30,10 @@ class TreeLayer(CacheLayerMixin):
     def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
         # key_states: [batch, kv_heads, n, head_dim]
         self.cache.allocate(key_states)
+        self.view()
+
+    def view(self) -> None:
+        """Refer to the part of the buffer that belongs to the layer."""
         self.keys = self.cache.buffer[2 * self.index]
         self.values = self.cache.buffer[2 * self.index + 1]
         self.is_initialized = True
@@ -33,10 +42,17 @@ class TreeLayer(CacheLayerMixin):
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
         end = self.length + key_states.shape[2]
+        assert self.keys is not None and self.values is not None, "lazy_initialization() sets them"
+        if end > self.keys.shape[2]:
+            self.cache.grow(end)
         self.keys[:, :, self.length : end] = key_states
         self.values[:, :, self.length : end] = value_states
         self.length = end
         return self.keys[:, :, :end], self.values[:, :, :end]
+
+    def reset(self) -> None:
+        """Drop all entries."""
+        self.length = 0
 
     def get_seq_length(self) -> int:
         return self.length
@@ -49,8 +65,9 @@ class TreeLayer(CacheLayerMixin):
 
 
 class TreeCache(Cache, DecodingCache):
-    """Keys and values of ``num_layers`` layers in one tensor of fixed ``capacity``.
+    """Keys and values of ``num_layers`` layers in one tensor of at most ``capacity`` entries.
 
+    A large capacity is allocated step by step, so a request that may be long costs the memory of its text.
     An ordinary forward pass appends the entries of a verified tree. :meth:`keep` then reduces them to the accepted
     path. Rotary phases stay right because a path is contiguous in depth.
 
@@ -69,8 +86,19 @@ class TreeCache(Cache, DecodingCache):
     def allocate(self, like: torch.Tensor) -> None:
         """Create the buffer for states shaped ``like`` [batch, kv_heads, n, head_dim], once."""
         if self.buffer is None:
-            batch, heads, _, head_dim = like.shape
-            self.buffer = like.new_empty(2 * len(self.layers), batch, heads, self.capacity, head_dim)
+            batch, heads, new, head_dim = like.shape
+            self.buffer = like.new_empty(2 * len(self.layers), batch, heads, self._room(new), head_dim)
+
+    def grow(self, entries: int) -> None:
+        """Provide a buffer for ``entries``, which must not exceed the capacity, and keep what is held."""
+        assert self.buffer is not None, "update() allocates the buffer"
+        self.buffer = grown(self.buffer, self._room(entries), self.length)
+        for layer in self.layers:
+            layer.view()
+
+    def _room(self, entries: int) -> int:
+        """Entries of a buffer that must hold ``entries``."""
+        return min(self.capacity, entries + HEADROOM)
 
     @property
     def length(self) -> int:
@@ -82,6 +110,16 @@ class TreeCache(Cache, DecodingCache):
         """Memory of the buffer."""
         return 0 if self.buffer is None else self.buffer.nbytes
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> "TreeCache":
+        if type(self) is not TreeCache:
+            raise DynatreeError(f"a {type(self).__name__} cannot be copied; decode the prompt again")
+        copy = memo[id(self)] = TreeCache(len(self.layers), self.capacity)
+        copy.buffer = None if self.buffer is None else self.buffer.clone()
+        copy.rewind(self.length)
+        for layer in copy.layers if copy.buffer is not None else ():
+            layer.view()
+        return copy
+
     def rewind(self, length: int) -> None:
         """Drop all entries from ``length`` on; later forward passes overwrite them."""
         for layer in self.layers:
@@ -92,6 +130,13 @@ class TreeCache(Cache, DecodingCache):
         if self.buffer is not None:
             move_entries(self.buffer, start, entries)
         self.rewind(start + len(entries))
+
+
+def grown(buffer: torch.Tensor, capacity: int, length: int) -> torch.Tensor:
+    """Return a buffer [..., capacity, head_dim] that begins with ``length`` entries of another and holds zeros."""
+    larger = buffer.new_zeros(*buffer.shape[:-2], capacity, buffer.shape[-1])
+    larger[..., :length, :] = buffer[..., :length, :]
+    return larger
 
 
 def move_entries(buffer: torch.Tensor, start: int, entries: list[int]) -> None:

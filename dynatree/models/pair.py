@@ -1,5 +1,6 @@
 """A target and its draft, and the checks that they fit."""
 
+import copy
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -9,13 +10,16 @@ import torch
 from transformers import PreTrainedModel
 
 from dynatree.errors import DynatreeError
+from dynatree.models.supported import plain_model
+from dynatree.models.transfer import input_device
+from dynatree.models.trimmed_head import output_head
 
 if TYPE_CHECKING:
     from dynatree.latency.cost_model import CostModel
     from dynatree.models.compiled import StaticModel
     from dynatree.policies.base import Policy
 
-ARCHITECTURES = ("gpt_neox", "llama")
+MIN_SHARED = 0.8  # share of the target's tokens that a draft of the same tokenizer has; padding may hide the rest
 
 Role = Literal["target", "draft"]
 
@@ -50,7 +54,7 @@ class ModelPair:
     """A target model and the draft that proposes tokens for it.
 
     Args:
-        target: Hugging Face causal language model, GPT-NeoX or Llama architecture.
+        target: Hugging Face causal language model, GPT-NeoX or Llama architecture, or a ``PeftModel`` around one.
         draft: a smaller model with the same tokens, possibly on another device or in another dtype; None if only
             methods without a draft model are used.
         tokenizer: converts prompts to token ids and back; without one, prompts must be token ids.
@@ -72,12 +76,12 @@ class ModelPair:
     static: dict[Role, "StaticModel"] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        check_architecture(self.target, "target")
-        self.target.eval()
+        self.target = plain_model(self.target, "target")
+        output_head(self.target)  # raises if it has none
         if self.draft is not None:
-            check_architecture(self.draft, "draft")
-            check_vocabularies(self.target, self.draft, self.tokenizer)
-            self.draft.eval()
+            self.draft = plain_model(self.draft, "draft")
+            tokens = None if self.tokenizer is None else len(self.tokenizer)
+            check_vocabularies(self.target.config.vocab_size, self.draft.config.vocab_size, tokens)
 
     @property
     def models(self) -> dict[Role, PreTrainedModel]:
@@ -87,6 +91,12 @@ class ModelPair:
             models["draft"] = self.draft
         return models
 
+    def without_draft(self) -> "ModelPair":
+        """Return the pair without its draft, with the same statistics."""
+        pair = copy.copy(self)
+        pair.draft = None
+        return pair
+
     @property
     def eos_token_id(self) -> int | list[int] | None:
         """The end-of-sequence ids in the generation config of the target."""
@@ -95,7 +105,7 @@ class ModelPair:
     @property
     def device(self) -> torch.device:
         """Device of the target."""
-        return self.target.device
+        return input_device(self.target)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -103,21 +113,23 @@ class ModelPair:
         return self.target.dtype
 
 
-def check_architecture(model: PreTrainedModel, role: str) -> None:
-    """Raise unless the forward pass over a tree is exact for the model's architecture."""
-    kind = model.config.model_type
-    if kind not in ARCHITECTURES:
-        raise DynatreeError(f"the {role} is a {kind!r} model; supported are {', '.join(ARCHITECTURES)}")
+def check_vocabularies(target_rows: int, draft_rows: int, tokens: int | None = None) -> None:
+    """Raise if the draft lacks so many of the target's tokens that it must have another tokenizer.
 
+    Rows of an embedding beyond the tokens of the tokenizer are padding, and their number may differ. A draft never
+    proposes a token that it lacks, so the output is exact in any case.
 
-def check_vocabularies(target: PreTrainedModel, draft: PreTrainedModel, tokenizer: Any = None) -> None:
-    """Raise unless the draft has an embedding for every token that the target may emit.
+    Args:
+        target_rows: size of the target's vocabulary, padding included.
+        draft_rows: size of the draft's vocabulary, padding included.
+        tokens: tokens of the tokenizer, added ones included; None if it is unknown.
 
-    Embeddings beyond the tokenizer's tokens are padding, and their number may differ.
+    Raises:
+        DynatreeError: the draft has less than ``MIN_SHARED`` of the tokens.
     """
-    needed = min(target.config.vocab_size, len(tokenizer)) if tokenizer is not None else target.config.vocab_size
-    if draft.config.vocab_size < needed:
+    needed = target_rows if tokens is None else min(target_rows, tokens)
+    if draft_rows < MIN_SHARED * needed:
         raise DynatreeError(
-            f"the draft has {draft.config.vocab_size} tokens, but the target may emit any of {needed}; "
+            f"the draft has {draft_rows} tokens, but the target may emit any of {needed}; "
             "choose a draft with the target's tokenizer"
         )

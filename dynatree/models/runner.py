@@ -14,7 +14,7 @@ from dynatree.models.decoding_cache import DecodingCache
 from dynatree.models.forward import apply_head, hidden_states
 from dynatree.models.kv_cache import TreeCache
 from dynatree.models.sampling import Sampler
-from dynatree.models.transfer import download, upload
+from dynatree.models.transfer import download, input_device, upload
 from dynatree.models.trimmed_head import TrimmedHead, output_head
 from dynatree.utils.stopwatch import Stopwatch
 
@@ -139,9 +139,9 @@ class ModelRunner:
         """Ids [n] on the device, within the model's embeddings."""
         vocabulary = self.model.config.vocab_size
         if isinstance(tokens, torch.Tensor):
-            ids = tokens.to(self.model.device)
+            ids = tokens.to(input_device(self.model))
             return ids.masked_fill(ids >= vocabulary, 0)
-        return upload([token if token < vocabulary else 0 for token in tokens], self.model.device)
+        return upload([token if token < vocabulary else 0 for token in tokens], input_device(self.model))
 
     @_timed
     def add_gumbel_noise(self, logits: torch.Tensor, positions: Sequence[int]) -> torch.Tensor:

@@ -1,14 +1,17 @@
 """Gumbel-max sampling whose noise depends only on seed and position, so speculation does not change the sample."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
 
 from dynatree.errors import DynatreeError
 from dynatree.models.transfer import upload
+from dynatree.utils.validate import real_number, whole_number
 
 MAX_CACHED_POSITIONS = 64  # consecutive rounds use overlapping positions
+Warper = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+_NO_TOKENS = torch.empty(0, 0, dtype=torch.int64)  # warpers use the scores alone
 
 
 @dataclass(frozen=True)
@@ -20,12 +23,15 @@ class SamplingOptions:
         top_k: draw from the k most likely tokens only; None for all.
         top_p: draw from the smallest set of most likely tokens that reaches this probability; None for all.
         seed: seed of the draws.
+        warpers: functions of transformers that change the logits in this order, instead of the options above; None
+            for these options.
     """
 
     temperature: float = 0.0
     top_k: int | None = None
     top_p: float | None = None
     seed: int = 0
+    warpers: tuple[Warper, ...] | None = None
 
 
 @dataclass
@@ -42,6 +48,7 @@ class Sampler:
         top_p: keep the smallest set of most likely tokens that reaches this probability; None for all.
         seed: seed of the noise.
         vocabulary: number of tokens of the target.
+        warpers: see :class:`SamplingOptions`.
     """
 
     temperature: float
@@ -49,6 +56,7 @@ class Sampler:
     top_p: float | None
     seed: int
     vocabulary: int
+    warpers: tuple[Warper, ...] | None = None
     _noise: dict[int, torch.Tensor] = field(default_factory=dict, init=False, repr=False)
 
     def add_gumbel_noise(
@@ -61,13 +69,21 @@ class Sampler:
             positions: position of each row; its successor is drawn.
             token_map: [tokens] token id of each column; None if column and id agree.
         """
-        scores = self._filtered(logits.float() / self.temperature)
+        scores = self._warped(logits.float())
         noise = torch.stack([self._noise_at(position) for position in positions])
         noise = upload(noise, scores.device)
         if token_map is not None:
             return scores + noise[:, token_map.clamp(max=self.vocabulary - 1)]  # larger ids are never proposed
         shared = min(scores.shape[-1], self.vocabulary)
         scores[:, :shared] += noise[:, :shared]
+        return scores
+
+    def _warped(self, scores: torch.Tensor) -> torch.Tensor:
+        if self.warpers is None:
+            return self._filtered(scores / self.temperature)
+        scores = scores.clone()  # the logits stay as they are
+        for warper in self.warpers:
+            scores = warper(_NO_TOKENS, scores)
         return scores
 
     def _filtered(self, scores: torch.Tensor) -> torch.Tensor:
@@ -78,6 +94,7 @@ class Sampler:
             ordered, order = scores.sort(dim=-1, descending=True, stable=True)
             probabilities = ordered.softmax(-1)
             beyond = probabilities.cumsum(-1) - probabilities >= self.top_p
+            beyond[..., 0] = False
             scores = scores.masked_fill(torch.zeros_like(beyond).scatter(-1, order, beyond), -torch.inf)
         return scores
 
@@ -86,8 +103,10 @@ class Sampler:
         if position not in self._noise:
             if len(self._noise) >= MAX_CACHED_POSITIONS:
                 del self._noise[min(self._noise)]
-            generator = torch.Generator().manual_seed((self.seed * 1_000_003 + position) % 2**63)
-            self._noise[position] = -torch.empty(self.vocabulary).exponential_(generator=generator).log()
+            generator = torch.Generator("cpu").manual_seed((self.seed * 1_000_003 + position) % 2**63)
+            self._noise[position] = (
+                -torch.empty(self.vocabulary, dtype=torch.float32).exponential_(generator=generator).log()
+            )
         return self._noise[position]
 
 
@@ -101,15 +120,18 @@ def make_sampler(options: SamplingOptions, vocabulary: int) -> Sampler | None:
     Raises:
         DynatreeError: an option is out of range, or has no meaning in greedy decoding.
     """
-    temperature, top_k, top_p, seed = options.temperature, options.top_k, options.top_p, options.seed
-    if not isinstance(temperature, int | float) or not 0 <= temperature < float("inf"):
-        raise DynatreeError(f"temperature must be a number of at least 0, not {temperature!r}")
-    if top_k is not None and (not isinstance(top_k, int) or top_k < 1):
-        raise DynatreeError(f"top_k must be a whole number of at least 1, or None for all tokens, not {top_k!r}")
-    if top_p is not None and (not isinstance(top_p, int | float) or not 0 < top_p <= 1):
-        raise DynatreeError(f"top_p must lie above 0 and not above 1, or be None for all tokens, not {top_p!r}")
-    if not isinstance(seed, int) or seed < 0:
-        raise DynatreeError(f"seed must be a whole number of at least 0, not {seed!r}")
+    seed = whole_number("seed", options.seed, 0)
+    if options.warpers is not None:
+        return Sampler(1.0, None, None, seed, vocabulary, options.warpers)
+    temperature, top_k, top_p = real_number(options.temperature), options.top_k, options.top_p
+    if temperature is None or not 0 <= temperature < float("inf"):
+        raise DynatreeError(f"temperature must be a number of at least 0, not {options.temperature!r}")
+    if top_k is not None:
+        top_k = whole_number("top_k", top_k, 1, ", or None for all tokens")
+    if top_p is not None:
+        top_p = real_number(top_p)
+        if top_p is None or not 0 <= top_p <= 1:
+            raise DynatreeError(f"top_p must lie in [0, 1], or be None for all tokens, not {options.top_p!r}")
     if temperature == 0:
         if top_k is not None or top_p is not None:
             raise DynatreeError("top_k and top_p need a temperature above 0; at 0 decoding is greedy")

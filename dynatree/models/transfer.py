@@ -5,8 +5,12 @@ synchronization per round keeps the device busy.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
+from transformers import PreTrainedModel
+
+from dynatree.errors import DynatreeError
 
 
 def upload(values: Sequence[int] | torch.Tensor, device: torch.device) -> torch.Tensor:
@@ -21,6 +25,17 @@ def upload(values: Sequence[int] | torch.Tensor, device: torch.device) -> torch.
         return tensor.to(device)
     # The allocator of pinned memory holds the block until the copy is done.
     return tensor.pin_memory().to(device, non_blocking=True)
+
+
+def input_device(model: PreTrainedModel) -> torch.device:
+    """Return the device of token ids: that of the model, or the one that offloaded weights are moved to."""
+    if model.device.type != "meta":
+        return model.device
+    hook: Any = getattr(model.get_input_embeddings(), "_hf_hook", None)
+    device = getattr(hook, "execution_device", None)
+    if device is None:
+        raise DynatreeError(f"the weights of the {type(model).__name__} are not loaded; load its checkpoint")
+    return torch.device(device)
 
 
 def token_list(ids: torch.Tensor) -> list[int]:

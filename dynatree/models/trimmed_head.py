@@ -10,6 +10,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from dynatree.errors import DynatreeError
+from dynatree.models.supported import is_hooked
 
 
 class TrimmedHead(nn.Module):
@@ -67,6 +68,11 @@ def trim_vocabulary(model: PreTrainedModel, token_ids) -> PreTrainedModel:
     head = output_head(model)
     token_map = torch.as_tensor(token_ids, dtype=torch.int64)
     vocabulary = model.config.vocab_size
+    if type(head) is not nn.Linear or is_hooked(head):
+        raise DynatreeError(
+            f"the output head is a {type(head).__name__} that is quantized, adapted or hooked, so its weight alone is "
+            "not the head; trim the vocabulary before that"
+        )
     if getattr(head, "bias", None) is not None:
         raise DynatreeError("the output head has a bias, which a trimmed head does not support")
     if token_map.ndim != 1 or len(token_map) == 0 or len(token_map.unique()) != len(token_map):

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from dynatree.errors import DynatreeError
-from dynatree.utils.validate import at_least
+from dynatree.utils.validate import at_least, real_number
 
 if TYPE_CHECKING:
     from dynatree.policies.cost_aware import CostAware
@@ -82,7 +82,8 @@ class Policy:
 def probability(**values: object) -> None:
     """Raise unless every value lies in [0, 1]."""
     for name, value in values.items():
-        if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= 1:
+        number = real_number(value)
+        if number is None or not 0 <= number <= 1:
             raise DynatreeError(f"{name} must be a probability in [0, 1], not {value!r}")
 
 

@@ -12,7 +12,7 @@ from typing import ClassVar
 import torch
 
 from dynatree.errors import DynatreeError
-from dynatree.utils.validate import at_least
+from dynatree.utils.validate import at_least, real_number
 
 TIMES = ("prefill", "decode", "both")
 Kept = torch.Tensor | list[torch.Tensor]
@@ -121,7 +121,7 @@ class Budgeted(Method):
         if self.budget is not None:
             at_least(1, budget=self.budget)
             self._check_budget(self.budget)
-        elif not isinstance(self.keep_ratio, int | float) or not 0 < self.keep_ratio <= 1:
+        elif not 0 < (real_number(self.keep_ratio) or 0) <= 1:
             raise DynatreeError(
                 f"keep_ratio must lie above 0 and not above 1 (1 - the share removed), not {self.keep_ratio!r}"
             )

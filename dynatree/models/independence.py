@@ -1,0 +1,149 @@
+"""Independence of the tokens of a forward pass, which decoding with trees and batches requires.
+
+A node of a tree must get the logits that a forward pass over its path alone gives. Quantized activations with one scale
+for all rows, expert capacities, and biases by row break this. Short forward passes of the model show it.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import torch
+from transformers import PreTrainedModel
+
+from dynatree.errors import DynatreeError
+from dynatree.models.forward import apply_head, hidden_states
+from dynatree.models.positions import switching_length
+from dynatree.models.runner import ModelRunner
+from dynatree.models.supported import is_hooked
+from dynatree.models.transfer import input_device
+from dynatree.models.trimmed_head import output_head
+
+PROMPT, ROOT = 3, 3  # tokens of the prompt, which is the position of the root
+PARENTS = [None, 0, 0, 1, 1, 3]  # of the nodes of the tree, root first
+TOLERANCE = 2e-4  # of the largest logit; float32 differs by about 1e-6, int8 activations by 1e-3 and more
+ORDINARY = ("torch.nn.modules.", "transformers.models.", "transformers.activations", "dynatree.")
+EXACT_FORMATS = (torch.float32, torch.float64)
+
+_checked: WeakKeyDictionary[PreTrainedModel, dict[bool, int]] = WeakKeyDictionary()
+
+
+def check_independence(model: PreTrainedModel, batch: bool = False) -> None:
+    """Raise if the logits of a token depend on tokens of the same forward pass that it does not attend to.
+
+    A model of ordinary layers is independent. One with hooks, adapters or layers of other libraries is measured once,
+    and again if its modules change. Other formats than float32 and float64 are not checked,
+    because their rounding hides the difference.
+
+    Args:
+        model: the target, in evaluation mode.
+        batch: True to check several rows of a batch, too.
+
+    Raises:
+        DynatreeError: the logits depend on other tokens.
+    """
+    switch = switching_length(model.config)
+    too_short = min(switch or ROOT + len(PARENTS), model.config.max_position_embeddings) < ROOT + len(PARENTS)
+    if too_short or model.dtype not in EXACT_FORMATS or _rounds_products(input_device(model)) or _is_ordinary(model):
+        return
+    state, checked = _signature(model), _checked.setdefault(model, {})
+    for kind, pairs in ((False, _tree_pairs), (True, _batch_pairs)) if batch else ((False, _tree_pairs),):
+        if checked.get(kind) == state:
+            continue
+        try:
+            for together, alone in pairs(model):
+                _compare(model, together, alone)
+        except (ValueError, RuntimeError) as error:
+            if isinstance(error, DynatreeError):
+                raise
+            raise DynatreeError(
+                f"the target {type(model).__name__} refuses a {'batch' if kind else 'tree'} of other tokens ({error}); "
+                "remove settings that are tied to the rows of one batch"
+            ) from error
+        checked[kind] = state
+
+
+def _compare(model: PreTrainedModel, together: torch.Tensor, alone: torch.Tensor) -> None:
+    if not (alone.isfinite().all() and together.isfinite().all()):
+        return  # reported where the logits are used, with the name of the model
+    gap = (together - alone).abs().max() / alone.abs().max().clamp(min=1e-9)
+    if gap > TOLERANCE:
+        raise DynatreeError(
+            f"the tokens of a forward pass of the target {type(model).__name__} depend on each other (logits change by "
+            f"{gap:.1e}), as with activations quantized by one scale for all rows, so no tree and no batch can be "
+            "verified; use method='autoregressive' for one prompt, or weights without such a dependence"
+        )
+
+
+def _tree_pairs(model: PreTrainedModel) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Yield the logits of each node, verified as part of a tree and at the end of its path alone."""
+    tokens = _tokens(model, PROMPT + len(PARENTS))
+    prompt, nodes = tokens[:PROMPT], tokens[PROMPT:]
+    paths = _paths()
+    visible = torch.zeros(len(nodes), len(nodes), dtype=torch.bool)
+    for node, path in enumerate(paths):
+        visible[node, path] = True
+    runner = _prefilled(model, prompt)
+    tree = runner.forward(nodes, [ROOT + len(path) - 1 for path in paths], visible)
+    for node, path in enumerate(paths):
+        runner.cache.keep(ROOT, [])
+        for depth, ancestor in enumerate(path):
+            logits = runner.forward([nodes[ancestor]], [ROOT + depth])
+        yield tree[node], logits[0]
+
+
+def _batch_pairs(model: PreTrainedModel) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Yield the logits of each row of a batch, read with the other rows and alone."""
+    device = input_device(model)
+    ids = torch.tensor(_tokens(model, 3 * PROMPT), device=device).view(3, PROMPT)
+    positions = torch.arange(PROMPT, device=device)[None]
+    mask = torch.ones(PROMPT, PROMPT, dtype=torch.bool, device=device).tril()[None, None]
+
+    def logits(rows: torch.Tensor) -> torch.Tensor:
+        count = len(rows)
+        hidden = hidden_states(model, rows, positions.expand(count, -1), mask.expand(count, -1, -1, -1))
+        return apply_head(output_head(model), hidden.flatten(0, 1)).view(count, PROMPT, -1)
+
+    together = logits(ids)
+    for row in range(len(ids)):
+        yield together[row], logits(ids[row : row + 1])[0]
+
+
+def _prefilled(model: PreTrainedModel, prompt: list[int]) -> ModelRunner:
+    runner = ModelRunner(model, "target", ROOT + len(PARENTS))
+    runner.forward(prompt, range(len(prompt)), last_only=True)
+    return runner
+
+
+def _paths() -> list[list[int]]:
+    """Return the path of each node, from the root to the node."""
+    paths: list[list[int]] = []
+    for node, parent in enumerate(PARENTS):
+        paths.append([*(paths[parent] if parent is not None else []), node])
+    return paths
+
+
+def _tokens(model: PreTrainedModel, count: int) -> list[int]:
+    """Return token ids spread over the vocabulary."""
+    vocabulary = model.config.vocab_size
+    return [(7919 * index + 11) % vocabulary for index in range(1, count + 1)]
+
+
+def _is_ordinary(model: PreTrainedModel) -> bool:
+    """Return True if all modules below the model's root are those of torch and transformers, without hooks."""
+    roots = (model, model.base_model)
+    return all(
+        type(one).__module__.startswith(ORDINARY) and (one in roots or not is_hooked(one)) for one in model.modules()
+    )
+
+
+def _signature(model: PreTrainedModel) -> int:
+    """Return a number that changes if modules are replaced or hooked."""
+    modules: Any = model.modules()
+    return hash(tuple((type(one), *one._forward_hooks, *one._forward_pre_hooks) for one in modules))
+
+
+def _rounds_products(device: torch.device) -> bool:
+    """Return True if products of float32 are rounded to fewer bits on a device."""
+    tensor_cores = device.type == "cuda" and bool(torch.backends.cuda.matmul.allow_tf32)
+    return tensor_cores or torch.get_float32_matmul_precision() != "highest"
