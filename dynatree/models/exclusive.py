@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from weakref import WeakKeyDictionary
 
+import torch
 from transformers import PreTrainedModel
 
 from dynatree.models.positions import unscaled_frequencies
@@ -24,6 +25,8 @@ def exclusive(models: Iterable[PreTrainedModel]) -> Iterator[None]:
     """
     ordered = sorted(models, key=id)  # one order for all threads, or two of them could wait for each other
     with ExitStack() as stack:
+        if torch.get_default_device().type != "cpu":
+            stack.enter_context(torch.device("cpu"))  # tensors without a device are those of the host
         for model in ordered:
             stack.enter_context(_lock(model))
         for model in ordered:
