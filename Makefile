@@ -34,8 +34,8 @@ demo: setup  ## from nothing to paper/demo/dynatree.pdf on the embedded model pa
 test: setup latex  ## all tests but those on Slurm
 	$(PYTEST)
 
-test-nightly: setup latex  ## the same with more examples of each property
-	HYPOTHESIS_PROFILE=nightly $(PYTEST)
+test-nightly: setup latex  ## the same with slow variants and more examples of each property
+	HYPOTHESIS_PROFILE=nightly $(PYTEST) -m ""
 
 test-slurm: setup latex  ## the pipeline on a real Slurm of one node
 	@envs/slurm.sh

@@ -15,6 +15,7 @@ from tqdm import tqdm
 from transformers import PreTrainedModel
 
 from dynatree.benchmark.live_tensors import peak_bytes
+from dynatree.benchmark.pauses import without_pause
 from dynatree.benchmark.quiet import quiet
 from dynatree.errors import DynatreeError
 from dynatree.kvcompress.context import compress
@@ -165,7 +166,8 @@ def generate_all(model: PreTrainedModel, job: dict, texts: list[dict]) -> list[d
     methods = {key: build_method(cases, key, length) for key in cases}
 
     def request(text: dict, key: str, new_tokens: int) -> dict:
-        return generate_compressed(model, methods[key], text["tokens"][: settings["prompt_tokens"]], new_tokens)
+        prompt = text["tokens"][: settings["prompt_tokens"]]
+        return without_pause(lambda: generate_compressed(model, methods[key], prompt, new_tokens))
 
     for _ in range(job["warmup"]):
         for key in cases:

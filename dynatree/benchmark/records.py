@@ -79,7 +79,7 @@ class Measurement:
 
     Attributes:
         job: the job, with the options of all cases.
-        sessions: id -> description of the session, for every session that a record names.
+        sessions: id -> description of the session, for every session that a record names, in the order of the journal.
         records: one per request; of the baseline one per session that others are paired with.
     """
 
@@ -89,8 +89,8 @@ class Measurement:
 
     @property
     def latest(self) -> dict:
-        """Return the session that began last."""
-        return max(self.sessions.values(), key=lambda session: session["started"])
+        """Return the session that began last, whatever its clock said."""
+        return list(self.sessions.values())[-1]
 
 
 class Journal:
@@ -184,19 +184,27 @@ def _set_aside(path: Path) -> None:
         path.replace(path.with_name(f"{path.name}.damaged"))
 
 
-def pair_with_baselines(records: Iterable[Record], baselines: Iterable[Record]) -> list[Record]:
+def pair_with_baselines(
+    records: Iterable[Record], baselines: Iterable[Record], sessions: Iterable[str]
+) -> list[Record]:
     """Set each record's baseline session: its own, or else the first later session with that baseline.
+
+    Args:
+        records: records of other cases than the baseline.
+        baselines: records of the baseline, in the order of the journal.
+        sessions: ids of all sessions in the order of the journal. Their times may jump with the clock.
 
     Returns:
         The records and their baselines in the order of the job.
     """
+    position = {session: index for index, session in enumerate(sessions)}
     found: dict[tuple, list[Record]] = {}
     for baseline in baselines:
         found.setdefault(baseline.key[:3], []).append(baseline)
     needed = {}
     for record in records:
         others = found[record.key[:3]]
-        chosen = next((one for one in others if one.session >= record.session), others[-1])
+        chosen = next((one for one in others if position[one.session] >= position[record.session]), others[-1])
         record.baseline = chosen.session
         needed[chosen.key, chosen.session] = chosen
-    return sorted([*records, *needed.values()], key=lambda record: (record.order, record.session))
+    return sorted([*records, *needed.values()], key=lambda record: (record.order, position[record.session]))

@@ -92,9 +92,9 @@ def assemble(journal: Journal, prompts: list[dict], job: Job, about: dict) -> Me
     records = valid(journal, prompts, job, about)
     baselines = [record for record in records if record.case == BASELINE]
     latest = {record.key: record for record in records if record.case != BASELINE}
-    chosen = pair_with_baselines(list(latest.values()), baselines)
+    chosen = pair_with_baselines(list(latest.values()), baselines, journal.sessions)
     names = {name for record in chosen for name in (record.session, record.baseline)}
-    return Measurement(job, {name: journal.sessions[name] for name in sorted(names)}, chosen)
+    return Measurement(job, {name: journal.sessions[name] for name in journal.sessions if name in names}, chosen)
 
 
 def prompt_hash(tokens: list[int]) -> str:

@@ -10,6 +10,7 @@ from tqdm import tqdm
 from dynatree.benchmark.environment import clock, environment
 from dynatree.benchmark.hf_baselines import reference
 from dynatree.benchmark.logit_gap import largest_gap
+from dynatree.benchmark.pauses import without_pause
 from dynatree.benchmark.quiet import quiet
 from dynatree.benchmark.records import Journal, Measurement, Record
 from dynatree.benchmark.round_traces import generate_traced
@@ -91,15 +92,11 @@ def measure(pair: ModelPair, requests: list[ScheduledRequest], job: Job, about: 
     Raises:
         DynatreeError: in float32, a case emits other tokens than the baseline; the message names the position.
     """
-    run = run_traced if job.traces else run_case
     session = journal.begin(about)
     _warm_up(pair, requests, job)
     for request in tqdm(requests, desc="measuring", unit="request", file=sys.stderr):
-        group = job.groups[request.group]
-        tokens = request.prompt["tokens"][: group.prompt_tokens]
-        conditions = {"time": now(), "load": load(), "clock": clock(pair.device)}
-        with quiet(pair.device):
-            measured = run(pair, tokens, group.cases[request.case], group.new_tokens)
+        measured = without_pause(lambda request=request: _measure_request(pair, request, job))
+        tokens = _prompt_of(request, job)
         record = Record(
             session=session,
             baseline=session,
@@ -112,11 +109,22 @@ def measure(pair: ModelPair, requests: list[ScheduledRequest], job: Job, about: 
             order=request.order,
             divergence=None,
             margin=None if job.exact else largest_gap(pair, tokens, measured["tokens"]),
-            **conditions,
             **measured,
         )
         journal.add(record)
         compare([one for one in journal.records if one.session == session], job.exact)
+
+
+def _measure_request(pair: ModelPair, request: ScheduledRequest, job: Job) -> dict:
+    """Run one request and return the fields of its record that its run gives."""
+    run, group = run_traced if job.traces else run_case, job.groups[request.group]
+    conditions = {"time": now(), "load": load(), "clock": clock(pair.device)}
+    with quiet(pair.device):
+        return conditions | run(pair, _prompt_of(request, job), group.cases[request.case], group.new_tokens)
+
+
+def _prompt_of(request: ScheduledRequest, job: Job) -> list[int]:
+    return request.prompt["tokens"][: job.groups[request.group].prompt_tokens]
 
 
 def compare(records: list[Record], exact: bool) -> None:

@@ -143,7 +143,9 @@ def dying_after(requests: int, monkeypatch) -> list:
     return calls
 
 
-@pytest.mark.parametrize("finished", [1, 4, 5, 6, 11])
+@pytest.mark.parametrize(
+    "finished", [1, pytest.param(4, marks=pytest.mark.nightly), 5, pytest.param(6, marks=pytest.mark.nightly), 11]
+)
 def test_an_interrupted_job_goes_on_after_its_last_whole_record(pair, tmp_path, monkeypatch, finished):
     path = tmp_path / "j"
     with monkeypatch.context() as patched:
@@ -186,6 +188,31 @@ def test_a_changed_method_is_measured_again_with_its_baseline_and_nothing_else(p
     assert [record.seconds for record in after.records if record.case == "assisted"] == kept
     back = measure(pair, PROMPTS, JOB, path)
     assert back.records == before.records, "superseded records stay in the journal"
+
+
+def test_a_clock_that_jumps_back_loses_and_mixes_nothing(pair, tmp_path, monkeypatch):
+    path = tmp_path / "j"
+    cases = {name: CASES[name] for name in ("autoregressive", "dynatree")}
+    job = replace(JOB, repetitions=1, warmup=0, groups={"all": Group(6, cases)})
+    with monkeypatch.context() as patched:
+        dying_after(3, patched)
+        with pytest.raises(KeyboardInterrupt):
+            measure(pair, PROMPTS, job, path, started="2031-01-01T00:00:00+00:00")
+    found = measure(pair, PROMPTS, job, path)  # years earlier
+    first, second = Journal(path).sessions
+    assert first > second, "the names of the sessions are in the wrong order, or this test shows nothing"
+    assert list(found.sessions) == [first, second]
+    assert found.latest["started"] == about(JOB)["started"]
+    kept = [record for record in found.records if record.session == first and record.case != "autoregressive"]
+    assert {record.key for record in kept} == {
+        record.key for record in Journal(path).records[:3] if record.case != "autoregressive"
+    }
+    baselines = {(record.key[:3], record.session) for record in found.records if record.case == "autoregressive"}
+    for record in kept:
+        own = (record.key[:3], first) in baselines
+        assert record.baseline == (first if own else second)
+    write_records(tmp_path / "r.json", found)
+    assert read_records(tmp_path / "r.json").latest == found.latest
 
 
 @pytest.mark.parametrize(
