@@ -1,5 +1,6 @@
 """Compilation of LaTeX and inspection of its log."""
 
+import glob
 import os
 import re
 import shutil
@@ -7,6 +8,7 @@ import subprocess
 from pathlib import Path
 
 from dynatree.errors import DynatreeError
+from dynatree.utils.locks import file_lock
 
 WIDEST_EXCESS = 5.0  # points
 EPOCH = "1735689600"  # date of the PDF, fixed so that equal sources give equal bytes
@@ -16,7 +18,10 @@ OPTIONS = ("-norc", "-g", "-pdf", "-no-shell-escape", "-interaction=nonstopmode"
 
 
 def compile_latex(folder: Path, name: str, bibliography: Path) -> Path:
-    """Run latexmk in ``folder`` on ``name``.tex.
+    """Run latexmk in ``folder`` on ``name``.tex, from a clean state.
+
+    The files that LaTeX writes for its next run are removed first, because a killed run leaves them cut off. A LaTeX
+    process that outlives its killed parent keeps the lock of the folder.
 
     Raises:
         DynatreeError: latexmk is missing, compilation fails, a reference or citation is undefined, or a line is
@@ -24,10 +29,16 @@ def compile_latex(folder: Path, name: str, bibliography: Path) -> Path:
     """
     if not shutil.which("latexmk"):
         raise DynatreeError("latexmk is missing; `make latex` installs it, or says what to install")
-    shutil.copyfile(bibliography, folder / bibliography.name)
     environment = os.environ | {"SOURCE_DATE_EPOCH": EPOCH, "FORCE_SOURCE_DATE": "1"}
     command = ["latexmk", *OPTIONS, f"{name}.tex"]
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    with file_lock(folder / f".{name}.lock", exclusive=True, holder=f"LaTeX in {folder}") as lock:
+        for path in folder.glob(f"{glob.escape(name)}.*"):
+            if path.suffix != ".tex":
+                path.unlink()
+        shutil.copyfile(bibliography, folder / bibliography.name)
+        done = subprocess.run(
+            command, cwd=folder, env=environment, capture_output=True, text=True, errors="replace", pass_fds=[lock]
+        )
     log = (folder / f"{name}.log").read_text(errors="replace") if (folder / f"{name}.log").exists() else done.stderr
     found = complaints(log)
     if done.returncode:
