@@ -24,9 +24,9 @@ options = parser.parse_args()
 def main() -> None:
     torch.set_num_threads(options.threads)
     pair = load_pair(options.target, device="cpu", dtype="float32")
-    sample_text(pair.target, pair.tokenizer, shards, options.sequences, options.length, options.seed)
+    paths = shard_paths(options.output, options.shards)
+    written.extend(sample_text(pair.target, pair.tokenizer, paths, options.sequences, options.length, options.seed))
 
 
-shards = shard_paths(options.output, options.shards)
-missing = [path for path in shards if not path.exists()]
-run(main, reads=[options.target, OPENINGS], writes=missing, arguments=options)
+written: list[Path] = []  # finished shards keep the notes of the run that made them
+run(main, reads=[options.target, OPENINGS], writes=written, arguments=options)

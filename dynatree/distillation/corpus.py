@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from dynatree.distillation.openings import sample_openings
+from dynatree.distillation.tensor_files import fingerprint, read_origin, write_tensors
 from dynatree.models.forward import apply_head, hidden_states
 from dynatree.models.kv_cache import TreeCache
 from dynatree.models.trimmed_head import output_head
@@ -85,19 +85,25 @@ def sample_text(
     sequences: int,
     length: int,
     seed: int,
-) -> None:
-    """Write shards of sampled text; existing files stay, so an interrupted run resumes.
+) -> list[Path]:
+    """Write shards of sampled text; existing shards of these arguments stay, so an interrupted run resumes.
 
     Args:
         target, tokenizer, sequences, length: see :func:`sample_shard`.
-        paths: files of the shards.
+        paths: files of the shards. All other shards in their folder are removed.
         seed: seed of the first shard; each further shard has the next.
+
+    Returns:
+        The files that were written.
     """
+    for path in {path.parent for path in paths}:
+        for other in set(path.glob("*.safetensors")) - set(paths):
+            other.unlink()
+    written = []
+    weights = fingerprint(target.state_dict())
     for index, path in enumerate(tqdm(paths, desc="sampling", unit="shard")):
-        if path.exists():
-            continue
-        path.parent.mkdir(parents=True, exist_ok=True)
-        shard = sample_shard(target, tokenizer, sequences, length, seed + index)
-        partial = path.with_suffix(".partial")
-        save_file(shard, partial)
-        partial.replace(path)
+        made_from = {"target": weights, "sequences": sequences, "length": length, "seed": seed + index}
+        if read_origin(path) != made_from:
+            write_tensors(path, sample_shard(target, tokenizer, sequences, length, seed + index), made_from)
+            written.append(path)
+    return written

@@ -2,14 +2,15 @@
 
 import copy
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from tqdm import tqdm
 from transformers import PreTrainedModel
 
+from dynatree.distillation.tensor_files import fingerprint, read_origin, write_tensors
 from dynatree.errors import DynatreeError
 from dynatree.models.forward import hidden_states
 from dynatree.models.trimmed_head import TrimmedHead, output_head, trim_vocabulary
@@ -86,7 +87,7 @@ def make_student(target: PreTrainedModel, layers: int, token_map: torch.Tensor) 
 def distill(
     target: PreTrainedModel, samples: dict[str, torch.Tensor], recipe: Recipe, checkpoint: Path
 ) -> PreTrainedModel:
-    """Train a draft; an interrupted run continues from ``checkpoint``.
+    """Train a draft; an interrupted run of the same arguments continues from ``checkpoint``.
 
     Args:
         target: the model whose layers the draft starts from.
@@ -106,7 +107,8 @@ def distill(
     body = [p for n, p in student.named_parameters() if p.requires_grad and p is not head.weight]
     optimizer = torch.optim.AdamW([{"params": body}, {"params": [head.weight]}], betas=(0.9, 0.98))
     batches = _batches(len(samples["tokens"]), recipe)
-    start = _resume(checkpoint, student, optimizer)
+    made_from = asdict(recipe) | {"samples": fingerprint(samples), "target": fingerprint(target.state_dict())}
+    start = _resume(checkpoint, student, optimizer, made_from)
     progress = tqdm(range(start, recipe.steps), initial=start, total=recipe.steps, desc="distilling", unit="step")
     for step in progress:
         for group, peak in zip(optimizer.param_groups, (recipe.rate, recipe.head_rate), strict=True):
@@ -119,7 +121,7 @@ def distill(
         optimizer.step()
         progress.set_postfix(loss=f"{loss.item():.3f}")
         if (step + 1) % CHECKPOINT_EVERY == 0:
-            _save(checkpoint, step + 1, student, optimizer)
+            _save(checkpoint, step + 1, student, optimizer, made_from)
     return student.eval()
 
 
@@ -153,7 +155,7 @@ def _trainable(student) -> list[torch.nn.Parameter]:
     return [p for p in student.parameters() if p.requires_grad]
 
 
-def _save(path: Path, step: int, student, optimizer) -> None:
+def _save(path: Path, step: int, student, optimizer, made_from: dict) -> None:
     tensors = {"step": torch.tensor(step)}
     for index, parameter in enumerate(_trainable(student)):
         state = optimizer.state[parameter]
@@ -162,15 +164,12 @@ def _save(path: Path, step: int, student, optimizer) -> None:
             f"{index}.exp_avg": state["exp_avg"],
             f"{index}.exp_avg_sq": state["exp_avg_sq"],
         }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    save_file(tensors, partial)
-    partial.replace(path)
+    write_tensors(path, tensors, made_from)
 
 
-def _resume(path: Path, student, optimizer) -> int:
-    """Restore the latest checkpoint, if any, and return the next step."""
-    if not path.exists():
+def _resume(path: Path, student, optimizer, made_from: dict) -> int:
+    """Restore the latest checkpoint of the same arguments, if any, and return the next step."""
+    if read_origin(path) != made_from:
         return 0
     tensors = load_file(path)
     step = int(tensors["step"])

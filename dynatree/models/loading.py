@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from dynatree.errors import DynatreeError
@@ -16,6 +16,7 @@ from dynatree.models.linear.packed import BACKENDS, faster_packed, pack, packabl
 from dynatree.models.linear.replace import faster
 from dynatree.models.pair import ModelPair
 from dynatree.models.trimmed_head import TrimmedHead, output_head, trim_vocabulary
+from dynatree.utils.files import write_bytes, write_text
 
 BORROWED = "dynatree"  # key of config.json in a draft that borrows its target's embeddings
 
@@ -165,13 +166,12 @@ def save_borrowing_draft(draft: PreTrainedModel, folder: Path) -> None:
     """
     head = output_head(draft)
     assert isinstance(head, TrimmedHead), "only a draft with a trimmed head borrows embeddings"
-    folder.mkdir(parents=True, exist_ok=True)
     config = draft.config.to_dict() | {"dtype": "float16", BORROWED: {"output_tokens": len(head.token_map)}}
-    (folder / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
+    write_text(folder / "config.json", json.dumps(config, indent=2, sort_keys=True) + "\n")
     embeddings = {id(parameter) for parameter in draft.get_input_embeddings().parameters()}
     tensors = {name: p.detach().half() for name, p in draft.named_parameters() if id(p) not in embeddings}
     tensors["lm_head.token_map"] = head.token_map.int()
-    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, folder / "model.safetensors")
+    write_bytes(folder / "model.safetensors", save({name: tensor.contiguous() for name, tensor in tensors.items()}))
 
 
 def _load_borrowing_draft(folder: Path, target: PreTrainedModel, device, dtype) -> PreTrainedModel:

@@ -1,5 +1,7 @@
 """Text sampled from the target."""
 
+import shutil
+
 import torch
 
 from dynatree.data.random_model import SPECIAL, byte_tokenizer
@@ -22,3 +24,14 @@ def test_sampling_resumes_and_repeats(target, folder, tmp_path):
     assert before == {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
     sample_text(target, byte_tokenizer(), shard_paths(tmp_path, 1), sequences=8, length=48, seed=5)
     assert (tmp_path / "0000.safetensors").read_bytes() == (folder / "0000.safetensors").read_bytes()
+
+
+def test_shards_of_other_arguments_are_sampled_again(target, folder, tmp_path):
+    paths = shard_paths(tmp_path, 2)
+    for path in (*paths, tmp_path / "0002.safetensors"):
+        shutil.copy2(folder / path.name, path)
+    paths[1].write_bytes(paths[1].read_bytes()[:-50])  # cut off
+    assert sample_text(target, byte_tokenizer(), paths, sequences=8, length=48, seed=5) == [paths[1]]
+    assert sorted(tmp_path.glob("*")) == paths, "a shard beyond the last one is removed"
+    assert paths[1].read_bytes() == (folder / paths[1].name).read_bytes()
+    assert sample_text(target, byte_tokenizer(), paths, sequences=8, length=40, seed=5) == paths

@@ -1,5 +1,9 @@
 """Training of a draft, interrupted and not."""
 
+import os
+import signal
+from dataclasses import replace
+
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -26,27 +30,69 @@ def test_the_student_starts_from_the_targets_outer_layers(target):
     assert [layer.self_attn.layer_idx for layer in student.model.layers] == [0, 1]
 
 
-def test_training_learns_and_an_interruption_changes_nothing(target, folder, tmp_path, monkeypatch):
-    monkeypatch.setattr("dynatree.distillation.training.CHECKPOINT_EVERY", 10)
-    recipe, samples = Recipe(layers=1, vocabulary=200, steps=30, batch=8), load_samples(folder)
-    whole = distill(target, samples, recipe, tmp_path / "whole.safetensors")
+RECIPE = Recipe(layers=1, vocabulary=200, steps=30, batch=8)
 
+
+@pytest.fixture(scope="module")
+def whole(target, folder, tmp_path_factory):
+    """The draft of a training that nothing interrupts."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "CHECKPOINT_EVERY", 10)
+        return distill(target, load_samples(folder), RECIPE, tmp_path_factory.mktemp("whole") / "checkpoint")
+
+
+@pytest.fixture
+def checkpoint(monkeypatch, tmp_path):
+    monkeypatch.setattr(training, "CHECKPOINT_EVERY", 10)
+    return tmp_path / "checkpoint.safetensors"
+
+
+def die_at(step: int, number: int, monkeypatch) -> None:
+    """Let this process die while it replaces the checkpoint of a step."""
     save = training._save
 
-    def stop(path, step, student, optimiser):
-        save(path, step, student, optimiser)
-        if step == 20:
-            raise KeyboardInterrupt
+    def dying_save(path, at, *arguments):
+        if at == step:
+            monkeypatch.setattr(os, "replace", lambda *_: os.kill(os.getpid(), number))
+        save(path, at, *arguments)
 
-    with monkeypatch.context() as patch:
-        patch.setattr("dynatree.distillation.training._save", stop)
-        with pytest.raises(KeyboardInterrupt):
-            distill(target, samples, recipe, tmp_path / "cut.safetensors")
-    assert int(load_file(tmp_path / "cut.safetensors")["step"]) == 20
-    resumed = distill(target, samples, recipe, tmp_path / "cut.safetensors")
+    monkeypatch.setattr(training, "_save", dying_save)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_a_killed_training_goes_on_and_changes_nothing(target, folder, whole, checkpoint, monkeypatch, number):
+    samples = load_samples(folder)
+    child = os.fork()
+    if child == 0:
+        try:
+            if number != signal.SIGKILL:
+                signal.signal(number, signal.SIG_DFL)
+            die_at(20, number, monkeypatch)
+            distill(target, samples, RECIPE, checkpoint)
+        finally:
+            os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -number
+    assert int(load_file(checkpoint)["step"]) == 10
+    resumed = distill(target, samples, RECIPE, checkpoint)
     for ours, theirs in zip(whole.parameters(), resumed.parameters(), strict=True):
         torch.testing.assert_close(ours, theirs)
 
+
+@pytest.mark.parametrize("damage", ["another seed", "another text", "cut off"])
+def test_a_checkpoint_of_another_training_is_not_continued(target, folder, whole, checkpoint, damage):
+    samples = load_samples(folder)
+    recipe = replace(RECIPE, seed=7) if damage == "another seed" else RECIPE
+    text = {name: tensor.flip(0) for name, tensor in samples.items()} if damage == "another text" else samples
+    distill(target, text, recipe, checkpoint)
+    if damage == "cut off":
+        checkpoint.write_bytes(checkpoint.read_bytes()[:-50])
+    again = distill(target, samples, RECIPE, checkpoint)
+    for ours, theirs in zip(whole.parameters(), again.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def test_training_learns(target, folder, whole):
+    samples = load_samples(folder)
     untrained = make_student(target, 1, frequent_tokens(samples["labels"], 200, target.config.vocab_size)).eval()
     assert hits(whole, samples) > hits(untrained, samples) + 0.1
 
