@@ -1,6 +1,23 @@
+import sys
+from pathlib import Path
+
 from snakemake.utils import min_version
 
 min_version("9.20")
+
+# The rules, the scripts and the provenance notes name files relative to this folder.
+if Path.cwd().resolve() != Path(workflow.basedir).resolve():
+    sys.exit(
+        f"error: the pipeline works in {workflow.basedir} only, not in {Path.cwd()}; start it there, or with --directory"
+        f" {workflow.basedir}. To keep a run on another disk, make results/RUN a link to a folder there."
+    )
+
+# Timings with other threads than the configuration states would pass for timings with those.
+if workflow.is_main_process and workflow.resource_settings.overwrite_threads:
+    sys.exit(
+        "error: --set-threads is not supported, because the configuration decides how many threads are timed; "
+        "use --config threads=N"
+    )
 
 
 report: "workflow/report/workflow.rst"

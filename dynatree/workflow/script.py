@@ -1,6 +1,7 @@
 """The frame of every script of the pipeline: provenance notes, and one line for each error that a user can fix."""
 
 import argparse
+import errno
 import re
 import sys
 from collections.abc import Callable, Iterable
@@ -10,6 +11,8 @@ from dynatree.errors import DynatreeError
 from dynatree.provenance import notes
 from dynatree.utils.files import DISK_FULL
 from dynatree.utils.locks import machine_lock
+
+NO_ACCESS = {errno.EACCES, errno.EPERM, errno.EROFS}  # error numbers of missing rights and of read-only file systems
 
 
 def run(
@@ -22,7 +25,8 @@ def run(
 ) -> None:
     """Run ``work`` and write a note beside each of its outputs; see :mod:`dynatree.provenance.notes`.
 
-    A DynatreeError, a full disk and too little memory end the process with one line on stderr and status 2.
+    A DynatreeError, a full disk, a file without access and too little memory end the process with one line on stderr
+    and status 2.
 
     Args:
         work: The function that writes the outputs.
@@ -52,6 +56,12 @@ def explain(error: Exception) -> str | None:
     if (isinstance(error, OSError) and error.errno in DISK_FULL) or "No space left on device" in str(error):
         place = getattr(error, "filename", None) or Path.cwd()
         return f"the disk of {place} is full; free some space and start again: what is finished is kept"
+    if isinstance(error, OSError) and error.errno in NO_ACCESS:
+        place = getattr(error, "filename", None) or Path.cwd()
+        return (
+            f"{place} cannot be used ({error.strerror}); give this user access to it, or work in another folder, and "
+            "start again: what is finished is kept"
+        )
     if _out_of_memory(error):
         wanted = re.search(r"allocate:? ([\d.]+ \w+)", str(error))
         where = "the GPU" if "CUDA" in str(error) else "this machine"

@@ -1,7 +1,5 @@
 import json
 import re
-import sys
-from pathlib import Path
 
 sys.path.insert(0, workflow.basedir)
 
@@ -33,9 +31,9 @@ if workflow.is_main_process and not workflow.output_settings.dryrun:
         sys.exit(f"error: {mistake}")
 
 # Jobs import the package from this checkout, because the fingerprints describe its code and not an installed copy.
-# The path is part of the command, so that it also applies to jobs on a cluster.
+# The path is part of the command, so that it also applies to jobs on a cluster. Files are UTF-8 in every locale.
 shell.prefix(
-    "set -euo pipefail; export PYTHONPATH={workflow.basedir:q}${{PYTHONPATH:+:$PYTHONPATH}}; "
+    "set -euo pipefail; export PYTHONUTF8=1 PYTHONPATH={workflow.basedir:q}${{PYTHONPATH:+:$PYTHONPATH}}; "
 )
 
 RUN = config["run"]
