@@ -6,10 +6,11 @@ from snakemake.utils import min_version
 min_version("9.20")
 
 # The rules, the scripts and the provenance notes name files relative to this folder.
-if Path.cwd().resolve() != Path(workflow.basedir).resolve():
+HOME = Path(workflow.basedir).resolve()
+if Path.cwd().resolve() != HOME:
     sys.exit(
-        f"error: the pipeline works in {workflow.basedir} only, not in {Path.cwd()}; start it there, or with --directory"
-        f" {workflow.basedir}. To keep a run on another disk, make results/RUN a link to a folder there."
+        f"error: the pipeline works in {HOME} only, not in {Path.cwd()}; start it there, or with --directory {HOME}. "
+        "To keep a run on another disk, make results/RUN a link to a folder there."
     )
 
 # Timings with other threads than the configuration states would pass for timings with those.

@@ -56,3 +56,16 @@ def test_a_restart_goes_on_after_a_kill_and_a_second_live_workflow_is_refused(ru
     assert (copy / TREE).exists()
     assert not has_locks(copy)
     assert "Nothing to be done" in copy.make(TREE, "-n")
+
+
+@pytest.mark.nightly
+def test_two_workflows_in_two_folders_take_turns(copy, prepared, tmp_path):
+    record = "results/ci/records/sweep-narrative.json"
+    copies = [copy, prepared.copy(tmp_path / "second")]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    started = [subprocess.Popen(one.command(record), cwd=one.folder, env=one.environment(), **pipes) for one in copies]
+    for workflow, one in zip(started, copies, strict=True):
+        shown, _ = workflow.communicate(timeout=600)
+        assert workflow.returncode == 0, shown
+        assert (one / record).exists()
+        assert "Nothing to be done" in one.make(record, "-n")

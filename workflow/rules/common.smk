@@ -13,6 +13,7 @@ from dynatree.errors import DynatreeError
 from dynatree.provenance.fingerprint import code_hash, libraries
 from dynatree.workflow.slurm import wait_for_jobs
 from dynatree.workflow.stale_locks import take_over
+from dynatree.workflow.writable import check_writable
 
 # Check the configuration, the claims and the published numbers now, so that a mistake in them costs no hours.
 try:
@@ -25,9 +26,10 @@ except DynatreeError as mistake:
 # The processes of jobs and dry runs must not touch the locks of another workflow.
 if workflow.is_main_process and not workflow.output_settings.dryrun:
     try:
+        check_writable(Path(top, config["run"]) for top in ("results", "figures", "paper"))
         if take_over(Path.cwd()):
             wait_for_jobs(Path.cwd())
-    except DynatreeError as mistake:
+    except (DynatreeError, OSError) as mistake:
         sys.exit(f"error: {mistake}")
 
 # Jobs import the package from this checkout, because the fingerprints describe its code and not an installed copy.
