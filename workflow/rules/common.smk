@@ -26,7 +26,9 @@ except DynatreeError as mistake:
 # The processes of jobs and dry runs must not touch the locks of another workflow.
 if workflow.is_main_process and not workflow.output_settings.dryrun:
     try:
-        check_writable(Path(top, config["run"]) for top in ("results", "figures", "paper"))
+        check_writable(
+            Path(top, config["run"]) for top in ("results", "figures", "paper")
+        )
         if take_over(Path.cwd()):
             wait_for_jobs(Path.cwd())
     except (DynatreeError, OSError) as mistake:
