@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from dynatree.errors import DynatreeError
 from dynatree.policies.registry import POLICIES, policy_options
 from dynatree.utils.registry import parse_value
-from dynatree.utils.terminal import discard_output, tolerate_encoding
+from dynatree.utils.terminal import print_all
 from dynatree.version import __version__
 
 if TYPE_CHECKING:
@@ -33,19 +33,13 @@ def main(arguments: list[str] | None = None) -> int:
         for a closed pipe.
     """
     options = _parser().parse_args(arguments)
-    tolerate_encoding()
     try:
-        status = options.run(options)
-        print(end="", flush=True)
-    except BrokenPipeError:
-        discard_output()
-        return 141
+        return print_all(lambda: options.run(options))
     except (DynatreeError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
-    return status
 
 
 def _parser() -> argparse.ArgumentParser:

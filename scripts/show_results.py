@@ -1,10 +1,13 @@
 """Print the main comparison or the verdict on every claim on the terminal."""
 
 import argparse
+import sys
 import textwrap
 from pathlib import Path
 
 import pandas as pd
+
+from dynatree.utils.terminal import print_all
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("--table", type=Path, help="CSV of the main table")
@@ -32,7 +35,12 @@ def show_claims(claims: pd.DataFrame) -> None:
         print(textwrap.fill(claim["reason"], 118, initial_indent=" " * 14, subsequent_indent=" " * 14))
 
 
-if options.table:
-    show_table(pd.read_csv(options.table))
-if options.claims:
-    show_claims(pd.read_csv(options.claims))
+def main() -> int:
+    if options.table:
+        show_table(pd.read_csv(options.table))
+    if options.claims:
+        show_claims(pd.read_csv(options.claims))
+    return 0
+
+
+sys.exit(print_all(main))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from dynatree.errors import DynatreeError
 from dynatree.provenance.verify import verify
+from dynatree.utils.terminal import print_all
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("archive", type=Path, help="a file that `make archive` wrote")
@@ -30,7 +31,7 @@ try:
     if options.keep and options.keep.exists():
         raise DynatreeError(f"{options.keep} exists; name a new folder with --keep")
     with tempfile.TemporaryDirectory(prefix="dynatree-verify-") as temporary:
-        sys.exit(main(options.keep or Path(temporary)))
+        sys.exit(print_all(lambda: main(options.keep or Path(temporary))))
 except DynatreeError as mistake:
     print(f"error: {mistake}", file=sys.stderr)
     sys.exit(2)

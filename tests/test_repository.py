@@ -61,3 +61,12 @@ def test_documents_name_existing_paths_and_targets(path):
 def test_every_document_is_in_the_navigation():
     lines = (ROOT / "mkdocs.yml").read_text().partition("\nnav:")[2]
     assert sorted(re.findall(r"[a-z]+\.md", lines)) == sorted(path.name for path in (ROOT / "docs").glob("*.md"))
+
+
+def test_every_interruption_names_its_test():
+    text = (ROOT / "docs/interruptions.md").read_text()
+    rows = [line for line in text.partition("## Locks")[0].splitlines() if line.startswith("| ")][1:]
+    assert len(rows) == 12
+    for row in rows:
+        path, name = re.search(r"`(tests/[\w/]+\.py)::(\w+)` \|$", row).groups()
+        assert f"def {name}(" in (ROOT / path).read_text(), name

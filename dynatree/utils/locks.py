@@ -24,8 +24,14 @@ def machine_lock(exclusive: bool) -> Iterator[None]:
 
     Args:
         exclusive: hold the lock alone.
+
+    Raises:
+        DynatreeError: no temporary folder is writable, or the lock file is another user's alone.
     """
-    path = Path(tempfile.gettempdir()) / "dynatree-machine.lock"
+    try:
+        path = Path(tempfile.gettempdir()) / "dynatree-machine.lock"
+    except FileNotFoundError as error:
+        raise DynatreeError("no temporary folder is writable; let TMPDIR name one") from error
     with file_lock(path, exclusive, "a timing on this machine" if not exclusive else "other work on this machine"):
         yield
 

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,17 @@ def rules(shown: str) -> set[str]:
     return {line.split()[-1].rstrip(":") for line in shown.splitlines() if line.startswith(("rule ", "localrule "))}
 
 
+@pytest.fixture
+def from_the_future(finished):
+    """Prompts that were written before the clock was set back."""
+    path = finished / "results/ci/prompts/narrative.json"
+    before, future = path.stat(), time.time() + 86400
+    os.utime(path, (future, future))
+    yield path
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+@pytest.mark.usefixtures("from_the_future")
 @pytest.mark.parametrize("triggers", ["mtime", pytest.param("code", marks=pytest.mark.nightly)])
 def test_a_finished_run_is_found_from_another_folder(finished, triggers):
     relative = os.path.relpath(finished.folder, finished / "config")
