@@ -64,8 +64,7 @@ def _add_generate(parser: argparse.ArgumentParser) -> None:
     _add_models(parser)
     parser.add_argument("--method", default="dynatree", choices=POLICIES, help="default: %(default)s")
     parser.add_argument("--max-new-tokens", type=int, default=128, help="default: %(default)s")
-    parser.add_argument("--backend", default="stock", help="stock, packed or auto (default: %(default)s)")
-    parser.add_argument("--draft-weights", default="same", help="same, int8 or auto (default: %(default)s)")
+    parser.add_argument("--backend", default="auto", help="stock, small_batch or auto (default: %(default)s)")
     parser.add_argument("--compile", action="store_true", help="compile forward passes of static shapes, for a GPU")
     parser.add_argument("--ignore-eos", action="store_true", help="do not stop at an end-of-sequence token")
     parser.add_argument("--temperature", type=float, default=0.0, help="0 decodes greedily (default: %(default)s)")
@@ -127,7 +126,6 @@ def _generate(options: argparse.Namespace) -> int:
         options.dtype,
         _read_ids(options.draft_tokens),
         options.backend,
-        options.draft_weights,
         options.compile,
     )
     stream = None if options.json else _Stream(pair.tokenizer, options.color)

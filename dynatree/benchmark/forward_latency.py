@@ -3,7 +3,7 @@
 from statistics import median
 
 from dynatree.latency.measure import measure_latency
-from dynatree.models.linear.packed import pack
+from dynatree.models.kernels.backend import use_small_batches
 from dynatree.models.pair import ModelPair
 
 REPETITIONS = 3
@@ -14,12 +14,12 @@ def measure_forwards(pair: ModelPair, backend: str) -> list[dict]:
 
     Args:
         pair: target and draft with stock layers; with another backend, their layers are replaced in place.
-        backend: "stock" or "packed", the layers that the run uses; stock layers are measured in either case.
+        backend: "stock" or "small_batch", the layers that the run uses; stock layers are measured in either case.
     """
     rows = []
     for layers in dict.fromkeys(("stock", backend)):
         for role, model in pair.models.items():
-            used = pack(model) if layers == "packed" else model
+            used = use_small_batches(model) if layers == "small_batch" else model
             latency = measure_latency(used, REPETITIONS, typical=median)
             for context, times in zip(latency.contexts, latency.seconds, strict=True):
                 for width, seconds in zip(latency.widths, times, strict=True):

@@ -78,8 +78,8 @@ class LiveTensors(TorchDispatchMode):
 
 
 def _tensors(tree) -> list[torch.Tensor]:
-    """Return the tensors of a nested structure, except packed weights, which have no torch storage."""
-    return [leaf for leaf in tree_leaves(tree) if isinstance(leaf, torch.Tensor) and leaf.layout is torch.strided]
+    """Return the tensors of a nested structure."""
+    return [leaf for leaf in tree_leaves(tree) if isinstance(leaf, torch.Tensor)]
 
 
 def storage_key(tensor: torch.Tensor) -> int:

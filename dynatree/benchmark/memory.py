@@ -6,7 +6,6 @@ from dynatree.benchmark.live_tensors import LiveTensors, allocator_peak, storage
 from dynatree.benchmark.session import run_case
 from dynatree.config.jobs import Case, Job
 from dynatree.models.forward import head_rows
-from dynatree.models.linear.replace import unlisted_bytes
 from dynatree.models.pair import ModelPair
 from dynatree.utils.units import MIB
 
@@ -70,7 +69,7 @@ def _weights(pair: ModelPair) -> dict[str, int]:
     seen, sizes = set(), {}
     for role, model in pair.models.items():
         storages = {storage_key(tensor): tensor.untyped_storage().nbytes() for tensor in model.state_dict().values()}
-        sizes[role] = sum(size for key, size in storages.items() if key not in seen) + unlisted_bytes(model)
+        sizes[role] = sum(size for key, size in storages.items() if key not in seen)
         seen |= set(storages)
     return sizes
 

@@ -45,8 +45,8 @@ def check(config: dict) -> Plan:
         raise DynatreeError("config: models/target/name and models/draft/name must differ")
     if config["prompt_tokens"]["min"] > config["prompt_tokens"]["max"]:
         raise DynatreeError("config: prompt_tokens/min exceeds prompt_tokens/max")
-    if config["backend"] == "packed" and (config["device"], config["dtype"]) != ("cpu", "float32"):
-        raise DynatreeError("config: backend: packed needs device: cpu and dtype: float32; choose backend: stock")
+    if config["backend"] == "small_batch" and (config["device"], config["dtype"]) != ("cpu", "float32"):
+        raise DynatreeError("config: backend: small_batch needs device: cpu and dtype: float32; choose backend: stock")
     for key, dataset in config["prompts"].items():
         _check_dataset(key, dataset)
     for key, method in config["methods"].items():

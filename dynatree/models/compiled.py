@@ -16,7 +16,6 @@ from transformers import PreTrainedModel
 from dynatree.errors import DynatreeError
 from dynatree.models.forward import apply_head, hidden_states
 from dynatree.models.kv_cache import TreeCache
-from dynatree.models.linear.replace import unlisted_bytes
 from dynatree.models.masks import fill_padded_mask
 from dynatree.models.pair import ModelPair
 from dynatree.models.positions import switching_length
@@ -40,8 +39,8 @@ def compile_pair(pair: ModelPair, backend: str | Callable | None = "inductor") -
             not compiled, which shows the cost of padding.
 
     Raises:
-        DynatreeError: a model has packed or int8 weights or changing rotary frequencies, which cannot be traced, or
-            the C++ compiler that "inductor" needs is missing.
+        DynatreeError: a model has changing rotary frequencies, which cannot be traced, or is on a CPU, where "inductor"
+            is slower than ``load_pair(backend="auto")``.
     """
     compiled = ModelPair(pair.target, pair.draft, pair.tokenizer)
     for role, model in pair.models.items():
@@ -51,30 +50,16 @@ def compile_pair(pair: ModelPair, backend: str | Callable | None = "inductor") -
 
 
 def _check(model: PreTrainedModel, role: str, backend: str | Callable | None) -> None:
-    if unlisted_bytes(model):
-        raise DynatreeError(
-            f"the {role} has packed or int8 weights, which cannot be compiled; load it with backend='stock' and "
-            "draft_weights='same'"
-        )
     if backend is not None and switching_length(model.config) is not None:
         raise DynatreeError(
             f"the rotary frequencies of the {role} depend on the length of the text, which cannot be compiled; load it "
             "without compile=True"
         )
     if backend == "inductor" and model.device.type == "cpu":
-        _check_compiler()
-
-
-def _check_compiler() -> None:
-    from torch._inductor.cpp_builder import get_cpp_compiler  # takes seconds to import
-    from torch._inductor.exc import InvalidCxxCompiler
-
-    try:
-        get_cpp_compiler()
-    except InvalidCxxCompiler as error:
         raise DynatreeError(
-            "compiling for a CPU needs a C++ compiler, and none was found; install g++, or name one in CXX"
-        ) from error
+            f"compiled forward passes need CUDA, and the {role} is on a CPU, where they are slower than "
+            "load_pair(..., backend='auto'); leave compile out"
+        )
 
 
 class StaticModel:

@@ -35,15 +35,9 @@ def hidden_states(
 
 
 def apply_head(head: torch.nn.Module, hidden: torch.Tensor) -> torch.Tensor:
-    """Return the logits [n, tokens of the head] of ``hidden`` [n, hidden_size].
-
-    In float32 on a CPU, MKL multiplies the tall weight by a few columns faster than a few rows by the wide weight.
-    """
+    """Return the logits [n, tokens of the head] of ``hidden`` [n, hidden_size]."""
     if is_hooked(head):  # its weight may be elsewhere or changed by a hook
         return head(hidden)[..., head.token_map] if isinstance(head, TrimmedHead) else head(hidden)
-    tall = len(hidden) > 1 and hidden.device.type == "cpu" and hidden.dtype == torch.float32
-    if tall and (type(head) is TrimmedHead or (type(head) is torch.nn.Linear and head.bias is None)):
-        return (head.weight @ hidden.T).T
     return head.trimmed(hidden) if isinstance(head, TrimmedHead) else head(hidden)
 
 

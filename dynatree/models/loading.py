@@ -10,14 +10,13 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTra
 
 from dynatree.errors import DynatreeError
 from dynatree.models.compiled import compile_pair
-from dynatree.models.linear.int8_dynamic import DRAFT_WEIGHTS, integer_layer, quantize_dynamic, supports_int8
-from dynatree.models.linear.int8_weight_only import quantize
-from dynatree.models.linear.packed import BACKENDS, faster_packed, pack, packable, packed_layer
-from dynatree.models.linear.replace import faster
+from dynatree.models.int8_weight_only import quantize
+from dynatree.models.kernels.backend import faster_in_small_batches, use_small_batches
 from dynatree.models.pair import ModelPair
 from dynatree.models.trimmed_head import TrimmedHead, output_head, trim_vocabulary
 from dynatree.utils.files import write_bytes, write_text
 
+BACKENDS = ("stock", "small_batch", "auto")
 BORROWED = "dynatree"  # key of config.json in a draft that borrows its target's embeddings
 
 
@@ -27,8 +26,7 @@ def load_pair(
     device: str = "auto",
     dtype: str = "auto",
     draft_tokens: list[int] | None = None,
-    backend: str = "stock",
-    draft_weights: str = "same",
+    backend: str = "auto",
     compile: bool = False,
 ) -> ModelPair:
     """Load a target, its tokenizer and, if named, its draft.
@@ -41,14 +39,11 @@ def load_pair(
             for a target with int8 weights, whose activations, like the draft, are float16 on CUDA and bfloat16 on the
             CPU.
         draft_tokens: trim the draft's output vocabulary to these token ids.
-        backend: "stock" for the layers of torch; "packed" for weights packed by
-            :func:`dynatree.models.linear.packed.pack`, in float32 on the CPU; "auto" for the faster one in a short
-            measurement of each model.
-        draft_weights: "same" for the layers of the backend; "int8" for dynamic quantization of the draft, see
-            :mod:`dynatree.models.linear.int8_dynamic`, which changes proposals but never the output; "auto" for the
-            faster one in a short measurement.
+        backend: "stock" for the layers of torch; "small_batch" for kernels that multiply a few rows at the read
+            bandwidth of the machine, see :mod:`dynatree.models.kernels.backend`, in float32 on the CPU; "auto" for
+            the faster one in a short measurement of each model.
         compile: True for forward passes of static shapes through :func:`torch.compile`, see
-            :func:`dynatree.compile_pair`; needs the layers of torch.
+            :func:`dynatree.compile_pair`; needs CUDA.
 
     Returns:
         The pair, ready to decode.
@@ -58,13 +53,6 @@ def load_pair(
     """
     if backend not in BACKENDS:
         raise DynatreeError(f"backend must be one of {', '.join(BACKENDS)}, not {backend!r}")
-    if draft_weights not in DRAFT_WEIGHTS:
-        raise DynatreeError(f"draft_weights must be one of {', '.join(DRAFT_WEIGHTS)}, not {draft_weights!r}")
-    if compile and (backend, draft_weights) != ("stock", "same"):
-        raise DynatreeError(
-            f"compile=True needs backend='stock' and draft_weights='same', not {backend!r} and {draft_weights!r}: "
-            "other layers cannot be compiled"
-        )
     place = _device(device)
     number_format = _number_format(dtype, place)
     target_model = load_model(target, "target", place, number_format)
@@ -77,35 +65,21 @@ def load_pair(
         check_tokenizers(tokenizer, target, draft)
         if draft_tokens is not None:
             trim_vocabulary(draft_model, draft_tokens)
-    if _wants_packing(target_model, backend):
-        pack(target_model)
-    if draft_model is not None:
-        _lay_out_draft(draft_model, _wants_packing(draft_model, backend), draft_weights)
     pair = ModelPair(target_model, draft_model, tokenizer)
+    for model in pair.models.values():
+        if backend == "small_batch" or (backend == "auto" and faster_in_small_batches(model)):
+            use_small_batches(model)
     return compile_pair(pair) if compile else pair
 
 
 def parameter_count(model: PreTrainedModel) -> int:
-    """Return the number of parameters, tied ones once, as if the layers were those of torch; packed ones list none."""
+    """Return the number of parameters, tied ones once, as if the layers were those of torch; int8 ones list none."""
     head = output_head(model)
     with torch.device("meta"):
         plain = AutoModelForCausalLM.from_config(model.config)
         if isinstance(head, TrimmedHead):
             plain.set_output_embeddings(torch.nn.Linear(model.config.hidden_size, len(head.token_map), bias=False))
         return plain.num_parameters()
-
-
-def _wants_packing(model: PreTrainedModel, backend: str) -> bool:
-    return backend == "packed" or (backend == "auto" and packable(model) and faster_packed(model))
-
-
-def _lay_out_draft(draft: PreTrainedModel, packed: bool, weights: str) -> None:
-    """Give a draft int8 layers if asked for, or if faster and "auto"; otherwise those of the backend."""
-    usual = packed_layer if packed else lambda layer: layer
-    if weights == "int8" or (weights == "auto" and supports_int8(draft) and faster(draft, integer_layer, than=usual)):
-        quantize_dynamic(draft)
-    elif packed:
-        pack(draft)
 
 
 def load_model(name: str | Path, role: str, device: torch.device, dtype: torch.dtype) -> PreTrainedModel:
@@ -170,6 +144,7 @@ def save_borrowing_draft(draft: PreTrainedModel, folder: Path) -> None:
     write_text(folder / "config.json", json.dumps(config, indent=2, sort_keys=True) + "\n")
     embeddings = {id(parameter) for parameter in draft.get_input_embeddings().parameters()}
     tensors = {name: p.detach().half() for name, p in draft.named_parameters() if id(p) not in embeddings}
+    tensors["lm_head.weight"] = tensors.pop("lm_head.rows.weight")
     tensors["lm_head.token_map"] = head.token_map.int()
     write_bytes(folder / "model.safetensors", save({name: tensor.contiguous() for name, tensor in tensors.items()}))
 
@@ -190,10 +165,12 @@ def _load_borrowing_draft(folder: Path, target: PreTrainedModel, device, dtype) 
         raise DynatreeError(f"the draft file {folder}/model.safetensors is missing or damaged; restore it") from error
     token_map = tensors.pop("lm_head.token_map").long()
     draft = AutoModelForCausalLM.from_config(config, dtype=dtype)
-    draft.set_output_embeddings(TrimmedHead(tensors["lm_head.weight"].to(dtype), token_map, config.vocab_size))
+    head = tensors.pop("lm_head.weight")
+    draft.set_output_embeddings(TrimmedHead(head.to(dtype), token_map, config.vocab_size))
     draft.set_input_embeddings(embeddings)
     missing, unexpected = draft.load_state_dict(tensors, strict=False)
-    missing = [name for name in missing if name not in ("model.embed_tokens.weight", "lm_head.token_map")]
+    given = {"model.embed_tokens.weight", "lm_head.rows.weight", "lm_head.token_map"}
+    missing = [name for name in missing if name not in given]
     if missing or unexpected:
         raise DynatreeError(f"the draft {folder} does not fit its config: {(missing + unexpected)[0]}; restore it")
     return draft.to(device).eval()

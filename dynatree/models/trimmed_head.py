@@ -29,13 +29,20 @@ class TrimmedHead(nn.Module):
 
     def __init__(self, weight: torch.Tensor, token_map: torch.Tensor, vocabulary: int):
         super().__init__()
-        self.weight = nn.Parameter(weight)
+        with torch.device("meta"):
+            self.rows = nn.Linear(weight.shape[1], weight.shape[0], bias=False)
+        self.rows.weight = nn.Parameter(weight)
         self.register_buffer("token_map", token_map)
         self.vocabulary = vocabulary
 
+    @property
+    def weight(self) -> torch.Tensor:
+        """Weight of the head [tokens, hidden]."""
+        return self.rows.weight
+
     def trimmed(self, hidden: torch.Tensor) -> torch.Tensor:
         """Return the logits [..., tokens] of the head's own rows, in the order of ``token_map``."""
-        return nn.functional.linear(hidden, self.weight)
+        return self.rows(hidden)
 
     def forward(self, hidden: torch.Tensor) -> torch.Tensor:
         logits = hidden.new_full((*hidden.shape[:-1], self.vocabulary), -torch.inf)

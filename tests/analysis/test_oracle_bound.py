@@ -35,7 +35,7 @@ def bounded(measured) -> pd.DataFrame:
 
 
 def test_the_layers_of_the_run_are_those_that_come_last():
-    names = itertools.product(("stock", "packed"), ("target", "draft"), (64, 256), (1, 4))
+    names = itertools.product(("stock", "small_batch"), ("target", "draft"), (64, 256), (1, 4))
     frame = pd.DataFrame(names, columns=["backend", "model", "context", "new"])
     frame["ms"] = [1000.0] * 8 + list(range(1, 9))
     found = latencies(frame)

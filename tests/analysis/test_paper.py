@@ -67,7 +67,7 @@ def memory_frame(config: dict) -> pd.DataFrame:
 
 
 def latency_frame() -> pd.DataFrame:
-    names = itertools.product(("target", "draft"), ("stock", "packed"), (64, 256), (1, 2, 4, 8))
+    names = itertools.product(("target", "draft"), ("stock", "small_batch"), (64, 256), (1, 2, 4, 8))
     rows = [dict(zip(("model", "backend", "context", "new"), values, strict=True)) for values in names]
     frame = pd.DataFrame(rows)
     return frame.assign(ms=10 + frame["new"] + frame["context"] / 100)

@@ -32,7 +32,7 @@ def latency() -> pd.DataFrame:
     rows = [
         {"model": model, "backend": backend, "context": context, "new": new, "ms": new + context}
         for model in ("target", "draft")
-        for backend in ("stock", "packed")
+        for backend in ("stock", "small_batch")
         for context in (64, 256, 1024)
         for new in (1, 2, 4)
     ]

@@ -6,7 +6,7 @@ import torch
 from dynatree import ModelPair
 from dynatree.benchmark.memory import LiveTensors, measure_memory
 from dynatree.config.jobs import Case
-from dynatree.models.linear.packed import pack
+from dynatree.models.kernels.backend import use_small_batches
 from dynatree.utils.units import MIB
 from tests.support.models import disturbed, tiny_model
 
@@ -55,17 +55,17 @@ def test_parts_add_up_to_the_peak_and_have_the_sizes_they_must(pair):
     assert found["largest_logits_mib"] >= 7 * config.vocab_size * 4 / MIB
 
 
-def test_packed_weights_count():
+def test_weights_of_our_kernels_count():
     def peak(backend):
         target = tiny_model()
         models = [target, disturbed(target)]
-        pair = ModelPair(*(map(pack, models) if backend == "packed" else models))
+        pair = ModelPair(*(map(use_small_batches, models) if backend == "small_batch" else models))
         return measure_memory(pair, PROMPT, case("dynatree", "chain", length=3), 8)
 
-    stock, packed = peak("stock"), peak("packed")
+    stock, ours = peak("stock"), peak("small_batch")
     for part in ("weights_target_mib", "weights_draft_mib"):
-        assert packed[part] >= 0.99 * stock[part] > 0
-    assert packed["cache_target_mib"] == stock["cache_target_mib"]
+        assert ours[part] >= 0.99 * stock[part] > 0
+    assert ours["cache_target_mib"] == stock["cache_target_mib"]
 
 
 def test_a_case_without_draft_needs_no_draft(pair):

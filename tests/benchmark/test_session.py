@@ -222,7 +222,7 @@ def test_a_clock_that_jumps_back_loses_and_mixes_nothing(pair, tmp_path, monkeyp
         {"models": {"target": {"sha256": "other"}, "draft": {"sha256": "draft"}}},
         {"environment": about(JOB)["environment"] | {"threads": 4}},
         {"dtype": "bfloat16"},
-        {"backend": "packed"},
+        {"backend": "small_batch"},
         {"groups": {"all": Group(9, CASES)}},
     ],
 )

@@ -123,7 +123,7 @@ def test_drafts_are_compared_with_whole_and_compressed_caches(demo_config):
 
 def test_dtypes_are_compared_on_the_layers_that_all_have(demo_config):
     backends = {name: job.backend for name, job in jobs(demo_config).items()}
-    assert backends["main-narrative"] == "packed"
+    assert backends["main-narrative"] == "small_batch"
     assert {backend for name, backend in backends.items() if name.startswith("dtypes")} == {"stock"}
 
 

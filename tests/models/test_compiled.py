@@ -13,8 +13,6 @@ from dynatree import DynatreeError, ModelPair, compile_pair, generate, generate_
 from dynatree.latency.measure import CostModel
 from dynatree.models import runner
 from dynatree.models.compiled import WIDTHS, StaticModel
-from dynatree.models.linear.int8_dynamic import quantize_dynamic, supports_int8
-from dynatree.models.linear.packed import pack
 from dynatree.models.runner import ModelRunner
 from dynatree.models.trimmed_head import trim_vocabulary
 from tests.support.models import VOCABULARY, check_counts, disturbed, reference, tiny_model
@@ -150,25 +148,6 @@ def test_few_graphs_serve_all_methods_rounds_and_requests(kind):
     assert len(graphs) == len(shapes)
 
 
-def test_inductor_decodes_as_hugging_face(compiler):
-    target = tiny_model("llama", 1, layers=1)
-    pair = compile_pair(ModelPair(target, target))
-    del pair.static["draft"]  # saves graphs; all passes of the target are over two tokens
-    expected = reference(target, [5, 9, 2, 7], 11, None)
-    with torch._inductor.config.patch(compile_threads=1):  # workers would import torch first
-        assert generate(pair, [5, 9, 2, 7], "chain", 11, None, length=1).tokens == expected
-
-
-@pytest.fixture
-def compiler():
-    from dynatree.models.compiled import _check_compiler
-
-    try:
-        _check_compiler()
-    except DynatreeError as error:
-        pytest.skip(str(error))
-
-
 def test_a_buffer_is_reused_after_its_request():
     static = StaticModel(tiny_model("llama", 1), None)
     like = torch.ones(1, 2, 3, 8)
@@ -257,18 +236,9 @@ def test_a_draft_that_returns_nan_is_reported():
         generate(compile_pair(ModelPair(target, draft), None), [5, 6], "chain", 20, None)
 
 
-def test_packed_weights_are_refused(tmp_path):
-    pair = ModelPair(tiny_model("llama", 1), pack(tiny_model("llama", 1)))
-    with pytest.raises(DynatreeError, match="the draft has packed or int8 weights"):
-        compile_pair(pair)
-    with pytest.raises(DynatreeError, match="compile=True needs backend='stock' and draft_weights='same', not 'auto'"):
-        load_pair(tmp_path, backend="auto", compile=True)
-
-
-@pytest.mark.skipif(not supports_int8(tiny_model("llama", 1)), reason="this build of torch does not multiply int8")
-def test_int8_weights_are_refused():
-    with pytest.raises(DynatreeError, match="the draft has packed or int8 weights"):
-        compile_pair(ModelPair(tiny_model("llama", 1), quantize_dynamic(tiny_model("llama", 1))))
+def test_compiling_for_a_cpu_is_refused(random_pair):
+    with pytest.raises(DynatreeError, match="need CUDA, and the target is on a CPU, where they are slower"):
+        load_pair(*random_pair, device="cpu", compile=True)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -281,14 +251,6 @@ def test_compressed_caches_have_ordinary_passes(kind, method):
     alone = generate(ordinary, [5, 6, 7], "autoregressive", 50, None, target_cache=cache).tokens
     for caches in ({"target_cache": cache}, {"target_cache": cache, "draft_cache": cache}):
         assert generate(static, [5, 6, 7], method, 50, None, **caches).tokens == alone
-
-
-def test_a_missing_compiler_is_reported(monkeypatch):
-    import torch._inductor.config
-
-    monkeypatch.setattr(torch._inductor.config.cpp, "cxx", "no-such-compiler")
-    with pytest.raises(DynatreeError, match=r"no.* was found; install g\+\+"):
-        compile_pair(ModelPair(tiny_model("llama", 1)))
 
 
 def test_latency_of_static_passes_is_kept_apart(tmp_path, monkeypatch):

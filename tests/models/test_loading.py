@@ -5,15 +5,15 @@ import torch
 
 from dynatree import DynatreeError, ModelPair, generate, load_pair
 from dynatree.distillation.training import make_student
-from dynatree.models.linear.int8_weight_only import quantize
-from dynatree.models.linear.packed import pack
+from dynatree.models.int8_weight_only import quantize
+from dynatree.models.kernels.backend import use_small_batches
 from dynatree.models.loading import load_draft, parameter_count, save_borrowing_draft
 from dynatree.models.trimmed_head import trim_vocabulary
 from tests.support.models import tiny_model
 
 
 @pytest.mark.parametrize("kind", ["llama", "gpt_neox"])
-@pytest.mark.parametrize("change", [lambda model: model, pack, quantize])
+@pytest.mark.parametrize("change", [lambda model: model, use_small_batches, quantize])
 def test_parameters_are_counted_whatever_the_layers_are(kind, change):
     plain = tiny_model(kind)
     assert parameter_count(change(tiny_model(kind))) == plain.num_parameters() > 0

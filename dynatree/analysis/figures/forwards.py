@@ -7,7 +7,7 @@ from matplotlib.ticker import NullLocator
 
 from dynatree.analysis.figures.style import COLORS, plt
 
-LAYERS = {"stock": COLORS["chain"], "packed": COLORS["dynatree"]}
+LAYERS = {"stock": COLORS["chain"], "small_batch": COLORS["dynatree"]}
 LINES = ("-", "--", ":")
 TICKS = (1, 2, 4, 8, 16, 32, 64)
 

@@ -7,7 +7,7 @@ from torch import nn
 from dynatree import ModelPair, generate, load_pair
 from dynatree.benchmark.logit_gap import largest_gap
 from dynatree.data.random_model import save_tiny_checkpoint
-from dynatree.models.linear.int8_weight_only import Int8Linear, quantize
+from dynatree.models.int8_weight_only import Int8Linear, quantize
 from tests.support.models import disturbed, tiny_model
 
 

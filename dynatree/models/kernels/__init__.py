@@ -1,0 +1,1 @@
+"""Compiled kernels for float32 models on a CPU."""

@@ -1,0 +1,172 @@
+"""LLVM IR of a product of a few rows with wide weights in float32.
+
+The weights keep torch's layout [outputs, k]. Each output is the sum over ``k`` of the same products in the same order,
+whatever else the forward pass holds. A row of the result is therefore bit for bit independent of the other rows.
+
+A tile multiplies a few weight rows with a few tokens, so that all sums stay in vector registers (Goto and van de Geijn,
+"Anatomy of High-Performance Matrix Multiplication", ACM TOMS 2008). While a tile computes, it prefetches its share of
+the next weight rows. Memory and arithmetic units then work at the same time.
+"""
+
+from typing import NamedTuple
+
+from llvmlite import ir
+
+from dynatree.models.kernels.ir_tools import BYTE, F32, I32, I64, POINTER, VOID, Loop, at, intrinsic, loop
+
+TILE = (3, 4)  # weight rows and tokens: twelve sums, three weights and a token fill the 16 registers of AVX2
+SINGLE_TILE = (8, 1)  # for one token, where the hardware's own prefetching is better
+CACHE_LINE = 64  # bytes
+FLOAT = 4  # bytes
+
+
+class Operands(NamedTuple):
+    """Arguments of the kernel, in their order."""
+
+    weight: ir.Value  # address of [outputs, k]
+    hidden: ir.Value  # address of [tokens, k]
+    output: ir.Value  # address of [tokens, outputs]
+    tokens: ir.Value
+    outputs: ir.Value
+    k: ir.Value
+
+
+TYPES = (POINTER, POINTER, POINTER, I64, I64, I64)
+
+
+def linear(module: ir.Module, lanes: int) -> None:
+    """Define ``linear(weight, hidden, output, tokens, outputs, k, int32 threads)``.
+
+    It runs ``threads`` threads of the OpenMP pool that provides ``GOMP_parallel``.
+
+    Args:
+        module: where to define it.
+        lanes: float32 values in a vector register.
+    """
+    for name in ("omp_get_thread_num", "omp_get_num_threads"):
+        ir.Function(module, ir.FunctionType(I32, []), name)
+    parallel = ir.Function(module, ir.FunctionType(VOID, [POINTER, POINTER, I32, I32]), "GOMP_parallel")
+    single, several = (_share(module, lanes, *tile) for tile in (SINGLE_TILE, TILE))
+
+    function = ir.Function(module, ir.FunctionType(VOID, [I64] * len(TYPES) + [I32]), "linear")
+    builder = ir.IRBuilder(function.append_basic_block())
+    operands = builder.alloca(I64, len(TYPES))
+    for index, value in enumerate(function.args[:-1]):
+        builder.store(value, at(builder, operands, I64(index), I64))
+    one = builder.icmp_signed("==", Operands(*function.args[:-1]).tokens, I64(1))
+    builder.call(parallel, [builder.select(one, single, several), operands, function.args[-1], I32(0)])
+    builder.ret_void()
+
+
+def _share(module: ir.Module, lanes: int, rows: int, tokens: int) -> ir.Function:
+    """Define the work of one thread: a range of blocks of ``rows`` weight rows; the last thread adds the rest."""
+    blocks_of = {height: _block(module, lanes, height, tokens) for height in (rows, 1)}
+    function = ir.Function(module, ir.FunctionType(VOID, [POINTER]), f"share_{rows}_{tokens}")
+    builder = ir.IRBuilder(function.append_basic_block())
+    operands = Operands(
+        *(builder.load(at(builder, function.args[0], I64(i), kind), typ=kind) for i, kind in enumerate(TYPES))
+    )
+    thread, threads = (
+        builder.sext(builder.call(module.globals[name], []), I64)
+        for name in ("omp_get_thread_num", "omp_get_num_threads")
+    )
+    blocks = builder.sdiv(operands.outputs, I64(rows))
+    first = builder.sdiv(builder.mul(blocks, thread), threads)
+    end = builder.sdiv(builder.mul(blocks, builder.add(thread, I64(1))), threads)
+    with loop(builder, first, end, I64(1)) as block:
+        builder.call(blocks_of[rows], [*operands, builder.mul(block.index, I64(rows))])
+    with (
+        builder.if_then(builder.icmp_signed("==", builder.add(thread, I64(1)), threads)),
+        loop(builder, builder.mul(blocks, I64(rows)), operands.outputs, I64(1)) as row,
+    ):
+        builder.call(blocks_of[1], [*operands, row.index])
+    builder.ret_void()
+    return function
+
+
+def _block(module: ir.Module, lanes: int, rows: int, tokens: int) -> ir.Function:
+    """Define the product of ``rows`` weight rows from ``row`` on with all tokens, in tiles of up to ``tokens``."""
+    tiles = [_tile(module, lanes, rows, width) for width in range(1, tokens + 1)]
+    function = ir.Function(module, ir.FunctionType(VOID, [*TYPES, I64]), f"block_{rows}_{tokens}")
+    function.linkage = "internal"
+    builder = ir.IRBuilder(function.append_basic_block())
+    operands, row = Operands(*function.args[:-1]), function.args[-1]
+    count = builder.sdiv(builder.add(operands.tokens, I64(tokens - 1)), I64(tokens))
+    # Bytes that a tile prefetches for each float of k, so that all tiles of a block together fetch the next block.
+    stride = builder.sdiv(builder.add(I64(FLOAT * rows - 1), count), count)
+    next_block = at(builder, operands.weight, builder.mul(builder.add(row, I64(rows)), operands.k), F32)
+
+    def multiply(start: ir.Value, width: int) -> None:
+        done = builder.mul(builder.mul(builder.sdiv(start, I64(tokens)), stride), operands.k)
+        builder.call(
+            tiles[width - 1],
+            [
+                at(builder, operands.weight, builder.mul(row, operands.k), F32),
+                at(builder, operands.hidden, builder.mul(start, operands.k), F32),
+                at(builder, operands.output, builder.add(builder.mul(start, operands.outputs), row), F32),
+                operands.k,
+                operands.outputs,
+                at(builder, next_block, done, BYTE),
+                stride,
+            ],
+        )
+
+    rest = builder.srem(operands.tokens, I64(tokens))
+    full = builder.sub(operands.tokens, rest)
+    with loop(builder, I64(0), full, I64(tokens)) as start:
+        multiply(start.index, tokens)
+    for width in range(1, tokens):
+        with builder.if_then(builder.icmp_signed("==", rest, I64(width))):
+            multiply(full, width)
+    builder.ret_void()
+    return function
+
+
+def _tile(module: ir.Module, lanes: int, rows: int, tokens: int) -> ir.Function:
+    """Define the product of ``rows`` weight rows with ``tokens`` tokens."""
+    name = f"tile_{rows}_{tokens}"
+    if name in module.globals:
+        return module.globals[name]
+    types = [POINTER, POINTER, POINTER, I64, I64, POINTER, I64]
+    function = ir.Function(module, ir.FunctionType(VOID, types), name)
+    function.linkage = "internal"
+    builder = ir.IRBuilder(function.append_basic_block())
+    weight, hidden, output, k, outputs, ahead, stride = function.args
+    weights = [at(builder, weight, builder.mul(I64(index), k), F32) for index in range(rows)]
+    states = [at(builder, hidden, builder.mul(I64(index), k), F32) for index in range(tokens)]
+    lines = 0 if (rows, tokens) == SINGLE_TILE else -(-rows * lanes * FLOAT // CACHE_LINE)
+
+    def accumulate(turn: Loop, kind: ir.Type) -> None:
+        fused = intrinsic(module, "llvm.fma", kind, [kind] * 3)
+        factors = [builder.load(at(builder, address, turn.index, F32), typ=kind, align=FLOAT) for address in weights]
+        for token, address in enumerate(states):
+            state = builder.load(at(builder, address, turn.index, F32), typ=kind, align=FLOAT)
+            for index, factor in enumerate(factors):
+                place = token * rows + index
+                turn.next[place] = builder.call(fused, [factor, state, turn.values[place]])
+
+    vector = ir.VectorType(F32, lanes)
+    whole = builder.and_(k, I64(-lanes))
+    with loop(builder, I64(0), whole, I64(lanes), [vector([0.0] * lanes)] * (rows * tokens)) as turn:
+        share = at(builder, ahead, builder.mul(turn.index, stride), BYTE)
+        for line in range(lines):
+            _prefetch(builder, module, at(builder, share, I64(line * CACHE_LINE), BYTE))
+        accumulate(turn, vector)
+    total = intrinsic(module, "llvm.vector.reduce.fadd", vector, [F32, vector], returns=F32)
+    sums = [builder.call(total, [F32(0.0), value], fastmath=("reassoc",)) for value in turn.results]
+    with loop(builder, whole, k, I64(1), sums) as turn:
+        accumulate(turn, F32)
+    for place, value in enumerate(turn.results):
+        token, index = divmod(place, rows)
+        address = at(builder, output, builder.add(builder.mul(I64(token), outputs), I64(index)), F32)
+        builder.store(value, address, align=FLOAT)
+    builder.ret_void()
+    return function
+
+
+def _prefetch(builder: ir.IRBuilder, module: ir.Module, address: ir.Value) -> None:
+    """Load a cache line into all levels ahead of its use."""
+    name, signature = "llvm.prefetch.p0", ir.FunctionType(VOID, [POINTER, I32, I32, I32])
+    function = module.globals.get(name) or ir.Function(module, signature, name)
+    read, keep, data = I32(0), I32(3), I32(1)
+    builder.call(function, [address, read, keep, data])

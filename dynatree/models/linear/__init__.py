@@ -1,1 +1,0 @@
-"""Replacements for linear layers."""

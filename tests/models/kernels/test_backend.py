@@ -1,0 +1,125 @@
+"""Models with our kernels decode what stock models decode."""
+
+import copy
+
+import pytest
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from dynatree import DynatreeError, ModelPair, generate, generate_batch
+from dynatree.models.kernels.backend import faster_in_small_batches, use_small_batches
+from dynatree.models.kernels.layers import MAX_TOKENS, SmallBatchLinear
+from dynatree.models.trimmed_head import trim_vocabulary
+from tests.support.models import disturbed, reference, tiny_model
+
+PROMPT = [5, 9, 2, 7]
+IDS = torch.tensor([PROMPT])
+
+
+def ours(model):
+    return use_small_batches(copy.deepcopy(model))
+
+
+@pytest.mark.parametrize("kind", ["llama", "gpt_neox"])
+@pytest.mark.parametrize("method", ["autoregressive", "chain", "dynatree", "cost_aware"])
+def test_output_stays_that_of_hugging_face(kind, method):
+    stock = tiny_model(kind, 1)
+    expected = reference(stock, PROMPT, 30, None)
+    target = ours(stock)
+    pair = ModelPair(target, use_small_batches(disturbed(stock, 0.05)))
+    assert generate(pair, PROMPT, method, 30, None).tokens == expected
+    assert reference(target, PROMPT, 30, None) == expected
+
+
+def test_batches_stay_exact():
+    stock = tiny_model("llama", 1)
+    pair = ModelPair(ours(stock), use_small_batches(disturbed(stock, 0.05)))
+    prompts = [PROMPT, [3, 8], [11] * 9]
+    for prompt, out in zip(prompts, generate_batch(pair, prompts, "dynatree", 20, None), strict=True):
+        assert out.tokens == reference(stock, prompt, 20, None)
+
+
+def test_a_trimmed_draft_stays_exact():
+    stock = tiny_model("llama", 1)
+    draft = use_small_batches(trim_vocabulary(disturbed(stock, 0.05), list(range(0, stock.config.vocab_size, 2))))
+    out = generate(ModelPair(stock, draft), PROMPT, "dynatree", 30, None)
+    assert out.tokens == reference(stock, PROMPT, 30, None)
+    assert out.stats.accepted > 0
+
+
+@pytest.mark.parametrize("kind", ["llama", "gpt_neox"])
+def test_logits_and_gradients_are_those_of_the_stock_model(kind):
+    stock = tiny_model(kind, 1)
+    model = ours(stock)
+    long = torch.arange(MAX_TOKENS + 9)[None] % stock.config.vocab_size
+    for ids in (IDS, IDS.repeat(3, 1), long):
+        with torch.inference_mode():
+            torch.testing.assert_close(model(ids).logits, stock(ids).logits, atol=1e-4, rtol=1e-4)
+    for one in (stock, model):
+        one(IDS, labels=IDS).loss.backward()
+    for mine, theirs in zip(model.parameters(), stock.parameters(), strict=True):
+        torch.testing.assert_close(mine.grad, theirs.grad)
+
+
+def test_parts_of_llama_are_fused_and_tied_weights_stay_tied():
+    config = LlamaConfig(
+        vocab_size=60, hidden_size=32, intermediate_size=40, num_hidden_layers=2, num_attention_heads=4,
+        num_key_value_heads=2, tie_word_embeddings=True,
+    )  # fmt: skip
+    model = use_small_batches(LlamaForCausalLM(config).eval())
+    fused = [type(module).__name__ for module in model.modules() if type(module).__name__.startswith("Fused")]
+    assert sorted(set(fused)) == ["FusedLlamaAttention", "FusedLlamaMLP", "FusedLlamaRMSNorm"]
+    assert len(fused) == 2 * 4 + 1
+    assert model.lm_head.weight is model.model.embed_tokens.weight
+    assert model.num_parameters() == LlamaForCausalLM(config).num_parameters()
+
+
+def test_a_part_that_computes_something_else_is_not_fused():
+    class ShiftedRMSNorm(torch.nn.Module):  # as in Gemma
+        def __init__(self, size):
+            super().__init__()
+            self.weight, self.variance_epsilon = torch.nn.Parameter(torch.zeros(size)), 1e-6
+
+        def forward(self, hidden_states):
+            return torch.nn.functional.rms_norm(hidden_states, self.weight.shape, 1 + self.weight, 1e-6)
+
+    model = tiny_model("llama", 1)
+    model.model.norm = ShiftedRMSNorm(model.config.hidden_size)
+    expected = reference(model, PROMPT, 20, None)
+    assert reference(use_small_batches(model), PROMPT, 20, None) == expected
+    assert type(model.model.norm) is ShiftedRMSNorm
+
+
+def test_hooks_on_fused_layers_still_run():
+    model = ours(tiny_model("llama", 1))
+    layer = model.model.layers[0]
+    called = []
+    for part in (layer.self_attn.k_proj, layer.mlp.up_proj, layer.mlp, layer.input_layernorm, model.lm_head):
+        part.register_forward_hook(lambda module, inputs, output: called.append(type(module).__name__))
+    with torch.inference_mode():
+        model(IDS)
+    assert called.count("SmallBatchLinear") == 3
+    assert sorted(called)[:2] == ["FusedLlamaMLP", "FusedLlamaRMSNorm"]
+
+
+def test_a_model_can_be_copied_converted_and_saved(tmp_path):
+    stock = tiny_model("llama", 1)
+    model = ours(stock)
+    with torch.inference_mode():
+        expected = stock(IDS).logits
+        torch.testing.assert_close(copy.deepcopy(model)(IDS).logits, expected, atol=1e-4, rtol=1e-4)
+        model.save_pretrained(tmp_path)
+        torch.testing.assert_close(LlamaForCausalLM.from_pretrained(tmp_path)(IDS).logits, expected)
+        torch.testing.assert_close(model.double()(IDS).logits.float(), expected, atol=1e-4, rtol=1e-4)
+
+
+def test_other_formats_are_refused():
+    with pytest.raises(DynatreeError, match="needs float32 on a CPU"):
+        use_small_batches(tiny_model("llama", 1).to(torch.bfloat16))
+
+
+def test_the_choice_is_measured_and_changes_nothing():
+    model = tiny_model("llama", 1)
+    assert isinstance(faster_in_small_batches(model), bool)
+    assert not any(isinstance(module, SmallBatchLinear) for module in model.modules())
+    assert not faster_in_small_batches(tiny_model("llama", 1).to(torch.bfloat16))
