@@ -16,6 +16,7 @@ from transformers.models.llama.modeling_llama import LlamaAttention, eager_atten
 
 from dynatree.models.kernels.layers import SmallBatchLinear, small_batch
 from dynatree.models.kernels.library import kernels, multiply
+from dynatree.models.supported import is_hooked
 
 TRIED_TOKENS = 3
 TOLERANCE = 1e-4  # relative to the largest value
@@ -155,9 +156,9 @@ def _adjacent(*layers: Any) -> bool:
     """Return True if one product can replace the layers: plain ones without bias, consecutive in memory."""
     end = layers[0].weight.data_ptr()
     for layer in layers:
-        if type(layer) is not SmallBatchLinear or layer.bias is not None or layer.weight.data_ptr() != end:
+        if type(layer) is not SmallBatchLinear or layer.bias is not None or is_hooked(layer):
             return False
-        if layer._forward_hooks or layer._forward_pre_hooks:
+        if layer.weight.data_ptr() != end:
             return False
         end += layer.weight.nbytes
     return True
