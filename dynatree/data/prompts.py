@@ -18,6 +18,7 @@ from dynatree.data.corpora import (
     rows,
 )
 from dynatree.errors import DynatreeError
+from dynatree.models.positions import served_positions
 
 FRONT_MATTER = 0.1  # share of a book that title pages, prefaces and contents may take
 
@@ -45,7 +46,7 @@ def prepare(settings: dict, tokenizer_folder: Path, limits: dict) -> dict:
     """
     _check_settings(settings)
     tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder)
-    limits = limits | {"positions": AutoConfig.from_pretrained(tokenizer_folder).max_position_embeddings}
+    limits = limits | {"positions": served_positions(AutoConfig.from_pretrained(tokenizer_folder))}
     if settings.get("mode") == "tokens":  # checked before any download
         _check_length(f"{settings['name']}: every prompt", settings["length"], limits, limits["new_tokens"])
     source, prompts = _read(settings, tokenizer)

@@ -6,11 +6,11 @@ from typing import Any
 
 from transformers import GenerationConfig, PreTrainedModel
 
-from dynatree.decoding.generation_config import check_generation_config
 from dynatree.decoding.prompts import EosTokens, Prompt, encode, stop_ids
 from dynatree.errors import DynatreeError
 from dynatree.kvcompress.methods.base import Method
 from dynatree.kvcompress.registry import CacheArgument, find_method
+from dynatree.models.generation_config import check_generation_config
 from dynatree.models.pair import ModelPair, PolicyKey
 from dynatree.models.positions import served_positions
 from dynatree.models.sampling import Sampler, SamplingOptions, make_sampler

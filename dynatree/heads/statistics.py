@@ -29,7 +29,7 @@ from dynatree.errors import DynatreeError
 from dynatree.heads.attention_tap import AttentionTap
 from dynatree.models.forward import hidden_states
 from dynatree.models.kv_cache import TreeCache
-from dynatree.models.supported import check_architecture
+from dynatree.models.supported import check_attention, plain_model
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,8 @@ def measure_heads(
         DynatreeError: the architecture is not supported, the text is too short or too long, or ``chunk`` is below 1.
     """
     bands = bands or Bands()
-    check_architecture(model, "model")
+    model = plain_model(model, "model")
+    check_attention(model, "model")
     _check_length(len(tokens), bands, model.config.max_position_embeddings)
     if chunk < 1:
         raise DynatreeError(f"chunk must be 1 or more, not {chunk}")

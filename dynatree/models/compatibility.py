@@ -8,10 +8,13 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from transformers import AutoConfig, PreTrainedConfig
+from transformers import AutoConfig, GenerationConfig, PreTrainedConfig
 
 from dynatree.errors import DynatreeError
-from dynatree.models.loading import BORROWED, check_tokenizers, load_tokenizer
+from dynatree.models.generation_config import check_generation_config
+from dynatree.models.loading import BORROWED, check_tokenizers, has_tokenizer, load_tokenizer
+from dynatree.models.pair import check_vocabularies
+from dynatree.models.positions import served_positions
 from dynatree.models.supported import ARCHITECTURES
 from dynatree.utils.files import MANIFEST, sha256
 
@@ -64,10 +67,11 @@ def check_pair(
         if not architecture.good:
             return
         configs[role] = AutoConfig.from_pretrained(folder)
+    yield _check_settings(folders["target"])
     yield _check_number_format(dtype)
     if draft:
         yield _check_tokens(folders["target"], folders["draft"])
-        yield from _compare(configs["target"], configs["draft"])
+        yield from _compare(configs["target"], configs["draft"], _token_count(folders["target"]))
     yield _check_memory(folders.values(), dtype, device)
 
 
@@ -131,22 +135,47 @@ def _check_hashes(role: str, folder: Path) -> CheckResult:
 
 
 def _check_tokens(target: Path, draft: Path) -> CheckResult:
-    if not (draft / "tokenizer.json").is_file():
+    if not has_tokenizer(draft):
         return CheckResult("tokenizers", True, "the draft uses the target's")
     try:
         tokenizer = load_tokenizer(target)
-        check_tokenizers(tokenizer, target, draft)
+        shared = check_tokenizers(tokenizer, target, draft)
     except DynatreeError as error:
         return CheckResult("tokenizers", False, str(error))
-    return CheckResult("tokenizers", True, f"all {len(tokenizer)} tokens have the same ids")
+    return CheckResult("tokenizers", True, f"all {shared} tokens have the same ids")
 
 
-def _compare(target: PreTrainedConfig, draft: PreTrainedConfig) -> Iterator[CheckResult]:
+def _check_settings(target: Path) -> CheckResult:
+    """Check the generation config that every request starts from."""
+    path = target / "generation_config.json"
+    if not path.is_file():
+        return CheckResult("generation config", True, "none")
+    try:
+        settings = GenerationConfig.from_pretrained(target)
+        check_generation_config(settings, endless=settings.eos_token_id is None)
+    except (OSError, ValueError, TypeError) as error:
+        return CheckResult("generation config", False, f"{path.name}: {error}")
+    return CheckResult("generation config", True, "no setting changes the output")
+
+
+def _token_count(folder: Path) -> int | None:
+    """Return the tokens of the target's tokenizer; None without one."""
+    try:
+        return len(load_tokenizer(folder))
+    except DynatreeError:
+        return None
+
+
+def _compare(target: PreTrainedConfig, draft: PreTrainedConfig, tokens: int | None) -> Iterator[CheckResult]:
     sizes = f"target {target.vocab_size}, draft {draft.vocab_size}"
     if borrowed := getattr(draft, BORROWED, None):
         sizes += f" of which it proposes {borrowed['output_tokens']}"
-    yield CheckResult("vocabulary", draft.vocab_size >= target.vocab_size, sizes)
-    positions = target.max_position_embeddings, draft.max_position_embeddings
+    try:
+        check_vocabularies(target.vocab_size, draft.vocab_size, tokens)
+        yield CheckResult("vocabulary", True, sizes)
+    except DynatreeError as error:
+        yield CheckResult("vocabulary", False, str(error))
+    positions = served_positions(target), served_positions(draft)
     fewest = "" if positions[1] >= positions[0] else "; the draft limits prompt plus new tokens"
     yield CheckResult("positions", True, f"target {positions[0]}, draft {positions[1]}{fewest}")
 

@@ -36,9 +36,9 @@ def hidden_states(
 
 def apply_head(head: torch.nn.Module, hidden: torch.Tensor) -> torch.Tensor:
     """Return the logits [n, tokens of the head] of ``hidden`` [n, hidden_size]."""
-    if is_hooked(head):  # its weight may be elsewhere or changed by a hook
-        return head(hidden)[..., head.token_map] if isinstance(head, TrimmedHead) else head(hidden)
-    return head.trimmed(hidden) if isinstance(head, TrimmedHead) else head(hidden)
+    if isinstance(head, TrimmedHead) and not is_hooked(head):
+        return head.trimmed(hidden)
+    return head(hidden)[..., head.token_map] if isinstance(head, TrimmedHead) else head(hidden)
 
 
 def head_rows(model: PreTrainedModel) -> int:

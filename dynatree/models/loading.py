@@ -17,6 +17,7 @@ from dynatree.models.trimmed_head import TrimmedHead, output_head, trim_vocabula
 from dynatree.utils.files import write_bytes, write_text
 
 BACKENDS = ("stock", "small_batch", "auto")
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")
 BORROWED = "dynatree"  # key of config.json in a draft that borrows its target's embeddings
 
 
@@ -176,25 +177,38 @@ def _load_borrowing_draft(folder: Path, target: PreTrainedModel, device, dtype) 
     return draft.to(device).eval()
 
 
-def check_tokenizers(tokenizer, target: str | Path, draft: str | Path) -> None:
-    """Raise unless the draft's tokenizer, if any, gives every token the target's id.
+def check_tokenizers(tokenizer, target: str | Path, draft: str | Path) -> int:
+    """Raise if the draft's tokenizer, if any, contradicts the target's.
+
+    Tokens that only one of them has, such as added ones, do no harm: the draft never proposes a token that it lacks.
 
     Args:
         tokenizer: the target's.
         target, draft: folders or hub ids.
 
+    Returns:
+        The number of tokens that both have.
+
     Raises:
-        DynatreeError: a token has different ids.
+        DynatreeError: a token has different ids, or an id stands for different tokens.
     """
-    if Path(draft).is_dir() and not (Path(draft) / "tokenizer.json").exists():
-        return
-    ours, theirs = tokenizer.get_vocab(), load_tokenizer(draft).get_vocab()
-    if ours != theirs:
-        token = min(set(ours.items()) ^ set(theirs.items()), key=lambda item: (item[1], item[0]))[0]
-        raise DynatreeError(
-            f"the tokenizers of {target} and {draft} differ: {token!r} is {ours.get(token)} in one and "
-            f"{theirs.get(token)} in the other; choose a draft of the same family"
-        )
+    ours = tokenizer.get_vocab()
+    if Path(draft).is_dir() and not has_tokenizer(Path(draft)):
+        return len(ours)
+    theirs = load_tokenizer(draft).get_vocab()
+    ids = {index: token for token, index in theirs.items()}
+    for token, index in sorted(ours.items(), key=lambda item: item[1]):
+        if theirs.get(token, index) != index or ids.get(index, token) != token:
+            raise DynatreeError(
+                f"the tokenizers of {target} and {draft} differ: {token!r} is {index} in one and "
+                f"{theirs.get(token)} in the other; choose a draft of the same family"
+            )
+    return len(ours.keys() & theirs.keys())
+
+
+def has_tokenizer(folder: Path) -> bool:
+    """Return True if a folder holds a tokenizer of its own."""
+    return any((folder / name).is_file() for name in TOKENIZER_FILES)
 
 
 def _device(name: str) -> torch.device:

@@ -4,9 +4,19 @@ import copy
 
 import pytest
 import torch
-from transformers import EosTokenCriteria, MaxLengthCriteria, TextIteratorStreamer, TopKLogitsWarper
+from transformers import (
+    DynamicCache,
+    EosTokenCriteria,
+    MaxLengthCriteria,
+    MinPLogitsWarper,
+    TemperatureLogitsWarper,
+    TextIteratorStreamer,
+    TopKLogitsWarper,
+    TopPLogitsWarper,
+    TypicalLogitsWarper,
+)
 
-from dynatree import DynatreeError, ModelPair, custom_generate, generate
+from dynatree import DynatreeError, ModelPair, TreeCache, custom_generate, generate
 from dynatree.data.random_model import byte_tokenizer
 from tests.support.models import disturbed, tiny_model
 
@@ -142,3 +152,105 @@ def test_logits_processors_of_the_caller_apply(target):
 def test_unsupported_arguments_are_rejected(target, settings, message):
     with pytest.raises(DynatreeError, match=message):
         target.generate(PROMPT, custom_generate=custom_generate(), max_new_tokens=4, pad_token_id=0, **settings)
+
+
+def filled_cache(model):
+    cache = DynamicCache(config=model.config)
+    model(torch.tensor([[8, 1]]), past_key_values=cache)
+    return cache
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        (lambda m: {"past_key_values": filled_cache(m), "attention_mask": torch.ones(1, 6)}, "the given DynamicCache"),
+        (lambda m: {"past_key_values": DynamicCache(config=m.config)}, "neither reads nor extends the given DynamicC"),
+        (lambda m: {"past_key_values": TreeCache(2, 32)}, "the given TreeCache"),
+        (lambda m: {"cache_implementation": "static"}, "the given StaticCache"),
+        (lambda m: {"inputs_embeds": m.get_input_embeddings()(PROMPT)}, "the argument inputs_embeds of generate"),
+        (lambda m: {"position_ids": torch.tensor([[0, 1, 7, 8]])}, "counts positions from 0"),
+        (lambda m: {"attention_mask": torch.tensor([[1, 1, 1, 0]])}, "hides the last token"),
+        (lambda m: {"assistant_model": tiny_model()}, "assistant_model of generate; leave it out; custom_generate tak"),
+        (lambda m: {"prompt_lookup_num_tokens": 3}, "prompt_lookup_num_tokens=0"),
+        (lambda m: {"output_hidden_states": True}, "the argument output_hidden_states of generate"),
+        (lambda m: {"labels": PROMPT}, "the argument labels of generate"),
+        (lambda m: {"num_beams": 2}, "num_beams=1"),
+        (lambda m: {"prefix_allowed_tokens_fn": lambda batch, ids: [1]}, "PrefixConstrainedLogitsProcessor"),
+    ],
+)
+def test_no_input_is_dropped(target, inputs, message):
+    with pytest.raises(DynatreeError, match=message):
+        target.generate(
+            PROMPT,
+            custom_generate=custom_generate(),
+            max_new_tokens=4,
+            do_sample=False,
+            pad_token_id=0,
+            **inputs(target),
+        )
+
+
+def test_embeddings_alone_are_refused(target):
+    embeddings = target.get_input_embeddings()(PROMPT)
+    with pytest.raises(DynatreeError, match="inputs_embeds"):
+        target.generate(inputs_embeds=embeddings, custom_generate=custom_generate(), max_new_tokens=4, pad_token_id=0)
+
+
+def test_inputs_that_change_nothing_are_accepted(target):
+    settings = {"max_new_tokens": 8, "do_sample": False, "pad_token_id": 0}
+    expected = target.generate(PROMPT, **settings)
+    for same in (
+        {"position_ids": torch.arange(4)[None]},
+        {"use_cache": False},
+        {"attention_mask": PROMPT.ne(0).long()},
+    ):
+        assert torch.equal(target.generate(PROMPT, custom_generate=custom_generate(), **settings, **same), expected)
+    holes = {"attention_mask": torch.tensor([[0, 1, 0, 1]])}
+    expected = target.generate(PROMPT, **settings, **holes)
+    assert torch.equal(target.generate(PROMPT, custom_generate=custom_generate(), **settings, **holes), expected)
+
+
+@pytest.mark.parametrize(
+    "warpers",
+    [
+        [TopPLogitsWarper(0.5), TemperatureLogitsWarper(4.0)],
+        [TopPLogitsWarper(0.1, min_tokens_to_keep=6)],
+        [TopPLogitsWarper(0.0)],
+        [TopKLogitsWarper(5), TopKLogitsWarper(3)],
+        [MinPLogitsWarper(0.2), TypicalLogitsWarper(0.7)],
+        [],
+    ],
+    ids=["order", "min_tokens_to_keep", "top_p=0", "twice", "other", "none"],
+)
+def test_warpers_of_the_caller_give_the_distribution_of_hugging_face(target, warpers):
+    settings = {"max_new_tokens": 1, "do_sample": True, "top_k": 0, "pad_token_id": 0, "logits_processor": warpers}
+    settings["return_dict_in_generate"] = settings["output_scores"] = True
+    scores = target.generate(PROMPT, **settings).scores[0]
+    del settings["return_dict_in_generate"], settings["output_scores"]
+    how = custom_generate(method="autoregressive")
+    drawn = target.generate(PROMPT.repeat(400, 1), custom_generate=how, **settings)[:, 4]
+    shares = torch.bincount(drawn, minlength=scores.shape[1]) / len(drawn)
+    expected = scores[0].softmax(0)
+    assert set(drawn.tolist()) <= set(expected.nonzero().flatten().tolist())
+    assert (shares - expected).abs().max() < 0.1
+
+
+def test_all_methods_draw_the_same_with_warpers(target):
+    settings = {"max_new_tokens": 12, "do_sample": True, "top_k": 9, "min_p": 0.05, "pad_token_id": 0}
+    draft, drawn = disturbed(target, 0.05), []
+    for method in ("autoregressive", "chain", "cost_aware"):
+        torch.manual_seed(4)
+        drawn.append(target.generate(PROMPT, custom_generate=custom_generate(draft, method), **settings).tolist())
+    assert drawn[0] == drawn[1] == drawn[2]
+
+
+@pytest.mark.parametrize("kind", ["gpt_neox", "llama"])
+def test_vocabularies_may_be_padded_differently(kind):
+    target, draft = tiny_model(kind, vocabulary=320), tiny_model(kind, vocabulary=272)
+    settings = {"max_new_tokens": 12, "do_sample": False, "pad_token_id": 0}
+    expected = target.generate(PROMPT, **settings)
+    for tokenizer in (None, byte_tokenizer()):
+        how = custom_generate(draft, "chain", tokenizer=tokenizer)
+        assert torch.equal(target.generate(PROMPT, custom_generate=how, **settings), expected)
+    with pytest.raises(DynatreeError, match="the draft has 150 tokens"):
+        target.generate(PROMPT, custom_generate=custom_generate(tiny_model(kind, vocabulary=150)), **settings)

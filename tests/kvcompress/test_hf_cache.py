@@ -1,5 +1,7 @@
 """``compress`` around Hugging Face's ``generate``, and caches that are passed in."""
 
+import threading
+
 import pytest
 import torch
 from transformers import DynamicCache, GPT2Config, GPT2LMHeadModel
@@ -237,3 +239,49 @@ def test_methods_can_be_given_as_objects():
     with compress(model, method) as compression:
         model(PROMPT)
     assert compression.cache.method is method
+
+
+def test_positions_that_a_method_replaces_must_be_those_of_the_text():
+    model = tiny_model()
+    with compress(model, "streaming_llm", budget=12):
+        model(PROMPT, position_ids=torch.arange(20)[None])
+        with pytest.raises(DynatreeError, match="rotate=True sets the positions of all tokens"):
+            model(PROMPT, position_ids=torch.arange(5, 25)[None])
+
+
+def test_inputs_may_be_positional():
+    model = tiny_model()
+    with compress(model, "sliding_window", budget=8) as compression:
+        model.base_model(PROMPT, None, None, None)
+        model.base_model(text(1), None, None, compression.cache)
+    assert compression.cache.seen == 21
+    with pytest.raises(DynatreeError, match="leave out output_attentions"), compress(model, "full"):
+        model(PROMPT, output_attentions=True)
+
+
+def test_threads_that_ran_before_use_the_model_as_it_is_and_later_ones_are_refused():
+    model, found = tiny_model(), {}
+    expected = reference(model, PROMPT[0].tolist(), 6, eos_token_id=None)
+    begun = threading.Event()
+
+    def work(name, ready):
+        ready.wait()
+        try:
+            found[name] = model.generate(PROMPT, max_new_tokens=6, **ENDLESS)[0, 20:].tolist()
+        except DynatreeError as error:
+            found[name] = str(error)
+
+    earlier = threading.Thread(target=work, args=("earlier", begun))
+    earlier.start()
+    with compress(model, "sliding_window", budget=4) as compression:
+        inside = model.generate(PROMPT, max_new_tokens=3, **ENDLESS)
+        begun.set()
+        later = threading.Thread(target=work, args=("later", begun))
+        later.start()
+        for thread in (earlier, later):
+            thread.join()
+        kept = compression.cache
+        model.generate(inside, past_key_values=kept, max_new_tokens=3, **ENDLESS)
+    assert found["earlier"] == expected
+    assert "enter compress() in the thread that runs the model" in found["later"]
+    assert kept.entries == [[4, 4]] * 2

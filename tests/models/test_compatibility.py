@@ -5,8 +5,9 @@ import shutil
 
 import pytest
 from huggingface_hub.errors import LocalEntryNotFoundError
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from dynatree import DynatreeError, load_pair
+from dynatree import DynatreeError, generate, load_pair
 from dynatree.cli import main
 from dynatree.models.compatibility import check_pair
 
@@ -108,3 +109,43 @@ def test_a_hub_id_that_cannot_be_downloaded_is_one_line(monkeypatch, capsys):
     assert capsys.readouterr().err.startswith("error: somebody/a-model is no folder, and cannot be downloaded")
     assert main(["check", "--target", "/nowhere/a/model"]) == 1
     assert "missing config.json" in capsys.readouterr().out
+
+
+def resized(folder, rows: int) -> None:
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    model.resize_token_embeddings(rows)
+    model.save_pretrained(folder)
+    (folder / "MANIFEST.sha256").unlink(missing_ok=True)
+
+
+def test_embeddings_may_be_padded_to_different_sizes(copies):
+    resized(copies[0], 320)
+    resized(copies[1], 272)
+    assert failures(*copies) == {}
+    assert len(generate(load_pair(*copies, device="cpu"), "hi", "chain", 4, None).tokens) == 4
+    resized(copies[1], 100)
+    assert "the draft has 100 tokens" in failures(*copies)["vocabulary"]
+    with pytest.raises(DynatreeError, match="the draft has 100 tokens"):
+        load_pair(*copies, device="cpu")
+
+
+def test_tokens_that_only_one_tokenizer_has_do_no_harm(copies):
+    tokenizer = AutoTokenizer.from_pretrained(copies[0])
+    tokenizer.add_tokens(["<tool>", "<call>"])
+    tokenizer.save_pretrained(copies[0])
+    resized(copies[0], 264)
+    assert failures(*copies) == {}
+    pair = load_pair(*copies, device="cpu")
+    expected = generate(pair, "hi <tool>", "autoregressive", 8, None).tokens
+    assert generate(pair, "hi <tool>", "chain", 8, None).tokens == expected
+
+
+def test_settings_that_decoding_would_not_apply_are_found(copies, capsys):
+    path = copies[0] / "generation_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"repetition_penalty": 1.3}))
+    (copies[0] / "MANIFEST.sha256").unlink()
+    assert "repetition_penalty=1.0" in failures(*copies)["generation config"]
+    assert main(["generate", "--target", str(copies[0]), "--method", "autoregressive", "hi"]) == 2
+    assert "needs repetition_penalty=1.0" in capsys.readouterr().err
+    path.unlink()
+    assert failures(*copies) == {}
