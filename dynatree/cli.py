@@ -124,7 +124,7 @@ def _generate(options: argparse.Namespace) -> int:
         draft,
         options.device,
         options.dtype,
-        _read_ids(options.draft_tokens),
+        _read_ids(options.draft_tokens) if draft or not options.draft else None,
         options.backend,
         options.compile,
     )

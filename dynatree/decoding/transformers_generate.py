@@ -89,7 +89,7 @@ def custom_generate(
                 pair,
                 prompt,
                 find_policy(pair, method, options, caches.draft),
-                max_length - input_ids.shape[1],
+                max(1, max_length - input_ids.shape[1]),  # transformers emits a token before it looks at the length
                 stops,
                 sampling(offset),
                 caches,

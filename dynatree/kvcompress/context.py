@@ -55,7 +55,7 @@ class CompressionContext:
             raise DynatreeError("the model is inside compress() already; leave the outer one first")
         if inputs.get("use_cache") is False:
             raise DynatreeError("use_cache=False leaves nothing to compress; leave it out")
-        if inputs.get("output_attentions"):
+        if inputs.get("output_attentions") or self.model.config.output_attentions:
             raise DynatreeError("the attention of a compressed cache gives no weights; leave out output_attentions")
         if len(states) != 1:
             raise DynatreeError(f"compress() serves one sequence at a time, not a batch of {len(states)}")

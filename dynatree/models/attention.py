@@ -10,6 +10,8 @@ import torch
 from transformers import AttentionInterface, AttentionMaskInterface, PretrainedConfig, PreTrainedModel
 from transformers.masking_utils import sdpa_mask
 
+from dynatree.errors import DynatreeError
+
 GROUPED = "dynatree_grouped"
 QUERIES_AT_ONCE = 128  # bounds the memory of attention weights over all entries
 
@@ -40,10 +42,12 @@ def grouped_attention(module, query, key, value, attention_mask, scaling=None, d
         key, value: [1, kv_heads, length, head_dim].
         attention_mask: boolean [1, 1 or kv_heads, n, length], or None where causal attention is right.
         scaling: factor of the scores.
-        dropout: ignored.
+        dropout: must be 0.
         compressed: object whose ``attend(layer, query, key, scaling)`` returns the mask of each layer instead, for
             example a compressed cache or a :class:`dynatree.heads.attention_tap.AttentionTap`.
     """
+    if dropout:
+        raise DynatreeError("the model is in training mode with dropout of attention; call model.eval() before")
     if compressed is not None:
         attention_mask = compressed.attend(module.layer_idx, query, key, scaling)
     batch, heads, n, head_dim = query.shape

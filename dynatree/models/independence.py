@@ -20,7 +20,10 @@ from dynatree.models.transfer import input_device
 from dynatree.models.trimmed_head import output_head
 
 PROMPT, ROOT = 3, 3  # tokens of the prompt, which is the position of the root
-PARENTS = [None, 0, 0, 1, 1, 3]  # of the nodes of the tree, root first
+FILLERS = 56  # children of the root, so that a layer of limited capacity is exceeded
+PARENTS = [None, 0, 0, 1, 1, 3, *[0] * FILLERS, 0, 62]  # of the nodes of the tree, root first
+MEASURED = (0, 1, 2, 3, 4, 5, 62, 63)
+BATCH = 8
 TOLERANCE = 2e-4  # of the largest logit; float32 differs by about 1e-6, int8 activations by 1e-3 and more
 ORDINARY = ("torch.nn.modules.", "transformers.models.", "transformers.activations", "dynatree.")
 EXACT_FORMATS = (torch.float32, torch.float64)
@@ -43,7 +46,8 @@ def check_independence(model: PreTrainedModel, batch: bool = False) -> None:
         DynatreeError: the logits depend on other tokens.
     """
     switch = switching_length(model.config)
-    too_short = min(switch or ROOT + len(PARENTS), model.config.max_position_embeddings) < ROOT + len(PARENTS)
+    deepest = ROOT + max(map(len, _paths()))
+    too_short = min(switch or deepest, model.config.max_position_embeddings) < deepest
     if too_short or model.dtype not in EXACT_FORMATS or _rounds_products(input_device(model)) or _is_ordinary(model):
         return
     state, checked = _signature(model), _checked.setdefault(model, {})
@@ -85,9 +89,9 @@ def _tree_pairs(model: PreTrainedModel) -> Iterator[tuple[torch.Tensor, torch.Te
         visible[node, path] = True
     runner = _prefilled(model, prompt)
     tree = runner.forward(nodes, [ROOT + len(path) - 1 for path in paths], visible)
-    for node, path in enumerate(paths):
+    for node in MEASURED:
         runner.cache.keep(ROOT, [])
-        for depth, ancestor in enumerate(path):
+        for depth, ancestor in enumerate(paths[node]):
             logits = runner.forward([nodes[ancestor]], [ROOT + depth])
         yield tree[node], logits[0]
 
@@ -95,7 +99,7 @@ def _tree_pairs(model: PreTrainedModel) -> Iterator[tuple[torch.Tensor, torch.Te
 def _batch_pairs(model: PreTrainedModel) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Yield the logits of each row of a batch, read with the other rows and alone."""
     device = input_device(model)
-    ids = torch.tensor(_tokens(model, 3 * PROMPT), device=device).view(3, PROMPT)
+    ids = torch.tensor(_tokens(model, BATCH * PROMPT), device=device).view(BATCH, PROMPT)
     positions = torch.arange(PROMPT, device=device)[None]
     mask = torch.ones(PROMPT, PROMPT, dtype=torch.bool, device=device).tril()[None, None]
 
@@ -105,7 +109,7 @@ def _batch_pairs(model: PreTrainedModel) -> Iterator[tuple[torch.Tensor, torch.T
         return apply_head(output_head(model), hidden.flatten(0, 1)).view(count, PROMPT, -1)
 
     together = logits(ids)
-    for row in range(len(ids)):
+    for row in (0, 1, BATCH - 1):
         yield together[row], logits(ids[row : row + 1])[0]
 
 

@@ -4,6 +4,9 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
+from dynatree.errors import DynatreeError
+from dynatree.models.supported import is_hooked
+
 
 class Int8Linear(nn.Module):
     """A linear layer with an int8 weight and one scale per output row.
@@ -36,13 +39,20 @@ class Int8Linear(nn.Module):
 
 
 def quantize(model: PreTrainedModel) -> PreTrainedModel:
-    """Replace the linear layers of ``model`` by int8 ones, in place; a head tied to the embeddings stays unchanged."""
+    """Replace the linear layers of ``model`` by int8 ones, in place; a head tied to the embeddings stays unchanged.
+
+    Raises:
+        DynatreeError: a layer is a subclass or has hooks, so its weight alone is not the layer.
+    """
     tied = model.get_input_embeddings().weight
     layers = [
         (name, module)
         for name, module in model.named_modules()
         if isinstance(module, nn.Linear) and module.weight is not tied
     ]
+    changed = [name for name, module in layers if type(module) is not nn.Linear or is_hooked(module)]
+    if changed:
+        raise DynatreeError(f"the layer {changed[0]} is adapted or hooked; quantize the model before that")
     for name, module in layers:
         parent, _, child = name.rpartition(".")
         setattr(model.get_submodule(parent), child, Int8Linear(module))

@@ -54,6 +54,10 @@ def load_pair(
     """
     if backend not in BACKENDS:
         raise DynatreeError(f"backend must be one of {', '.join(BACKENDS)}, not {backend!r}")
+    if draft is None and draft_tokens is not None:
+        raise DynatreeError(
+            "draft_tokens limits the tokens of a draft, but there is none; name a draft or leave it out"
+        )
     place = _device(device)
     number_format = _number_format(dtype, place)
     target_model = load_model(target, "target", place, number_format)

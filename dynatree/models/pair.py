@@ -80,7 +80,7 @@ class ModelPair:
         output_head(self.target)  # raises if it has none
         if self.draft is not None:
             self.draft = plain_model(self.draft, "draft")
-            tokens = None if self.tokenizer is None else len(self.tokenizer)
+            tokens = len(self.tokenizer) if hasattr(self.tokenizer, "__len__") else None
             check_vocabularies(self.target.config.vocab_size, self.draft.config.vocab_size, tokens)
 
     @property

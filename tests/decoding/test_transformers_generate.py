@@ -124,7 +124,7 @@ def test_rows_that_end_early_are_padded_as_hugging_face_does(target):
 def test_stopping_criteria_of_the_caller_apply(target):
     settings = {"max_new_tokens": 20, "do_sample": False, "pad_token_id": 0, "eos_token_id": None}
     stop = int(target.generate(PROMPT, **settings)[0, 8])
-    for criterion in (MaxLengthCriteria(9), EosTokenCriteria(stop)):
+    for criterion in (MaxLengthCriteria(9), MaxLengthCriteria(3), EosTokenCriteria(stop)):
         expected = target.generate(PROMPT, stopping_criteria=[criterion], **settings)
         assert expected.shape[1] < 24
         found = target.generate(PROMPT, custom_generate=custom_generate(), stopping_criteria=[criterion], **settings)

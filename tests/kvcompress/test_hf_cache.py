@@ -285,3 +285,11 @@ def test_threads_that_ran_before_use_the_model_as_it_is_and_later_ones_are_refus
     assert found["earlier"] == expected
     assert "enter compress() in the thread that runs the model" in found["later"]
     assert kept.entries == [[4, 4]] * 2
+
+
+def test_dropout_of_attention_is_not_dropped():
+    model = tiny_model("gpt_neox").train()
+    for layer in model.base_model.layers:
+        layer.attention.attention_dropout = 0.5
+    with pytest.raises(DynatreeError, match=r"call model\.eval"), compress(model, "full"):
+        model(PROMPT)

@@ -16,7 +16,9 @@ def quantized(model):
 
 
 class Capacity(nn.Module):
-    """A layer that serves only the first two rows of a forward pass, as a full expert does."""
+    """A layer that serves only the first rows of a forward pass, as a full expert does."""
+
+    rows = 2
 
     def __init__(self, layer):
         super().__init__()
@@ -24,12 +26,17 @@ class Capacity(nn.Module):
 
     def forward(self, hidden):
         out = self.layer(hidden)
-        out[:, 2:] *= 0.5
+        out[:, self.rows :] *= 0.5
         return out
 
 
 def capped(model):
     model.base_model.layers[0].mlp = Capacity(model.base_model.layers[0].mlp)
+    return model
+
+
+def roomy(model):
+    capped(model).base_model.layers[0].mlp.rows = 20
     return model
 
 
@@ -39,7 +46,7 @@ def biased_by_row(model):
     return model
 
 
-@pytest.mark.parametrize("change", [quantized, capped, biased_by_row])
+@pytest.mark.parametrize("change", [quantized, capped, roomy, biased_by_row])
 def test_trees_are_refused_and_single_tokens_are_exact(change):
     draft = disturbed(tiny_model())
     target = change(tiny_model())

@@ -51,3 +51,8 @@ def test_a_borrowing_draft_survives_its_file(tmp_path):
     (tmp_path / "model.safetensors").write_bytes(b"damaged")
     with pytest.raises(DynatreeError, match="missing or damaged"):
         load_draft(tmp_path, target, torch.device("cpu"), torch.float32)
+
+
+def test_tokens_of_a_draft_need_a_draft(random_pair):
+    with pytest.raises(DynatreeError, match="draft_tokens limits the tokens of a draft"):
+        load_pair(random_pair[0], draft_tokens=[1, 2])

@@ -11,6 +11,7 @@ from transformers import AttentionInterface, LlamaForCausalLM
 
 from dynatree import DynatreeError, ModelPair, custom_generate, generate, generate_batch
 from dynatree.kvcompress import CompressedCache, compress
+from dynatree.models.int8_weight_only import quantize
 from dynatree.models.trimmed_head import trim_vocabulary
 from tests.support.models import VOCABULARY, disturbed, reference, tiny_model
 
@@ -160,3 +161,10 @@ def test_a_head_that_is_more_than_its_weight_is_not_trimmed():
     for model in (hooked, quantized):
         with pytest.raises(DynatreeError, match="its weight alone is not the head"):
             trim_vocabulary(model, range(9))
+
+
+def test_hooked_layers_are_not_quantized_past_their_hooks():
+    model = tiny_model()
+    model.base_model.layers[0].mlp.up_proj.register_forward_hook(lambda *_: None)
+    with pytest.raises(DynatreeError, match="up_proj is adapted or hooked"):
+        quantize(model)
