@@ -18,7 +18,8 @@ if ! "$PYTHON" -c 'import ensurepip, venv' 2>/dev/null; then
     as_root apt-get install -y -qq --no-install-recommends python3-venv
 fi
 
-[ -x .venv/bin/python ] || "$PYTHON" -m venv .venv
+# A killed setup leaves an environment without pip.
+.venv/bin/python -m pip --version >/dev/null 2>&1 || "$PYTHON" -m venv --clear .venv
 echo "Installing the pinned dependencies into .venv"
 .venv/bin/python -m pip install --quiet --requirement envs/requirements.lock
 .venv/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
