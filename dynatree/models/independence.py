@@ -9,13 +9,14 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
+from torch import nn
 from transformers import PreTrainedModel
 
 from dynatree.errors import DynatreeError
 from dynatree.models.forward import apply_head, hidden_states
 from dynatree.models.positions import switching_length
 from dynatree.models.runner import ModelRunner
-from dynatree.models.supported import is_hooked
+from dynatree.models.supported import has_own_forward, is_hooked
 from dynatree.models.transfer import input_device
 from dynatree.models.trimmed_head import output_head
 
@@ -134,11 +135,19 @@ def _tokens(model: PreTrainedModel, count: int) -> list[int]:
 
 
 def _is_ordinary(model: PreTrainedModel) -> bool:
-    """Return True if all modules below the model's root are those of torch and transformers, without hooks."""
+    """Return True if all modules below the model's root are those of torch and transformers, without foreign hooks."""
     roots = (model, model.base_model)
     return all(
-        type(one).__module__.startswith(ORDINARY) and (one in roots or not is_hooked(one)) for one in model.modules()
+        type(one).__module__.startswith(ORDINARY) and (one in roots or not is_hooked(one) or _is_observed(one))
+        for one in model.modules()
     )
+
+
+def _is_observed(module: nn.Module) -> bool:
+    """Return True if the hooks of a module are those of this package, which measure and change nothing."""
+    hooks: Any = (*module._forward_hooks.values(), *module._forward_pre_hooks.values())
+    ours = all(str(getattr(hook, "__module__", "")).startswith("dynatree.") for hook in hooks)
+    return ours and bool(hooks) and not has_own_forward(module)
 
 
 def _signature(model: PreTrainedModel) -> int:
