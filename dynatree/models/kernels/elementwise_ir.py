@@ -71,6 +71,16 @@ def rotate(module: ir.Module) -> None:
     builder.ret_void()
 
 
+def add(module: ir.Module) -> None:
+    """Define ``add(values, increments, count)``: values += increments."""
+    function, builder = _function(module, "add", [POINTER, POINTER, I64])
+    values, increments, count = function.args
+    with loop(builder, I64(0), count, I64(1)) as element:
+        total = builder.fadd(_load(builder, values, element.index), _load(builder, increments, element.index))
+        _store(builder, total, values, element.index)
+    builder.ret_void()
+
+
 def _exp(builder: ir.IRBuilder, module: ir.Module, value: ir.Value) -> ir.Value:
     """Return e**value to about one unit in the last place, after Cephes: 2**n times a polynomial on [-ln2/2, ln2/2]."""
     clamp = [intrinsic(module, name, F32, [F32, F32]) for name in ("llvm.minnum", "llvm.maxnum")]

@@ -1,164 +1,152 @@
-"""Parts of decoder layers with fewer calls than those of transformers, in float32 on a CPU.
+"""Decoder layers with two calls of compiled kernels around their attention, in float32 on a CPU.
 
-The calls between the products of a decoder layer take a third of a forward pass over one token. A fused part multiplies
-layers that share their input at once, and calls one kernel where transformers calls two to ten operations.
+The small operations between the products of a decoder layer, and the Python code that calls them, otherwise take a
+third of a forward pass over one token.
 """
 
-import functools
-from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import nn
 from transformers import PreTrainedModel
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
-from transformers.models.llama.modeling_llama import LlamaAttention, eager_attention_forward
+from transformers.models.llama.modeling_llama import LlamaDecoderLayer, eager_attention_forward
 
 from dynatree.models.kernels.layers import SmallBatchLinear, small_batch
-from dynatree.models.kernels.library import kernels, multiply
-from dynatree.models.supported import is_hooked
+from dynatree.models.kernels.library import kernels
 
 TRIED_TOKENS = 3
 TOLERANCE = 1e-4  # relative to the largest value
-Forward = Callable[..., Any]
+
+
+class Plan:
+    """The modules that a fused layer bypasses, and where their weights lie.
+
+    Args:
+        layer: a decoder layer.
+
+    Attributes:
+        addresses: of the weights of both norms, then of the projections in their order in memory.
+    """
+
+    def __init__(self, layer: Any):
+        self._modules = _modules(layer)
+        self._parameters = [module._parameters for module in self._modules if "weight" in module._parameters]
+        self._hooks = [hooks for one in self._modules for hooks in (one._forward_hooks, one._forward_pre_hooks)]
+        self._attributes = [module.__dict__ for module in self._modules]
+        self.addresses = self._addresses()
+
+    def holds(self, layer: Any) -> bool:
+        """Return True if no bypassed module was replaced, moved or hooked since."""
+        every = nn.modules.module
+        hooked = any(self._hooks) or every._global_forward_hooks or every._global_forward_pre_hooks
+        if hooked or any("forward" in attributes for attributes in self._attributes):
+            return False
+        return self._modules == _modules(layer) and self.addresses == self._addresses()
+
+    def _addresses(self) -> list[int]:
+        return [parameters["weight"].data_ptr() for parameters in self._parameters]  # pyright: ignore
+
+
+class FusedLlamaDecoderLayer(LlamaDecoderLayer):
+    """A decoder layer of Llama that bypasses its modules for small batches, see :func:`fuse`.
+
+    It calls the modules under autograd, for large batches, and where one of them was replaced or has a hook.
+    """
+
+    plan: Plan
+
+    def forward(
+        self,
+        hidden_states: torch.Tensor,
+        attention_mask: torch.Tensor | None = None,
+        position_ids: torch.Tensor | None = None,
+        past_key_values: Any = None,
+        use_cache: bool | None = False,
+        position_embeddings: Any = None,
+        **kwargs: Any,
+    ) -> torch.Tensor:
+        # hidden_states: [batch, n, k]; position_embeddings: cos and sin [batch or 1, n, head_dim]
+        attention, mlp = self.self_attn, self.mlp
+        if not (small_batch(hidden_states, attention.q_proj.weight) and self.plan.holds(self)):
+            return super().forward(
+                hidden_states,
+                attention_mask=attention_mask,
+                position_ids=position_ids,
+                past_key_values=past_key_values,
+                use_cache=use_cache,
+                position_embeddings=position_embeddings,
+                **kwargs,
+            )
+        (batch, n, k), head_dim, threads = hidden_states.shape, attention.head_dim, torch.get_num_threads()
+        norm, norm_after, query, _, _, projection, gate, _, down = self.plan.addresses
+        kv_width, attention_width = attention.v_proj.out_features, attention.q_proj.out_features
+        width, outputs = mlp.gate_proj.out_features, attention_width + 2 * kv_width
+        hidden = hidden_states.contiguous()
+        cos, sin = (table.expand(batch, -1, -1).contiguous() for table in position_embeddings)
+        normed, states = hidden.new_empty(batch, n, k), hidden.new_empty(batch, n, outputs)
+        kernels().before_attention(
+            *(hidden.data_ptr(), norm, query, cos.data_ptr(), sin.data_ptr(), normed.data_ptr(), states.data_ptr()),
+            *(batch * n, k, outputs, (attention_width + kv_width) // head_dim, head_dim // 2),
+            *(threads, self.input_layernorm.variance_epsilon),
+        )
+        heads = states.view(batch, n, -1, head_dim).transpose(1, 2)  # [batch, all heads, n, head_dim]
+        queries, keys, values = heads.split([w // head_dim for w in (attention_width, kv_width, kv_width)], dim=1)
+        if past_key_values is not None:
+            keys, values = past_key_values.update(keys, values, attention.layer_idx)
+        attend = ALL_ATTENTION_FUNCTIONS.get_interface(attention.config._attn_implementation, eager_attention_forward)
+        attended = attend(
+            attention, queries, keys, values, attention_mask, dropout=0.0, scaling=attention.scaling, **kwargs
+        )[0].contiguous()
+        output, scratch = torch.empty_like(hidden), hidden.new_empty(batch * n * 3 * width)
+        both, product = scratch.data_ptr(), scratch.data_ptr() + scratch.itemsize * batch * n * 2 * width
+        kernels().after_attention(
+            *(attended.data_ptr(), hidden.data_ptr(), projection, norm_after, gate, down),
+            *(output.data_ptr(), normed.data_ptr(), both, product),
+            *(batch * n, k, attention_width, width, threads, self.post_attention_layernorm.variance_epsilon),
+        )
+        return output
 
 
 def fuse(model: PreTrainedModel) -> None:
-    """Fuse the norms, the gated feed-forward layers and the attention layers of a model where possible, in place.
+    """Fuse the decoder layers of a model where possible, in place.
 
-    A part is fused if it returns what the original returns for random input. The modules keep their identity and their
-    hooks. They call the original under autograd, for large batches, and where a bypassed layer has a hook.
+    A layer is fused if it returns what the original returns for random input. It keeps its identity and its hooks.
 
     Args:
         model: its linear layers are :class:`dynatree.models.kernels.layers.SmallBatchLinear`, consecutive in memory.
     """
-    for module in model.modules():
-        fused = _fused_class(type(module))
-        if fused is not None and _equal(module, fused):
-            module.__class__ = fused
+    layer: Any
+    for layer in model.modules():
+        if type(layer) is not LlamaDecoderLayer or not _fusible(layer):
+            continue
+        expected = _trial(layer)
+        layer.__class__ = FusedLlamaDecoderLayer
+        layer.plan = Plan(layer)
+        if (_trial(layer) - expected).abs().max() > TOLERANCE * expected.abs().max():
+            layer.__class__ = LlamaDecoderLayer
 
 
-@functools.cache
-def _fused_class(original: type[nn.Module]) -> type[nn.Module] | None:
-    """Return a subclass with a fused forward method; None for a module that is no candidate."""
-    kinds = {"RMSNorm": _norm_forward, "MLP": _feed_forward}
-    make = _attention_forward if original is LlamaAttention else None
-    for suffix, maker in kinds.items():
-        make = maker if original.__name__.endswith(suffix) else make
-    return type(f"Fused{original.__name__}", (original,), {"forward": make(original.forward)}) if make else None
+def _modules(layer: Any) -> tuple[nn.Module, ...]:
+    """Return the modules of a layer that a fused layer bypasses."""
+    parts = (layer.input_layernorm, layer.post_attention_layernorm, layer.self_attn, layer.mlp)
+    return (*parts, *layer.self_attn._modules.values(), *layer.mlp._modules.values())
+
+
+def _fusible(layer: Any) -> bool:
+    """Return True if one product can replace the products that share their input."""
+    attention, mlp = layer.self_attn, layer.mlp
+    linear = (*attention.children(), mlp.gate_proj, mlp.up_proj, mlp.down_proj)
+    if any(type(module) is not SmallBatchLinear or module.bias is not None for module in linear):
+        return False
+    pairs = ((attention.q_proj, attention.k_proj), (attention.k_proj, attention.v_proj), (mlp.gate_proj, mlp.up_proj))
+    return all(one.weight.data_ptr() + one.weight.nbytes == after.weight.data_ptr() for one, after in pairs)
 
 
 @torch.inference_mode()
-def _equal(module: nn.Module, fused: type[nn.Module]) -> bool:
-    """Return True if a module and its fused form agree on random input."""
-    arguments = _trial(module)
-    if arguments is None:
-        return False
-    original, results = type(module), []
-    for kind in (original, fused):
-        module.__class__ = kind
-        result = module(**arguments)
-        results.append(result[0] if isinstance(result, tuple) else result)
-    module.__class__ = original
-    expected, found = results
-    return bool((expected - found).abs().max() <= TOLERANCE * expected.abs().max())
-
-
-def _trial(module: Any) -> dict[str, Any] | None:
-    """Return random arguments for a module that has the layers of a candidate."""
-
-    def random(*shape: int) -> torch.Tensor:
-        return torch.randn(1, TRIED_TOKENS, *shape)
-
-    names = {name for name, _ in module.named_children()}
-    if hasattr(module, "variance_epsilon"):
-        return {"hidden_states": random(*module.weight.shape)}
-    if {"gate_proj", "up_proj", "down_proj"} <= names:
-        return {"x": random(module.gate_proj.in_features)}
-    if {"q_proj", "k_proj", "v_proj", "o_proj"} == names:
-        angles = random(module.head_dim // 2).repeat(1, 1, 2)
-        return {"hidden_states": random(module.q_proj.in_features), "position_embeddings": (angles.cos(), angles.sin())}
-    return None
-
-
-def _norm_forward(original: Forward) -> Forward:
-    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
-        # hidden_states: [..., k]
-        if not small_batch(hidden_states, self.weight):
-            return original(self, hidden_states)
-        hidden = hidden_states.contiguous()
-        output, k = torch.empty_like(hidden), hidden.shape[-1]
-        kernels().rms_norm(
-            hidden.data_ptr(),
-            self.weight.data_ptr(),
-            output.data_ptr(),
-            hidden.numel() // k,
-            k,
-            self.variance_epsilon,
-        )
-        return output
-
-    return forward
-
-
-def _feed_forward(original: Forward) -> Forward:
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        # x: [..., in]
-        gate = self.gate_proj
-        if not (small_batch(x, gate.weight) and _adjacent(gate, self.up_proj)):
-            return original(self, x)
-        width = gate.out_features
-        both = multiply(x, gate.weight, 2 * width)
-        product = both.new_empty((*x.shape[:-1], width))
-        kernels().gated_silu(both.data_ptr(), product.data_ptr(), product.numel() // width, width)
-        return self.down_proj(product)
-
-    return forward
-
-
-def _attention_forward(original: Forward) -> Forward:
-    def forward(
-        self, hidden_states, position_embeddings, attention_mask=None, past_key_values=None, **kwargs
-    ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        # hidden_states: [batch, n, in]; position_embeddings: cos and sin [batch or 1, n, head_dim]
-        query = self.q_proj
-        if not (small_batch(hidden_states, query.weight) and _adjacent(query, self.k_proj, self.v_proj)):
-            return original(self, hidden_states, position_embeddings, attention_mask, past_key_values, **kwargs)
-        batch, n = hidden_states.shape[:2]
-        rotated, single = query.out_features + self.k_proj.out_features, self.v_proj.out_features
-        states = multiply(hidden_states, query.weight, rotated + single)
-        cos, sin = (table.expand(batch, -1, -1).contiguous() for table in position_embeddings)
-        kernels().rotate(
-            states.data_ptr(),
-            cos.data_ptr(),
-            sin.data_ptr(),
-            batch * n,
-            rotated // self.head_dim,
-            rotated + single,
-            self.head_dim // 2,
-        )
-        heads = states.view(batch, n, -1, self.head_dim).transpose(1, 2)  # [batch, all heads, n, head_dim]
-        kv_heads = single // self.head_dim
-        queries, keys, values = heads.split((heads.shape[1] - 2 * kv_heads, kv_heads, kv_heads), dim=1)
-        if past_key_values is not None:
-            keys, values = past_key_values.update(keys, values, self.layer_idx)
-        attend = ALL_ATTENTION_FUNCTIONS.get_interface(self.config._attn_implementation, eager_attention_forward)
-        dropout = self.attention_dropout if self.training else 0.0
-        output, weights = attend(
-            self, queries, keys, values, attention_mask, dropout=dropout, scaling=self.scaling, **kwargs
-        )
-        return self.o_proj(output.reshape(batch, n, -1)), weights
-
-    return forward
-
-
-def _adjacent(*layers: Any) -> bool:
-    """Return True if one product can replace the layers: plain ones without bias, consecutive in memory."""
-    end = layers[0].weight.data_ptr()
-    for layer in layers:
-        if type(layer) is not SmallBatchLinear or layer.bias is not None or is_hooked(layer):
-            return False
-        if layer.weight.data_ptr() != end:
-            return False
-        end += layer.weight.nbytes
-    return True
+def _trial(layer: Any) -> torch.Tensor:
+    """Return the output of a layer for random input, the same at each call."""
+    random = torch.Generator().manual_seed(0)
+    hidden = torch.randn(1, TRIED_TOKENS, layer.hidden_size, generator=random)
+    angles = torch.randn(1, TRIED_TOKENS, layer.self_attn.head_dim // 2, generator=random).repeat(1, 1, 2)
+    return layer(hidden, position_embeddings=(angles.cos(), angles.sin()))

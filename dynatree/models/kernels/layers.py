@@ -5,7 +5,7 @@ from torch import nn
 
 from dynatree.models.kernels.library import multiply
 
-MAX_TOKENS = 64  # rows; for more, torch's product is as fast
+MAX_TOKENS = 128  # rows; for more, torch's product is as fast
 
 
 class SmallBatchLinear(nn.Linear):

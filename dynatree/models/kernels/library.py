@@ -14,7 +14,8 @@ import torch
 from llvmlite import ir
 
 from dynatree.errors import DynatreeError
-from dynatree.models.kernels.elementwise_ir import gated_silu, rms_norm, rotate
+from dynatree.models.kernels.elementwise_ir import add, gated_silu, rms_norm, rotate
+from dynatree.models.kernels.layer_ir import AFTER, BEFORE, after_attention, before_attention
 from dynatree.models.kernels.linear_ir import linear
 
 OPENMP = ("GOMP_parallel", "omp_get_thread_num", "omp_get_num_threads")
@@ -24,6 +25,8 @@ SIGNATURES = {
     "rms_norm": [ADDRESS] * 3 + [COUNT] * 2 + [FLOAT],
     "gated_silu": [ADDRESS] * 2 + [COUNT] * 2,
     "rotate": [ADDRESS] * 3 + [COUNT] * 4,
+    "before_attention": [ctypes.c_int64] * len(BEFORE) + [INT, FLOAT],
+    "after_attention": [ctypes.c_int64] * len(AFTER) + [INT, FLOAT],
 }
 
 
@@ -57,6 +60,8 @@ class Kernels:
         self.rms_norm = functions["rms_norm"]
         self.gated_silu = functions["gated_silu"]
         self.rotate = functions["rotate"]
+        self.before_attention = functions["before_attention"]
+        self.after_attention = functions["after_attention"]
 
 
 @functools.cache
@@ -96,7 +101,7 @@ def _compile(lanes: int | None) -> Any:
     )
     source = ir.Module("dynatree")
     linear(source, lanes or _lanes(features))
-    for define in (rms_norm, gated_silu, rotate):
+    for define in (rms_norm, gated_silu, rotate, add, before_attention, after_attention):
         define(source)
     module = llvm.parse_assembly(str(source))
     options = llvm.create_pipeline_tuning_options(speed_level=3)
