@@ -62,7 +62,7 @@ def _add_models(parser: argparse.ArgumentParser) -> None:
 
 def _add_generate(parser: argparse.ArgumentParser) -> None:
     _add_models(parser)
-    parser.add_argument("--method", default="dynatree", choices=POLICIES, help="default: %(default)s")
+    parser.add_argument("--method", default="cost_aware", choices=POLICIES, help="default: %(default)s")
     parser.add_argument("--max-new-tokens", type=int, default=128, help="default: %(default)s")
     parser.add_argument("--backend", default="auto", help="stock, small_batch or auto (default: %(default)s)")
     parser.add_argument("--compile", action="store_true", help="compile forward passes of static shapes, for a GPU")

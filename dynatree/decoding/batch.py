@@ -30,7 +30,7 @@ from dynatree.utils.validate import whole_number
 def generate_batch(
     pair: ModelPair,
     prompts: Sequence[Prompt] | Mapping[str, Any] | torch.Tensor | Any,
-    method: str | Policy = "dynatree",
+    method: str | Policy = "cost_aware",
     max_new_tokens: int = 128,
     eos_token_id: EosTokens = "auto",
     temperature: float = 0.0,

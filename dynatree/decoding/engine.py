@@ -30,7 +30,7 @@ from dynatree.tree import TokenTree
 def generate(
     pair: ModelPair,
     prompt: Prompt,
-    method: str | Policy = "dynatree",
+    method: str | Policy = "cost_aware",
     max_new_tokens: int = 128,
     eos_token_id: EosTokens = "auto",
     temperature: float = 0.0,

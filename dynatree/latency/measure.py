@@ -1,4 +1,4 @@
-"""Latency of a forward pass by its width: measured once per machine, kept on disk, corrected in use."""
+"""Latency of a forward pass by its width: measured once on each machine, kept on disk, corrected in use."""
 
 import hashlib
 import json
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from tqdm import tqdm
 from transformers import PreTrainedModel
 
 from dynatree.latency.cost_model import CostModel
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 WIDTHS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
 CONTEXTS = (64, 256, 1024)
 REPETITIONS = 5
+FIRST_USE_WIDTHS = (1, 64, 8, 2, 16, 4, 32)  # in the order of measurement
+FIRST_USE_CONTEXT = 64
+FIRST_USE_SECONDS = 1.2  # for each model
 
 
 def load_cost_model(model: PreTrainedModel, static: "StaticModel | None" = None) -> CostModel:
@@ -41,13 +45,13 @@ def load_cost_model(model: PreTrainedModel, static: "StaticModel | None" = None)
     """
     folder = cache_folder()
     if folder is None:
-        return measure_latency(model, static=static)
+        return measure_at_first_use(model, static)
     path = folder / "latency" / f"{_key(conditions(model, static))}.json"
     try:
         known = json.loads(path.read_text())
         return CostModel(tuple(known["widths"]), tuple(known["contexts"]), known["seconds"])
     except (OSError, ValueError, KeyError):
-        cost_model = measure_latency(model, static=static)
+        cost_model = measure_at_first_use(model, static)
     with suppress(OSError):  # without a writable cache, each process measures again
         write_json(path, asdict(cost_model) | {"conditions": conditions(model, static)})
     return cost_model
@@ -63,6 +67,34 @@ def cache_folder() -> Path | None:
         return Path.home() / ".cache/dynatree"
     except RuntimeError:  # no HOME, and a user id without an entry in passwd
         return None
+
+
+@torch.inference_mode()
+def measure_at_first_use(
+    model: PreTrainedModel, static: "StaticModel | None" = None, seconds: float = FIRST_USE_SECONDS
+) -> CostModel:
+    """Time forward passes of a few widths for a short time. Later forward passes correct the cost model in use.
+
+    Two widths are always measured, more and repeatedly while time is left. A progress bar says what takes so long.
+
+    Args:
+        model: target or draft.
+        static: see :func:`measure_latency`.
+        seconds: no measurement begins after this time.
+    """
+    context = max(1, min(FIRST_USE_CONTEXT, model.config.max_position_embeddings - FIRST_USE_WIDTHS[1]))
+    widths = [width for width in FIRST_USE_WIDTHS if context + width <= model.config.max_position_embeddings]
+    runner = ModelRunner(model, "target", context + max(widths), static=static)
+    runner.forward([0] * context, range(context), last_only=True)
+    times: dict[int, list[float]] = {}
+    end = time.perf_counter() + seconds
+    plan = [width for _ in range(REPETITIONS + 1) for width in widths]
+    for width in tqdm(plan, desc="measuring forward passes, once on this machine", unit="pass", leave=False):
+        if len(times) >= 2 and time.perf_counter() > end:
+            break
+        times.setdefault(width, []).append(time_forward(runner, width, context))
+    found = {width: min(times[width][1:] or times[width]) for width in sorted(times)}
+    return CostModel(tuple(found), (context,), [_non_decreasing(list(found.values()))])
 
 
 @torch.inference_mode()
@@ -93,9 +125,13 @@ def measure_latency(
         for _ in range(repetitions + 1):
             for width in widths:
                 times[width].append(time_forward(runner, width, context))
-        found = [typical(times[width][1:]) for width in widths]
-        rows.append([min(found[index:]) for index in range(len(found))])
+        rows.append(_non_decreasing([typical(times[width][1:]) for width in widths]))
     return CostModel(widths, contexts, rows)
+
+
+def _non_decreasing(seconds: list[float]) -> list[float]:
+    """Return the seconds of increasing widths, none above those of a larger width."""
+    return [min(seconds[index:]) for index in range(len(seconds))]
 
 
 def time_forward(runner: ModelRunner, width: int, context: int) -> float:

@@ -7,7 +7,15 @@ from pathlib import Path
 import pytest
 
 from dynatree.latency.cost_model import CostModel
-from dynatree.latency.measure import WIDTHS, cache_folder, conditions, load_cost_model, measure_latency
+from dynatree.latency.measure import (
+    FIRST_USE_WIDTHS,
+    WIDTHS,
+    cache_folder,
+    conditions,
+    load_cost_model,
+    measure_at_first_use,
+    measure_latency,
+)
 from tests.support.models import tiny_model
 
 
@@ -52,7 +60,7 @@ def test_a_measurement_is_stored_and_repeated_if_damaged(kind, tmp_path, monkeyp
     (path,) = (tmp_path / "latency").iterdir()
     kept = json.loads(path.read_text())
     assert kept["conditions"] == json.loads(json.dumps(conditions(model)))
-    assert set(first.widths) <= set(WIDTHS)
+    assert set(first.widths) <= set(FIRST_USE_WIDTHS)
     assert all(row == sorted(row) and row[0] > 0 for row in first.seconds)
     assert load_cost_model(model).seconds == first.seconds
     path.write_text("damaged")
@@ -85,6 +93,17 @@ def test_contexts_and_widths_fit_the_positions_of_the_model():
     model = tiny_model("llama", 1)
     latency = measure_latency(model, repetitions=1)
     assert latency.contexts[-1] + latency.widths[-1] <= model.config.max_position_embeddings
+
+
+def test_a_slow_model_is_measured_at_two_widths_at_first_use(monkeypatch, capsys):
+    clock = itertools.count()
+    monkeypatch.setattr("dynatree.latency.measure.time.perf_counter", lambda: float(next(clock)))
+    monkeypatch.setattr("dynatree.latency.measure.time_forward", lambda _, width, context: next(clock) and float(width))
+    slow = measure_at_first_use(tiny_model("llama", 1), seconds=0.5)
+    assert (slow.widths, slow.seconds) == ((1, 64), [[1.0, 64.0]])
+    assert "measuring forward passes, once on this machine" in capsys.readouterr().err
+    quick = measure_at_first_use(tiny_model("llama", 1), seconds=1e9)
+    assert quick.widths == tuple(sorted(FIRST_USE_WIDTHS))
 
 
 def test_a_disturbed_measurement_finds_the_undisturbed_times(monkeypatch):
