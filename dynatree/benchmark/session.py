@@ -1,5 +1,6 @@
 """A measuring session: warm up, interleave all cases prompt by prompt, compare every output, keep raw records."""
 
+import functools
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -94,6 +95,11 @@ def measure(pair: ModelPair, requests: list[ScheduledRequest], job: Job, about: 
     """
     session = journal.begin(about)
     _warm_up(pair, requests, job)
+
+    @functools.cache  # most cases of a prompt emit the same tokens
+    def gap(prompt: tuple[int, ...], emitted: tuple[int, ...]) -> float:
+        return largest_gap(pair, list(prompt), list(emitted))
+
     for request in tqdm(requests, desc="measuring", unit="request", file=sys.stderr):
         measured = without_pause(lambda request=request: _measure_request(pair, request, job))
         tokens = _prompt_of(request, job)
@@ -108,7 +114,7 @@ def measure(pair: ModelPair, requests: list[ScheduledRequest], job: Job, about: 
             repetition=request.repetition,
             order=request.order,
             divergence=None,
-            margin=None if job.exact else largest_gap(pair, tokens, measured["tokens"]),
+            margin=None if job.exact else gap(tuple(tokens), tuple(measured["tokens"])),
             **measured,
         )
         journal.add(record)

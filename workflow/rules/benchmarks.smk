@@ -157,7 +157,7 @@ rule draft_tree:
         **ALONE,
     params:
         options=literal(config["methods"]["dynatree"]["options"]),
-        where=arguments(config, "device", "dtype"),
+        where=arguments(config, "device", "dtype", "backend"),
         pair=PAIR,
         code=code_hash("scripts/draft_tree.py"),
         libraries=libraries("scripts/draft_tree.py"),
