@@ -116,10 +116,8 @@ def fuse(model: PreTrainedModel) -> None:
     Args:
         model: its linear layers are :class:`dynatree.models.kernels.layers.SmallBatchLinear`, consecutive in memory.
     """
-    layer: Any
-    for layer in model.modules():
-        if type(layer) is not LlamaDecoderLayer or not _fusible(layer):
-            continue
+    layers: list[Any] = [module for module in model.modules() if type(module) is LlamaDecoderLayer]
+    for layer in filter(_fusible, layers):
         expected = _trial(layer)
         layer.__class__ = FusedLlamaDecoderLayer
         layer.plan = Plan(layer)
