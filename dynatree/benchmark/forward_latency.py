@@ -2,7 +2,7 @@
 
 from statistics import median
 
-from dynatree.latency.measure import measure_latency
+from dynatree.latency.measure import CONTEXTS, measure_latency
 from dynatree.models.kernels.backend import use_small_batches
 from dynatree.models.pair import ModelPair
 
@@ -12,6 +12,8 @@ REPETITIONS = 3
 def measure_forwards(pair: ModelPair, backend: str) -> list[dict]:
     """Return one row per model, kind of layers, context and width, with the median latency in "ms".
 
+    Layers that the run does not use are measured at the middle context only, for comparison.
+
     Args:
         pair: target and draft with stock layers; with another backend, their layers are replaced in place.
         backend: "stock" or "small_batch", the layers that the run uses; stock layers are measured in either case.
@@ -20,7 +22,8 @@ def measure_forwards(pair: ModelPair, backend: str) -> list[dict]:
     for layers in dict.fromkeys(("stock", backend)):
         for role, model in pair.models.items():
             used = use_small_batches(model) if layers == "small_batch" else model
-            latency = measure_latency(used, REPETITIONS, typical=median)
+            contexts = CONTEXTS if layers == backend else CONTEXTS[len(CONTEXTS) // 2 :][:1]
+            latency = measure_latency(used, REPETITIONS, typical=median, contexts=contexts)
             for context, times in zip(latency.contexts, latency.seconds, strict=True):
                 for width, seconds in zip(latency.widths, times, strict=True):
                     names = {"model": role, "backend": layers, "context": context, "new": width}

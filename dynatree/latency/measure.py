@@ -5,7 +5,7 @@ import json
 import os
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -103,6 +103,7 @@ def measure_latency(
     repetitions: int = REPETITIONS,
     static: "StaticModel | None" = None,
     typical: Callable[[list[float]], float] = min,
+    contexts: Sequence[int] = CONTEXTS,
 ) -> CostModel:
     """Time forward passes of all widths in turn, ``repetitions`` times.
 
@@ -113,9 +114,10 @@ def measure_latency(
         typical: reduces the repetitions to one value. The default is the minimum, because other work only prolongs a
             forward pass. A draft that seems slow is rarely run and therefore never corrected; a draft that seems fast
             is corrected in use.
+        contexts: numbers of cache entries; those that exceed the model's positions are left out.
     """
     positions = model.config.max_position_embeddings
-    contexts = tuple(c for c in CONTEXTS if c + WIDTHS[-1] <= positions) or (1,)
+    contexts = tuple(c for c in contexts if c + WIDTHS[-1] <= positions) or (1,)
     widths = tuple(w for w in WIDTHS if contexts[0] + w <= positions)
     runner = ModelRunner(model, "target", contexts[-1] + widths[-1], static=static)
     rows: list[list[float]] = []

@@ -59,8 +59,8 @@ class FusedLlamaDecoderLayer(LlamaDecoderLayer):
     def forward(
         self,
         hidden_states: torch.Tensor,
-        attention_mask: torch.Tensor | None = None,
-        position_ids: torch.Tensor | None = None,
+        attention_mask: Any = None,
+        position_ids: Any = None,
         past_key_values: Any = None,
         use_cache: bool | None = False,
         position_embeddings: Any = None,
@@ -94,9 +94,11 @@ class FusedLlamaDecoderLayer(LlamaDecoderLayer):
         queries, keys, values = heads.split([w // head_dim for w in (attention_width, kv_width, kv_width)], dim=1)
         if past_key_values is not None:
             keys, values = past_key_values.update(keys, values, attention.layer_idx)
-        attend = ALL_ATTENTION_FUNCTIONS.get_interface(attention.config._attn_implementation, eager_attention_forward)
+        name: Any = attention.config._attn_implementation
+        attend = ALL_ATTENTION_FUNCTIONS.get_interface(name, eager_attention_forward)
+        dropout = attention.attention_dropout if attention.training else 0.0
         attended = attend(
-            attention, queries, keys, values, attention_mask, dropout=0.0, scaling=attention.scaling, **kwargs
+            attention, queries, keys, values, attention_mask, dropout=dropout, scaling=attention.scaling, **kwargs
         )[0].contiguous()
         output, scratch = torch.empty_like(hidden), hidden.new_empty(batch * n * 3 * width)
         both, product = scratch.data_ptr(), scratch.data_ptr() + scratch.itemsize * batch * n * 2 * width
