@@ -162,7 +162,7 @@ def test_the_plan_counts_every_token(demo_config):
     rows = {row["experiment"]: row for row in estimate(demo_config)}
     main = demo_config["experiments"]["main"]
     assert rows["main"]["tokens"] == 2 * 6 * len(main["methods"]) * main["new_tokens"]
-    assert rows["dtypes"]["tokens"] == 4 * 2 * 4 * demo_config["experiments"]["dtypes"]["new_tokens"]
+    assert rows["dtypes"]["tokens"] == 3 * 2 * 4 * demo_config["experiments"]["dtypes"]["new_tokens"]
 
 
 @pytest.mark.parametrize("name", ["paper", "demo", "ci"])

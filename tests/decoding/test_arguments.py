@@ -31,9 +31,12 @@ def pair():
         ({"method": "chain", "length": 0}, "length must be a whole number of at least 1"),
         ({"method": "fixed_tree", "prune_probability": 1.5}, "prune_probability must be a probability"),
         ({"node_budget": 0}, "node_budget must be"),
-        ({"base_depth": 9, "max_depth": 8}, "base_depth <= max_depth must hold"),
-        ({"low_confidence": 0.95}, "low_confidence <= high_confidence"),
-        ({"history": "wishful"}, "history must be true, false or one of proportional, published_code"),
+        ({"method": "dynatree", "base_depth": 9, "max_depth": 8}, "base_depth <= max_depth must hold"),
+        ({"method": "dynatree", "low_confidence": 0.95}, "low_confidence <= high_confidence"),
+        (
+            {"method": "dynatree", "history": "wishful"},
+            "history must be true, false or one of proportional, published_code",
+        ),
         ({"eos_token_id": "never"}, "eos_token_id must be"),
     ],
 )
