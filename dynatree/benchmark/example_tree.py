@@ -8,7 +8,7 @@ from dynatree.errors import DynatreeError
 from dynatree.models.pair import ModelPair
 from dynatree.tree import TokenTree
 
-PROMPTS = 3  # prompts to consider
+PROMPTS = 2  # prompts to consider
 ROUNDS = 24  # rounds of each prompt to consider
 NEW_TOKENS = 64
 MAX_NODES = 16  # larger trees are hard to read; the root does not count

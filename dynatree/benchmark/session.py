@@ -27,7 +27,7 @@ from dynatree.utils.files import MANIFEST, read_json, sha256
 from dynatree.utils.host import load, now
 from dynatree.utils.locks import file_lock
 
-WARM_UP_TOKENS = 8
+WARM_UP_TOKENS = 4
 
 
 def run_job(

@@ -40,7 +40,8 @@ def grouped_attention(module, query, key, value, attention_mask, scaling=None, d
         module: attention layer of a transformers model.
         query: [1, heads, n, head_dim].
         key, value: [1, kv_heads, length, head_dim].
-        attention_mask: boolean [1, 1 or kv_heads, n, length], or None where causal attention is right.
+        attention_mask: boolean [1, 1 or kv_heads, n or groups * n, length], see :func:`repeat_for_groups`, or None where
+            causal attention is right.
         scaling: factor of the scores.
         dropout: must be 0.
         compressed: object whose ``attend(layer, query, key, scaling)`` returns the mask of each layer instead, for
@@ -60,10 +61,23 @@ def grouped_attention(module, query, key, value, attention_mask, scaling=None, d
     else:
         groups = heads // kv_heads
         rows = query.reshape(batch, kv_heads, groups * n, head_dim)
-        mask = attention_mask if attention_mask is None else attention_mask.repeat(1, 1, groups, 1)
+        mask = attention_mask
+        if mask is not None and mask.shape[2] == n:
+            mask = mask.repeat(1, 1, groups, 1)
         output = torch.nn.functional.scaled_dot_product_attention(rows, key, value, attn_mask=mask, scale=scaling)
         output = output.reshape(batch, heads, n, head_dim)
     return output.transpose(1, 2).contiguous(), None
+
+
+def repeat_for_groups(mask: torch.Tensor, config: PretrainedConfig) -> torch.Tensor:
+    """Return the mask [batch, 1, groups * n, length] of all query rows of a key/value head, once for all layers.
+
+    Args:
+        mask: boolean [batch, 1, n, length].
+        config: of the model.
+    """
+    counts = head_counts(config)
+    return mask.repeat(1, 1, counts.heads // counts.kv_heads, 1)
 
 
 def attention_weights(

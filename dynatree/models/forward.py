@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
-from dynatree.models.attention import grouped
+from dynatree.models.attention import grouped, repeat_for_groups
 from dynatree.models.supported import is_hooked
 from dynatree.models.trimmed_head import TrimmedHead, output_head
 
@@ -29,6 +29,7 @@ def hidden_states(
         cache: key/value cache; None for a pass without one.
         compressed: object with a mask for each layer, see :mod:`dynatree.models.attention`; often the cache itself.
     """
+    mask = mask if mask is None else repeat_for_groups(mask, model.config)
     inputs = {"input_ids": ids, "position_ids": positions, "attention_mask": mask, "past_key_values": cache}
     with grouped(model):
         return model.base_model(**inputs, use_cache=cache is not None, compressed=compressed).last_hidden_state

@@ -2,6 +2,7 @@
 
 from bisect import bisect
 from dataclasses import dataclass
+from typing import NamedTuple
 
 CONFIDENCE_EDGES = (0.01, 0.03, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 0.97)
 MAX_DEPTH, MAX_RANK = 3, 3  # larger depths and ranks share their statistics
@@ -12,8 +13,7 @@ BINS = 10
 Kind = tuple[str | int, ...]  # source, rank and confidence bin; a fine kind adds depth and agreeing sources
 
 
-@dataclass(frozen=True)
-class Proposal:
+class Proposal(NamedTuple):
     """A successor that a source proposes for a node.
 
     Attributes:
@@ -29,7 +29,7 @@ class Proposal:
     confidence: float
 
 
-@dataclass
+@dataclass(slots=True)
 class Estimate:
     """The merged proposals of all sources for one token.
 
@@ -46,7 +46,7 @@ class Estimate:
     confidence: float
 
 
-@dataclass
+@dataclass(slots=True)
 class _Counts:
     """Decayed observations of one kind."""
 

@@ -220,7 +220,10 @@ def test_a_method_may_be_named_in_several_forms():
         ({"draft_cache": "sliding_window:budget=8,skip_layers=7"}, "skip_layers must be a list"),
         ({"draft_cache": ("sliding_window", {"budget": 8, "skip_layers": [7]})}, "names layer 7"),
         ({"target_cache": "sliding_window:budget=8"}, "set every"),
-        ({"target_cache": ENDLESS_CACHE, "max_new_tokens": 500}, "but the draft has 128.*give draft_cache"),
+        (
+            {"method": "dynatree", "target_cache": ENDLESS_CACHE, "max_new_tokens": 500},
+            "but the draft has 128.*give draft_cache",
+        ),
         ({"target_cache": "sliding_window:budget=8,every=8", "max_new_tokens": 500}, "but the target has 128"),
         ({"target_cache": "streaming_llm:budget=128,every=8", "max_new_tokens": 500}, "lower budget or every"),
     ],

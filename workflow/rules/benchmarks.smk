@@ -8,6 +8,9 @@ ALONE = {  # resources of the rules that load a model
     "mem_mb": 4000,
 }
 
+# A measurement needs all cores. Tables and figures that are ready would delay the next one each on its own.
+MEASURE_FIRST = 1
+
 
 rule measure:
     input:
@@ -18,6 +21,7 @@ rule measure:
         f"results/{RUN}/records/{{job}}.json",
     log:
         f"results/{RUN}/logs/measure/{{job}}.log",
+    priority: MEASURE_FIRST
     threads: config["threads"]
     resources:
         **ALONE,
@@ -45,6 +49,7 @@ rule measure_memory:
         f"results/{RUN}/records/memory-{{dataset}}.csv",
     log:
         f"results/{RUN}/logs/measure_memory/{{dataset}}.log",
+    priority: MEASURE_FIRST
     threads: config["threads"]
     resources:
         **ALONE,
@@ -68,6 +73,7 @@ rule measure_latency:
         f"results/{RUN}/latency.csv",
     log:
         f"results/{RUN}/logs/measure_latency.log",
+    priority: MEASURE_FIRST
     threads: config["threads"]
     resources:
         **ALONE,
@@ -97,6 +103,7 @@ rule analyze_heads:
         csv=f"results/{RUN}/heads.csv",
     log:
         f"results/{RUN}/logs/analyze_heads.log",
+    priority: MEASURE_FIRST
     threads: config["threads"]
     resources:
         **ALONE,
@@ -126,6 +133,7 @@ rule measure_compression:
         f"results/{RUN}/compression/{{dataset}}.json",
     log:
         f"results/{RUN}/logs/measure_compression/{{dataset}}.log",
+    priority: MEASURE_FIRST
     threads: config["threads"]
     resources:
         **ALONE,
@@ -152,6 +160,7 @@ rule draft_tree:
         f"results/{RUN}/tree.json",
     log:
         f"results/{RUN}/logs/draft_tree.log",
+    priority: MEASURE_FIRST
     threads: config["threads"]
     resources:
         **ALONE,
