@@ -40,7 +40,7 @@ def grouped_attention(module, query, key, value, attention_mask, scaling=None, d
         module: attention layer of a transformers model.
         query: [1, heads, n, head_dim].
         key, value: [1, kv_heads, length, head_dim].
-        attention_mask: boolean [1, 1 or kv_heads, n or groups * n, length], see :func:`repeat_for_groups`, or None where
+        attention_mask: boolean [1, 1 or kv_heads, n or groups * n, length], see :func:`repeat_for_groups`; None where
             causal attention is right.
         scaling: factor of the scores.
         dropout: must be 0.
