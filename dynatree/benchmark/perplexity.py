@@ -159,7 +159,7 @@ def read_all(model: PreTrainedModel, job: dict, texts: list[dict]) -> list[dict]
 def generate_all(model: PreTrainedModel, job: dict, texts: list[dict]) -> list[dict]:
     """Return one row for each text, case and repetition, interleaved by text; the first case rotates.
 
-    The first row of each case also has "peak_bytes", see :func:`peak_bytes`, from a separate request.
+    The first row of each case also has "peak_bytes", see :func:`peak_bytes`, from a separate, short request.
     """
     settings, cases = job["generation"], job["generation_cases"]
     length = settings["prompt_tokens"] + settings["new_tokens"]
@@ -179,7 +179,7 @@ def generate_all(model: PreTrainedModel, job: dict, texts: list[dict]) -> list[d
                 names = {"case": key, "prompt": text["id"], "repetition": repetition}
                 rows.append(names | request(text, key, settings["new_tokens"]))
     for key in cases:
-        peak = peak_bytes(model, lambda key=key: request(texts[0], key, settings["new_tokens"]))
+        peak = peak_bytes(model, lambda key=key: request(texts[0], key, min(WARM_UP_TOKENS, settings["new_tokens"])))
         next(row for row in rows if row["case"] == key)["peak_bytes"] = peak
     return rows
 
