@@ -14,8 +14,9 @@ from dynatree.data.random_model import byte_tokenizer
 
 def test_the_command_streams_what_generate_returns(random_pair, capsys):
     target, draft = map(str, random_pair)
-    common = ["generate", "--target", target, "--draft", draft, "--max-new-tokens", "30", "--ignore-eos", "Hi there"]
-    expected = generate(load_pair(target, draft), "Hi there", max_new_tokens=30, eos_token_id=None)
+    models = ["--target", target, "--draft", draft, "--method", "dynatree"]
+    common = ["generate", *models, "--max-new-tokens", "30", "--ignore-eos", "Hi there"]
+    expected = generate(load_pair(target, draft), "Hi there", "dynatree", 30, eos_token_id=None)
     assert main([*common, "--json"]) == 0
     printed = json.loads(capsys.readouterr().out)
     assert printed["tokens"] == expected.tokens

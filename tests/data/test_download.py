@@ -1,6 +1,7 @@
 """Downloads from a server that cuts connections, knows no ranges, or serves something else."""
 
 import email.utils
+import functools
 import hashlib
 import re
 import signal
@@ -93,7 +94,9 @@ def test_a_download_resumes_after_a_killed_process(server, tmp_path, number):
     server.pause = 0.2
     imports = "from pathlib import Path; from dynatree.data.download import download"
     call = f"{imports}; download({server.url!r}, Path('file'), '')"
-    process = subprocess.Popen([sys.executable, "-c", call], cwd=tmp_path, stderr=subprocess.DEVNULL)
+    # A process of a background job would ignore SIGINT.
+    heed = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    process = subprocess.Popen([sys.executable, "-c", call], cwd=tmp_path, stderr=subprocess.DEVNULL, preexec_fn=heed)
     partial = tmp_path / "file.partial"
     deadline = time.monotonic() + 60
     while not (partial.exists() and partial.stat().st_size):
