@@ -103,7 +103,7 @@ def answer(caller: socket.socket) -> None:
         caller.close()
         os.dup2(descriptors[0], 1)
         os.dup2(descriptors[1], 2)
-        sys.stdout = open(1, "w", closefd=False)  # the stdout of the server may be another kind of file
+        sys.stdout = os.fdopen(1, "w", closefd=False)  # the stdout of the server may be another kind of file
         os._exit(run(**json.loads(content)))
     status = os.waitstatus_to_exitcode(os.waitpid(job, 0)[1])
     caller.send(str(status if status >= 0 else 128 - status).encode())
