@@ -118,7 +118,7 @@ def request_options(
     max_new_tokens = whole_number("max_new_tokens", max_new_tokens, 0)
     needs = check_lengths(pair, policy, len(tokens), max_new_tokens, caches)
     stop_tokens = find_stop_tokens(pair, eos_token_id)
-    sampler = make_sampler(sampling, pair.target.config.vocab_size)
+    sampler = make_sampler(sampling, pair.target.config.get_text_config().vocab_size)
     if generation_config is None:
         target = pair.target
         check_generation_config(target.generation_config, target.config, sampler is not None, not stop_tokens)

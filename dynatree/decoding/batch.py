@@ -14,15 +14,16 @@ from dynatree.errors import DynatreeError
 from dynatree.kvcompress.methods.base import Method
 from dynatree.models.batch_cache import BatchCache, BatchRow
 from dynatree.models.exclusive import exclusive
-from dynatree.models.forward import apply_head, hidden_states
+from dynatree.models.forward import forward_logits
 from dynatree.models.independence import check_independence
+from dynatree.models.layout import PassLayout
 from dynatree.models.masks import fill_padded_mask
+from dynatree.models.modes import implementation_of, layer_kinds, mode_of
 from dynatree.models.pair import ModelPair
 from dynatree.models.positions import switching_length
 from dynatree.models.runner import ModelRunner
 from dynatree.models.sampling import Sampler, SamplingOptions
 from dynatree.models.transfer import input_device, upload
-from dynatree.models.trimmed_head import output_head
 from dynatree.policies.base import Policy
 from dynatree.utils.validate import whole_number
 
@@ -108,6 +109,11 @@ def decode_batch(pair: ModelPair, requested: list[RequestOptions]) -> list[Gener
     """
     if not requested:
         return []
+    if mode_of(pair.target) == "chain":
+        raise DynatreeError(
+            f"a {type(pair.target).__name__} reads one text in order, not the trees of a batch; decode the prompts one "
+            "by one"
+        )
     if len(requested) > 1:
         _check_frequencies(pair.target, max(request.total_tokens for request in requested))
     with exclusive(pair.models.values()):
@@ -170,7 +176,8 @@ class BatchRunner:
     def __init__(self, pair: ModelPair, samplers: Sequence[Sampler | None], capacity: int):
         self.model: PreTrainedModel = pair.target
         self.clock = pair.clock
-        self.cache = BatchCache(self.model.config.num_hidden_layers, len(samplers), capacity)
+        kinds = layer_kinds(self.model)
+        self.cache = BatchCache(len(kinds), len(samplers), capacity, kinds)
         self._parts = [BatchRow(self.cache, index) for index in range(len(samplers))]
         self.members = [
             ModelRunner(self.model, "target", capacity, None, sampler, part, pair.clock)
@@ -189,10 +196,18 @@ class BatchRunner:
         """
         start = self.clock()
         widths = [len(tokens) for tokens, _, _ in inputs]
-        ids, positions, mask = self._padded(inputs, max(widths))
-        hidden = hidden_states(self.model, ids, positions, mask, self.cache)  # [batch, n, hidden]
-        read = [hidden[index, width - 1 if last_only else 0 : width] for index, width in enumerate(widths)]
-        logits = torch.split(apply_head(output_head(self.model), torch.cat(read)), [len(rows) for rows in read])
+        longest = max(widths)
+        ids, positions, layout = self._padded(inputs, longest)
+        read = [
+            range(index * longest + (width - 1 if last_only else 0), index * longest + width)
+            for index, width in enumerate(widths)
+        ]
+        rows = upload([row for one in read for row in one], ids.device)
+        implementation = implementation_of(self.model)
+        scored = forward_logits(
+            self.model, ids, positions, layout, self.cache, rows=rows, implementation=implementation
+        )
+        logits = torch.split(scored, [len(one) for one in read])
         seconds = self.clock() - start
         for index, (member, width) in enumerate(zip(self.members, widths, strict=True)):
             member.record_shared_pass(width, seconds)
@@ -207,8 +222,8 @@ class BatchRunner:
         for index, part in enumerate(self._parts):
             part.request = index
 
-    def _padded(self, inputs: list[Inputs], width: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Ids and position ids [batch, width] and the mask [batch, 1, width, entries]; sets the entries to write.
+    def _padded(self, inputs: list[Inputs], width: int) -> tuple[torch.Tensor, torch.Tensor, PassLayout]:
+        """Ids and position ids [batch, width] and the layout of the forward pass; sets the entries to write.
 
         Padding is written past the entries of a request, where the next forward pass overwrites it, and attends to the
         first entry.
@@ -217,10 +232,12 @@ class BatchRunner:
         cache.end = max(lengths) + width
         ids, position_ids = torch.zeros(2, len(inputs), width, dtype=torch.int64)
         mask = torch.zeros(len(inputs), 1, width, cache.end, dtype=torch.bool)
+        entries = torch.arange(cache.end).repeat(len(inputs), 1)
         for index, ((tokens, positions, visible), length) in enumerate(zip(inputs, lengths, strict=True)):
             n = len(tokens)
             ids[index, :n], position_ids[index, :n] = torch.as_tensor(tokens), torch.as_tensor(positions)
             fill_padded_mask(mask[index, 0], n, length + n, visible)
+            entries[index, length : length + width] = position_ids[index]
         device = input_device(self.model)
-        cache.new_entries = upload(torch.tensor(lengths)[:, None] + torch.arange(width), device)
-        return upload(ids, device), upload(position_ids, device), upload(mask, device)
+        cache.new_entries = torch.tensor(lengths)[:, None] + torch.arange(width)
+        return upload(ids, device), upload(position_ids, device), PassLayout(mask, position_ids, entries)

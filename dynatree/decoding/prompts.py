@@ -35,7 +35,7 @@ def encode(pair: ModelPair, prompt: Prompt) -> list[int]:
         tokens = _only_row(_rows(prompt))
     if not tokens:
         raise DynatreeError("the prompt is empty; it needs at least one token")
-    vocabulary = pair.target.config.vocab_size
+    vocabulary = pair.target.config.get_text_config().vocab_size
     foreign = [token for token in tokens if not 0 <= token < vocabulary]
     if foreign:
         raise DynatreeError(f"the prompt contains token {foreign[0]}, but the target has tokens 0 to {vocabulary - 1}")

@@ -98,9 +98,11 @@ def distill(
     Returns:
         The trained draft.
     """
-    token_map = frequent_tokens(samples["labels"], recipe.vocabulary, target.config.vocab_size)
+    token_map = frequent_tokens(samples["labels"], recipe.vocabulary, target.config.get_text_config().vocab_size)
     student = make_student(target, recipe.layers, token_map).train()
-    row_of = torch.full((target.config.vocab_size,), -1)  # row of the head for each token, -1 for none
+    row_of = torch.full(
+        (target.config.get_text_config().vocab_size,), -1
+    )  # row of the head for each token, -1 for none
     row_of[token_map] = torch.arange(len(token_map))
     head = output_head(student)
     assert isinstance(head, TrimmedHead), "make_student() trims the head"

@@ -8,6 +8,7 @@ from dynatree.kvcompress.methods.base import Method
 from dynatree.kvcompress.tree_cache import CompressedTreeCache
 from dynatree.latency.cost_model import CostModel
 from dynatree.latency.measure import load_cost_model
+from dynatree.models.modes import mode_of
 from dynatree.models.pair import ModelPair, Role
 from dynatree.models.runner import ModelRunner
 from dynatree.models.sampling import Sampler
@@ -43,7 +44,8 @@ def make_drafter(
     if policy.selector is None:
         return model
     timed = TimedDraft(model, _cost_model(pair, "draft"), pair.clock) if model else None
-    return HybridDrafter(policy.selector, _cost_model(pair, "target"), timed, stop_tokens)
+    chains = any(mode_of(model) == "chain" for model in pair.models.values())
+    return HybridDrafter(policy.selector, _cost_model(pair, "target"), timed, stop_tokens, chains)
 
 
 def _draft_runner(
@@ -53,7 +55,7 @@ def _draft_runner(
         return None
     cache = draft_cache and CompressedTreeCache(pair.draft, draft_cache, total_tokens, policy.drafted_nodes)
     capacity = total_tokens + policy.drafted_nodes + 1
-    proposals = pair.target.config.vocab_size
+    proposals = pair.target.config.get_text_config().vocab_size
     return ModelRunner(pair.draft, "draft", capacity, proposals, sampler, cache, pair.clock, pair.static.get("draft"))
 
 

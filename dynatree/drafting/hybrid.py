@@ -49,15 +49,22 @@ class HybridDrafter(Drafter):
         target_costs: cost model of the target.
         draft: the draft model; None without one.
         stop_tokens: end-of-sequence ids; nodes that carry one get no children.
+        chains: True if a model reads tokens in order only, so each level has one node.
     """
 
     def __init__(
-        self, policy: CostAware, target_costs: CostModel, draft: TimedDraft | None, stop_tokens: frozenset[int]
+        self,
+        policy: CostAware,
+        target_costs: CostModel,
+        draft: TimedDraft | None,
+        stop_tokens: frozenset[int],
+        chains: bool = False,
     ):
         self.policy = policy
         self.target_costs = target_costs
         self.timed_draft = draft
         self.stop_tokens = stop_tokens
+        self._width = 1 if chains else policy.drafted_nodes
         self._lookups = [LOOKUPS[name]() for name in policy.sources if name in LOOKUPS]
         self._looked_up: dict[tuple[int, ...], list[Proposal]] = {}  # this round, by the tokens below the root
         self._pool = Pool(0, 0)
@@ -181,7 +188,7 @@ class HybridDrafter(Drafter):
         """Add children that may pay; half the cost of the cheapest node leaves a margin for gains of the model."""
         depth = pool.tree.depth + 1
         estimates = {node: self.policy.calibration.merge(found, depth) for node, found in proposals.items()}
-        return pool.add_level(estimates, costs.min_node_tokens / 2)
+        return pool.add_level(estimates, costs.min_node_tokens / 2, self._width)
 
     def _model_pays(self, draft: TimedDraft, tokens_left: int, costs: RoundCosts) -> bool:
         """Return True if the draft model should run. Later rounds share the cost of reading earlier output."""

@@ -41,12 +41,13 @@ class Pool:
         """Return the sum of the path probabilities of ``nodes``."""
         return sum(exp(self.tree.log_probs[node]) for node in nodes)
 
-    def add_level(self, estimates: dict[int, list[Estimate]], min_probability: float) -> list[int]:
+    def add_level(self, estimates: dict[int, list[Estimate]], min_probability: float, width: int | None = None) -> list[int]:
         """Add the most probable children to the deepest level, as far as they fit.
 
         Args:
             estimates: for each parent, the estimates of its successors.
             min_probability: children need a larger path probability than this.
+            width: number of children at most; None for as many as fit.
 
         Returns:
             The indices of the new nodes.
@@ -62,7 +63,7 @@ class Pool:
                 if share * one.probability > min_probability
             ]
         children.sort(key=lambda child: -child[0])
-        del children[tree.capacity_left :]
+        del children[min(tree.capacity_left, len(children) if width is None else width) :]
         # The minimum corrects rounding: a child above its parent would break the most probable nodes as a tree.
         log_probs = [min(log(path), tree.log_probs[node]) for path, node, _ in children]
         return tree.add_level([node for _, node, _ in children], [token for *_, token in children], log_probs)

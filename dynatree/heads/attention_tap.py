@@ -5,6 +5,7 @@ from collections.abc import Callable
 import torch
 
 from dynatree.models.attention import attention_weights
+from dynatree.models.layout import MaskFunction, windowed
 from dynatree.models.masks import tree_mask
 from dynatree.models.transfer import upload
 
@@ -23,7 +24,14 @@ class AttentionTap:
     def __init__(self, observer: Observer):
         self.observer = observer
 
-    def attend(self, layer: int, query: torch.Tensor, key: torch.Tensor, scaling: float | None) -> torch.Tensor | None:
+    def attend(
+        self,
+        layer: int,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        scaling: float | None,
+        window: MaskFunction | None = None,
+    ) -> torch.Tensor | None:
         """Call the observer and return the causal mask of the pass.
 
         Args:
@@ -31,9 +39,13 @@ class AttentionTap:
             query: [1, heads, n, head_dim].
             key: [1, kv_heads, length, head_dim]; the new keys are the last ``n``.
             scaling: factor of the scores.
+            window: mask function of a layer with a window; None without one.
         """
         n, length = query.shape[2], key.shape[2]
         mask = tree_mask(n, None, length - n)
         mask = mask if mask is None else upload(mask, query.device)
+        if window is not None:
+            entries = torch.arange(length, device=query.device)
+            mask = windowed(mask, window, entries[length - n :], entries[None])
         self.observer(layer, attention_weights(query, key, mask, scaling, slice(0, n)).flatten(0, 1))
         return mask

@@ -3,7 +3,7 @@
 import inspect
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from weakref import WeakSet
 
@@ -14,8 +14,9 @@ from dynatree.errors import DynatreeError
 from dynatree.kvcompress.hf_cache import CompressedCache
 from dynatree.kvcompress.methods.base import Method
 from dynatree.kvcompress.registry import make_method
-from dynatree.models.attention import grouped
+from dynatree.models.layout import compressed_cache, laid_out
 from dynatree.models.supported import check_attention, plain_model
+from dynatree.models.switch import attention_of
 
 
 def _running_threads() -> "WeakSet[threading.Thread]":
@@ -38,6 +39,7 @@ class CompressionContext:
     method: Method
     cache: CompressedCache | None = field(default=None, init=False)
     thread: threading.Thread = field(default_factory=threading.current_thread, init=False, repr=False)
+    pass_: ExitStack = field(default_factory=ExitStack, init=False, repr=False)
     others: WeakSet[threading.Thread] = field(default_factory=_running_threads, init=False, repr=False)
 
     def prepare(self, module: torch.nn.Module, args: tuple, inputs: dict) -> tuple[tuple, dict] | None:
@@ -51,7 +53,7 @@ class CompressionContext:
         inputs = dict(zip(inspect.signature(module.forward).parameters, args, strict=False)) | inputs
         states = inputs.get("input_ids")
         states = inputs["inputs_embeds"] if states is None else states
-        if "compressed" in inputs:
+        if compressed_cache() is not None:
             raise DynatreeError("the model is inside compress() already; leave the outer one first")
         if inputs.get("use_cache") is False:
             raise DynatreeError("use_cache=False leaves nothing to compress; leave it out")
@@ -67,12 +69,15 @@ class CompressionContext:
             _check_positions(inputs.get("position_ids"), cache.seen, new)
             start = cache.next_position
             inputs["position_ids"] = torch.arange(start, start + new, device=states.device)[None]
-        return (), inputs | {"past_key_values": cache, "compressed": cache, "use_cache": True}
+        self.pass_ = ExitStack()
+        self.pass_.enter_context(laid_out(None, cache))
+        return (), inputs | {"past_key_values": cache, "use_cache": True}
 
     def finish(self, *_) -> None:
         """Forward hook: check uses of the cache outside the block again."""
         if self.cache is not None and threading.current_thread() is self.thread:
             self.cache.guided = False
+            self.pass_.close()
 
     def _is_foreign(self) -> bool:
         """Return True in a thread that was running before the block.
@@ -144,7 +149,7 @@ def compress(model: PreTrainedModel, method: str | Method, **options) -> Iterato
         plain.base_model.register_forward_hook(compression.finish, always_call=True),
     )
     try:
-        with grouped(plain):
+        with attention_of(plain):
             yield compression
     finally:
         for hook in hooks:

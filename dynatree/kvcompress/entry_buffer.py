@@ -1,12 +1,13 @@
 """A buffer for layers of equal length: entries kept by a method, followed by a tail that is not compressed yet."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 
+from dynatree.errors import DynatreeError
 from dynatree.kvcompress.methods.base import Kept, gather_entries
 from dynatree.kvcompress.rotary import rotate_keys
-from dynatree.models.kv_cache import TreeCache
+from dynatree.models.kv_cache import Block, TreeCache
 from dynatree.models.masks import tree_mask
 
 Select = Callable[[int, torch.Tensor, torch.Tensor, torch.Tensor], Kept]
@@ -41,8 +42,23 @@ class EntryBuffer(TreeCache):
     def _room(self, entries: int) -> int:
         return self.capacity  # it moves to another buffer by itself
 
-    def mask(self, new: int, visible: torch.Tensor | None) -> torch.Tensor | None:
-        """Return the mask [1, 1 or kv_heads, new, entries] of a pass, see :func:`dynatree.models.masks.tree_mask`."""
+    def allocate(self, block: Block, keys: torch.Tensor, values: torch.Tensor) -> None:
+        if keys.shape != values.shape:
+            raise DynatreeError(
+                f"keys and values have the widths {keys.shape[-1]} and {values.shape[-1]}, which no compressed cache "
+                "serves; leave out draft_cache and target_cache"
+            )
+        super().allocate(block, keys, values)
+
+    def part_mask(self, positions: Sequence[int], visible: torch.Tensor | None) -> torch.Tensor | None:
+        """Return the mask [1, 1 or kv_heads, n, entries] of a forward pass over tokens at some positions of the text.
+
+        Args:
+            positions: index of each new token in the text.
+            visible: see :func:`dynatree.models.masks.tree_mask`.
+        """
+        new = len(positions)
+        self._tail += positions
         mask = tree_mask(new, visible, self.length)
         if self._filling is None:
             return mask
@@ -51,6 +67,20 @@ class EntryBuffer(TreeCache):
         mask = mask.repeat(1, len(self._filling), 1, 1)
         mask[0, :, :, : self._filling.shape[1]] &= ~self._filling[:, None]
         return mask
+
+    def entry_positions(self, index: int) -> torch.Tensor:
+        """Return the positions [kv_heads, entries] of all entries of a layer, in a forward pass also the new ones.
+
+        Args:
+            index: index of the layer in the model.
+        """
+        places = self._places()[self.indices.index(index)].clone()
+        if self.frequencies is not None:
+            places = torch.arange(places.shape[1], device=places.device).expand_as(places).clone()
+        if self._tail:
+            shift = self.offset if self.frequencies is not None else 0
+            places[:, -len(self._tail) :] = torch.tensor(self._tail, device=places.device) - shift
+        return places
 
     def evict(self, select: Select) -> list[Kept] | None:
         """Keep only the entries that ``select`` returns.
@@ -116,12 +146,12 @@ class EntryBuffer(TreeCache):
 
     def _move(self, capacity: int) -> None:
         """Move what is held to a buffer of ``capacity`` entries."""
-        before, self.buffer, self.capacity = self.buffer, None, capacity
+        before, self.blocks[0].buffers, self.capacity = self.buffer, [], capacity
         for layer in self.layers:
             layer.is_initialized = False
             layer.keys = layer.values = None  # views of the old buffer, which would hold it in memory
         if before is not None:
-            self.allocate(before[0])
+            self.allocate(self.blocks[0], before[0], before[0])
             self._buffer[..., : self.length, :] = before[..., : self.length, :]
 
 

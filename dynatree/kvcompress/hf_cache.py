@@ -10,6 +10,7 @@ from dynatree.kvcompress.methods.base import Method
 from dynatree.kvcompress.registry import make_method
 from dynatree.kvcompress.rotary import rotary_frequencies
 from dynatree.models.attention import head_counts
+from dynatree.models.layout import MaskFunction
 from dynatree.models.supported import plain_model
 
 
@@ -19,7 +20,7 @@ class CompressedCache(Cache):
     Its length is the number of tokens *seen*, so Hugging Face continues true positions after an eviction.
 
     Args:
-        model: the model whose layers it serves, GPT-NeoX or Llama; or a ``PeftModel`` around one.
+        model: the model whose layers it serves, or a ``PeftModel`` around one.
         method: name of a method, with its options; or the object.
         options: see ``method``.
 
@@ -75,9 +76,16 @@ class CompressedCache(Cache):
             if layer.index not in self.method.skip_layers:
                 layer.compress()
 
-    def attend(self, layer: int, query: torch.Tensor, key: torch.Tensor, scaling: float | None) -> torch.Tensor | None:
+    def attend(
+        self,
+        layer: int,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        scaling: float | None,
+        window: MaskFunction | None = None,
+    ) -> torch.Tensor | None:
         """Return the mask of ``layer``, see :meth:`CompressedLayer.attend`."""
-        return self.layers[layer].attend(query, key, scaling)
+        return self.layers[layer].attend(query, key, scaling, window)
 
     def check_pass(self, layer: CompressedLayer, key_states: torch.Tensor) -> None:
         """Raise unless the cache can serve the pass that adds ``key_states`` [batch, kv_heads, n, head_dim].

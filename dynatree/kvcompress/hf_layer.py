@@ -8,6 +8,7 @@ from dynatree.errors import DynatreeError
 from dynatree.kvcompress.attention_history import AttentionHistory
 from dynatree.kvcompress.methods.base import Kept, Method, gather_entries
 from dynatree.kvcompress.rotary import rotate_keys
+from dynatree.models.layout import MaskFunction, windowed
 from dynatree.models.own_cache import OwnLayer
 
 if TYPE_CHECKING:
@@ -118,13 +119,16 @@ class CompressedLayer(OwnLayer):
         shift = torch.arange(self.longest, device=keys.device) - self.phases  # [1, longest]
         return rotate_keys(keys, shift, self.cache.frequencies)
 
-    def attend(self, query: torch.Tensor, key: torch.Tensor, scaling: float | None) -> torch.Tensor | None:
+    def attend(
+        self, query: torch.Tensor, key: torch.Tensor, scaling: float | None, window: MaskFunction | None = None
+    ) -> torch.Tensor | None:
         """Return the mask of a pass, after :meth:`update`, and record its attention if the method uses it.
 
         Args:
             query: [1, heads, n, head_dim].
             key: [1, kv_heads, longest, head_dim] that :meth:`update` returned.
             scaling: factor of the scores.
+            window: mask function of a layer with a window; None without one.
 
         Returns:
             Boolean [1, 1 or kv_heads, n, longest]: each token attends to all cached entries, to itself and to earlier
@@ -133,6 +137,10 @@ class CompressedLayer(OwnLayer):
         columns, self.columns = self.columns, None
         assert columns is not None, "update() precedes attend() in every pass inside compress()"
         mask = self._mask(columns)
+        if window is not None:
+            length = columns.shape[1]
+            places = torch.arange(length, device=columns.device)[None] if self.method.rotates else columns
+            mask = windowed(self._causal(columns) if mask is None else mask, window, places[0, -self.new :], places)
         if self._uses_attention:
             self.history.observe(query, key, mask, scaling)
             self._settle()
@@ -142,6 +150,10 @@ class CompressedLayer(OwnLayer):
         length = columns.shape[1]
         if not self.filled and self.new in (1, length):
             return None
+        return self._causal(columns)
+
+    def _causal(self, columns: torch.Tensor) -> torch.Tensor:
+        length = columns.shape[1]
         causal = torch.ones(self.new, length, dtype=torch.bool, device=columns.device).tril(length - self.new)
         return (causal & (columns >= 0)[:, None])[None]
 

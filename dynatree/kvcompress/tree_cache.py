@@ -8,20 +8,23 @@ to depend on the text before it, not on where rounds began and ended, as long as
 """
 
 import sys
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from transformers import PreTrainedModel
 from transformers.cache_utils import Cache
 
+from dynatree.errors import DynatreeError
 from dynatree.kvcompress.attention_history import AttentionHistory
 from dynatree.kvcompress.entry_buffer import EntryBuffer
 from dynatree.kvcompress.methods.base import Method
 from dynatree.kvcompress.rotary import rotary_frequencies
 from dynatree.models.attention import head_counts
 from dynatree.models.decoding_cache import DecodingCache
+from dynatree.models.layout import MaskFunction, windowed
+from dynatree.models.modes import layer_kinds, mode_of
 from dynatree.models.transfer import input_device, upload
-
-_PASSED_THROUGH = torch.ones(1, 1, 1, 1, dtype=torch.bool)  # placeholder: each layer gets its own mask
 
 
 class CompressedTreeCache(Cache, DecodingCache):
@@ -31,7 +34,7 @@ class CompressedTreeCache(Cache, DecodingCache):
     Where a method keeps different numbers per head, each layer is as long as its longest head.
 
     Args:
-        model: the model whose layers it serves, GPT-NeoX or Llama.
+        model: the model whose layers it serves.
         method: the compression method.
         tokens: tokens of the request, prompt included.
         nodes: largest number of nodes of a tree.
@@ -41,6 +44,11 @@ class CompressedTreeCache(Cache, DecodingCache):
     """
 
     def __init__(self, model: PreTrainedModel, method: Method, tokens: int, nodes: int):
+        if mode_of(model) != "grouped":
+            raise DynatreeError(
+                f"a {type(model).__name__} computes attention in its own way, so its cache cannot be compressed; leave "
+                "out draft_cache and target_cache"
+            )
         counts = head_counts(model.config)
         method.check_model(*counts)
         self.method = method
@@ -48,9 +56,12 @@ class CompressedTreeCache(Cache, DecodingCache):
         frequencies = rotary_frequencies(model) if method.rotates else None
         slack = min(method.every, tokens) + nodes + 1
         layers = range(counts.layers)
-        self.parts = [EntryBuffer(indices, slack, frequencies) for indices in _alike(method, layers) if indices]
+        self.parts = [
+            EntryBuffer(indices, slack, frequencies) for indices in _alike(method, layer_kinds(model)) if indices
+        ]
         self.histories = [AttentionHistory(method) for _ in layers] if method.observed_queries else []
         self._max_bytes = 0
+        self._queries = torch.empty(0, dtype=torch.int64)  # positions of the tokens of the current pass
         self._new = 0  # tokens of the first pass; 1 once they are kept
         self._compressed_at = 0  # tokens of the text at the last eviction
         self._drafted = False  # True while the current pass is over drafted tokens
@@ -101,21 +112,25 @@ class CompressedTreeCache(Cache, DecodingCache):
         observed = {storage.data_ptr(): storage.nbytes() for storage in held}
         return sum(part.bytes() for part in self.parts) + sum(observed.values())
 
-    def mask(self, new: int, visible: torch.Tensor | None) -> torch.Tensor | None:
-        """Prepare the masks of all layers for a pass over ``new`` tokens and return a placeholder.
-
-        Args:
-            new, visible: see :func:`dynatree.models.masks.tree_mask`.
-        """
+    def layout(self, positions: Sequence[int], visible: torch.Tensor | None) -> None:
+        """Prepare the masks of all layers for a forward pass, see :meth:`DecodingCache.layout`."""
+        new = len(positions)
         self._new = self._new or new
         self._drafted = visible is not None
+        self._queries = torch.tensor(positions)
         for part in self.parts:
             part.reserve(new)
-            mask = part.mask(new, visible)
+            mask = part.part_mask(positions, visible)
             self._masks |= dict.fromkeys(part.indices, mask if mask is None else upload(mask, self.device))
-        return None if new == 1 else _PASSED_THROUGH
 
-    def attend(self, layer: int, query: torch.Tensor, key: torch.Tensor, scaling: float | None) -> torch.Tensor | None:
+    def attend(
+        self,
+        layer: int,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        scaling: float | None,
+        window: MaskFunction | None = None,
+    ) -> torch.Tensor | None:
         """Return the mask of ``layer`` in the current pass, and record its attention if the method uses it.
 
         Args:
@@ -123,8 +138,13 @@ class CompressedTreeCache(Cache, DecodingCache):
             query: [1, heads, n, head_dim].
             key: [1, kv_heads, entries, head_dim].
             scaling: factor of the scores.
+            window: mask function of a layer with a window; None without one.
         """
         mask = self._masks[layer]
+        if window is not None:
+            part = next(part for part in self.parts if layer in part.indices)
+            queries = upload(self._queries - self.shift, self.device)
+            mask = windowed(mask, window, queries, part.entry_positions(layer))
         if self.histories and self.method.covers(layer, self._new):
             self.histories[layer].observe(query, key, mask, scaling, self._drafted)
         return mask
@@ -132,6 +152,8 @@ class CompressedTreeCache(Cache, DecodingCache):
     def keep(self, start: int, entries: list[int]) -> None:
         """Keep, of the entries from ``start`` on, only ``entries``; then evict what is due."""
         self._max_bytes = max(self._max_bytes, self.bytes())
+        if not all(layer.is_initialized for layer in self.layers):
+            raise DynatreeError("some layers have no keys of their own, so the cache cannot be compressed")
         for part in self.parts:
             own = [entry - part.offset for entry in entries]
             part.keep(start - part.offset, own)
@@ -163,8 +185,10 @@ class CompressedTreeCache(Cache, DecodingCache):
                 self.histories[index].evict(entries, length)
 
 
-def _alike(method: Method, layers: range) -> list[list[int]]:
-    """Group the layers that hold equally many entries."""
-    compressed = [index for index in layers if index not in method.skip_layers]
-    skipped = [index for index in layers if index in method.skip_layers]
-    return [*([index] for index in compressed), skipped] if method.ragged else [compressed, skipped]
+def _alike(method: Method, kinds: list[Any]) -> list[list[int]]:
+    """Group the layers of one kind that hold equally many entries."""
+    groups: dict[Any, list[int]] = {}
+    for index, kind in enumerate(kinds):
+        skipped = index in method.skip_layers
+        groups.setdefault(index if method.ragged and not skipped else (kind, skipped), []).append(index)
+    return list(groups.values())

@@ -17,6 +17,7 @@ from transformers import PreTrainedModel
 
 from dynatree.latency.cost_model import CostModel
 from dynatree.models.forward import head_rows
+from dynatree.models.positions import served_positions
 from dynatree.models.runner import ModelRunner
 from dynatree.utils.files import write_json
 from dynatree.utils.host import describe_host
@@ -82,8 +83,8 @@ def measure_at_first_use(
         static: see :func:`measure_latency`.
         seconds: no measurement begins after this time.
     """
-    context = max(1, min(FIRST_USE_CONTEXT, model.config.max_position_embeddings - FIRST_USE_WIDTHS[1]))
-    widths = [width for width in FIRST_USE_WIDTHS if context + width <= model.config.max_position_embeddings]
+    context = max(1, min(FIRST_USE_CONTEXT, served_positions(model.config) - FIRST_USE_WIDTHS[1]))
+    widths = [width for width in FIRST_USE_WIDTHS if context + width <= served_positions(model.config)]
     runner = ModelRunner(model, "target", context + max(widths), static=static)
     runner.forward([0] * context, range(context), last_only=True)
     times: dict[int, list[float]] = {}
@@ -116,7 +117,7 @@ def measure_latency(
             is corrected in use.
         contexts: numbers of cache entries; those that exceed the model's positions are left out.
     """
-    positions = model.config.max_position_embeddings
+    positions = served_positions(model.config)
     contexts = tuple(c for c in contexts if c + WIDTHS[-1] <= positions) or (1,)
     widths = tuple(w for w in WIDTHS if contexts[0] + w <= positions)
     runner = ModelRunner(model, "target", contexts[-1] + widths[-1], static=static)

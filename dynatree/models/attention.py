@@ -1,18 +1,21 @@
 """Attention that never copies grouped keys, registered with transformers under the name ``GROUPED``."""
 
-import functools
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple
 
 import torch
-from transformers import AttentionInterface, AttentionMaskInterface, PretrainedConfig, PreTrainedModel
-from transformers.masking_utils import sdpa_mask
+from transformers import AttentionInterface, AttentionMaskInterface, PretrainedConfig
 
 from dynatree.errors import DynatreeError
+from dynatree.models.layout import boolean_mask, compressed_cache, window_of
 
 GROUPED = "dynatree_grouped"
+# Arguments of attention layers that the mask holds already, or that serve other kernels.
+WITHOUT_EFFECT = {
+    *("sliding_window", "is_causal", "position_ids", "use_cache", "output_attentions", "output_hidden_states"),
+    *("output_router_logits", "logits_to_keep", "return_dict", "cache_position", "deterministic"),
+}
 QUERIES_AT_ONCE = 128  # bounds the memory of attention weights over all entries
 
 
@@ -26,11 +29,25 @@ class HeadCounts(NamedTuple):
 
 def head_counts(config: PretrainedConfig) -> HeadCounts:
     """Return the layers and heads of a model; without grouped keys it has as many key/value heads as query heads."""
+    config = config.get_text_config(decoder=True)
     heads = config.num_attention_heads
     return HeadCounts(config.num_hidden_layers, heads, getattr(config, "num_key_value_heads", None) or heads)
 
 
-def grouped_attention(module, query, key, value, attention_mask, scaling=None, dropout=0.0, compressed=None, **kwargs):
+def grouped_attention(
+    module,
+    query,
+    key,
+    value,
+    attention_mask,
+    scaling=None,
+    dropout=0.0,
+    softcap=None,
+    s_aux=None,
+    sinks=None,
+    position_bias=None,
+    **unused,
+):
     """Return scaled dot-product attention without a copy of grouped keys and values.
 
     The query heads that share a key/value head become further query rows of that head. One stock kernel call then
@@ -38,46 +55,109 @@ def grouped_attention(module, query, key, value, attention_mask, scaling=None, d
 
     Args:
         module: attention layer of a transformers model.
-        query: [1, heads, n, head_dim].
-        key, value: [1, kv_heads, length, head_dim].
-        attention_mask: boolean [1, 1 or kv_heads, n or groups * n, length], see :func:`repeat_for_groups`; None where
-            causal attention is right.
+        query: [batch, heads, n, head_dim].
+        key: [batch, kv_heads, length, head_dim].
+        value: [batch, kv_heads, length, width].
+        attention_mask: boolean [batch, 1 or heads, n, length], or a :class:`LayerMask`, whose cache makes the mask;
+            None where causal attention is right.
         scaling: factor of the scores.
         dropout: must be 0.
-        compressed: object whose ``attend(layer, query, key, scaling)`` returns the mask of each layer instead, for
-            example a compressed cache or a :class:`dynatree.heads.attention_tap.AttentionTap`.
+        softcap: bound of the scores, applied as ``softcap * tanh(scores / softcap)``.
+        s_aux: [heads] score of an attention sink.
+        sinks: [batch, heads, n, 1] scores of an attention sink.
+        position_bias: [1 or batch, heads, n, length] added to the scores.
+        **unused: further arguments, which must have no effect.
+
+    Raises:
+        DynatreeError: the model is in training mode, or passes an argument with an unknown effect.
     """
     if dropout:
         raise DynatreeError("the model is in training mode with dropout of attention; call model.eval() before")
+    effective = [name for name, given in unused.items() if name not in WITHOUT_EFFECT and given is not None]
+    if effective:
+        raise DynatreeError(f"an attention layer passes {effective[0]}, which grouped attention does not apply")
+    compressed = None if torch.compiler.is_compiling() else compressed_cache()
     if compressed is not None:
-        attention_mask = compressed.attend(module.layer_idx, query, key, scaling)
-    batch, heads, n, head_dim = query.shape
-    kv_heads = key.shape[1]
-    causal = attention_mask is None and n > 1
-    if causal:
-        output = torch.nn.functional.scaled_dot_product_attention(
-            query, key, value, is_causal=True, scale=scaling, enable_gqa=heads != kv_heads
-        )
+        attention_mask = compressed.attend(module.layer_idx, query, key, scaling, window_of(attention_mask))
+    if s_aux is not None:
+        sinks = s_aux.reshape(1, -1, 1, 1).expand(len(query), -1, query.shape[2], -1)
+    if softcap is None and sinks is None and position_bias is None:
+        output = _attend(query, key, value, attention_mask, scaling)
     else:
-        groups = heads // kv_heads
-        rows = query.reshape(batch, kv_heads, groups * n, head_dim)
-        mask = attention_mask
-        if mask is not None and mask.shape[2] == n:
-            mask = mask.repeat(1, 1, groups, 1)
-        output = torch.nn.functional.scaled_dot_product_attention(rows, key, value, attn_mask=mask, scale=scaling)
-        output = output.reshape(batch, heads, n, head_dim)
+        output = _attend_by_scores(query, key, value, attention_mask, scaling, softcap, sinks, position_bias)
     return output.transpose(1, 2).contiguous(), None
 
 
-def repeat_for_groups(mask: torch.Tensor, config: PretrainedConfig) -> torch.Tensor:
-    """Return the mask [batch, 1, groups * n, length] of all query rows of a key/value head, once for all layers.
+def _attend(query, key, value, mask: torch.Tensor | None, scaling: float | None) -> torch.Tensor:
+    """Return the attention [batch, heads, n, width] by a stock kernel."""
+    batch, heads, n, head_dim = query.shape
+    kv_heads = key.shape[1]
+    attend = torch.nn.functional.scaled_dot_product_attention
+    if mask is None and n > 1:
+        return attend(query, key, value, is_causal=True, scale=scaling, enable_gqa=heads != kv_heads)
+    groups = heads // kv_heads
+    rows = query.reshape(batch, kv_heads, groups * n, head_dim)
+    if mask is not None and groups > 1:
+        mask = _repeated(mask, groups, kv_heads)
+    return attend(rows, key, value, attn_mask=mask, scale=scaling).reshape(batch, heads, n, -1)
+
+
+def _attend_by_scores(query, key, value, mask, scaling, softcap, sinks, position_bias) -> torch.Tensor:
+    """Return the attention [batch, heads, n, width] with what a stock kernel lacks, in the order of transformers."""
+    batch, heads, n, head_dim = query.shape
+    kv_heads, length = key.shape[1:3]
+    groups = heads // kv_heads
+    rows = query.reshape(batch, kv_heads, groups * n, head_dim)
+    scores = rows @ key.transpose(2, 3) * (head_dim**-0.5 if scaling is None else scaling)
+    scores = scores.view(batch, heads, n, length)
+    if softcap is not None:
+        scores = torch.tanh(scores / softcap) * softcap
+    if position_bias is not None:
+        scores = scores + position_bias
+    if mask is None and n > 1:
+        mask = torch.ones(n, length, dtype=torch.bool, device=query.device).tril()
+    if mask is not None:
+        if mask.shape[1:2] == (kv_heads,) and mask.ndim == 4:
+            mask = mask.repeat_interleave(groups, dim=1)
+        scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
+    if sinks is not None:
+        scores = torch.cat((scores, sinks.to(scores.dtype)), dim=-1)
+    weights = scores.softmax(-1, dtype=torch.float32)[..., :length].to(value.dtype)
+    weights = weights.view(batch, kv_heads, groups * n, length)
+    return (weights @ value).view(batch, heads, n, -1)
+
+
+class _Latest(threading.local):
+    mask: torch.Tensor | None = None
+    sizes = (0, 0)
+    repeated: torch.Tensor | None = None
+
+
+_latest = _Latest()
+
+
+def _repeated(mask: torch.Tensor, groups: int, kv_heads: int) -> torch.Tensor:
+    """Return the repeated mask; layers with the same mask share it."""
+    if torch.compiler.is_compiling():
+        return repeat_for_groups(mask, groups, kv_heads)
+    if _latest.mask is not mask or _latest.sizes != (groups, kv_heads) or _latest.repeated is None:
+        _latest.repeated = repeat_for_groups(mask, groups, kv_heads)
+        _latest.mask, _latest.sizes = mask, (groups, kv_heads)
+    return _latest.repeated
+
+
+def repeat_for_groups(mask: torch.Tensor, groups: int, kv_heads: int) -> torch.Tensor:
+    """Return the mask [batch, 1 or kv_heads, groups * n, length] of all query rows of a key/value head.
 
     Args:
-        mask: boolean [batch, 1, n, length].
-        config: of the model.
+        mask: boolean [batch, 1, n, length], or one mask for each key/value head or for each query head.
+        groups: query heads of a key/value head.
+        kv_heads: key/value heads.
     """
-    counts = head_counts(config)
-    return mask.repeat(1, 1, counts.heads // counts.kv_heads, 1)
+    if mask.shape[1] in (1, kv_heads):
+        return mask.repeat(1, 1, groups, 1)
+    batch, _, n, length = mask.shape
+    return mask.reshape(batch, kv_heads, groups * n, length)
 
 
 def attention_weights(
@@ -121,58 +201,4 @@ def latest_weights(
 
 
 AttentionInterface.register(GROUPED, grouped_attention)
-AttentionMaskInterface.register(GROUPED, sdpa_mask)
-
-
-@contextmanager
-def grouped(model: PreTrainedModel) -> Iterator[None]:
-    """Use :func:`grouped_attention` in ``model`` within the block, in this thread alone."""
-    config = model.config
-    if torch.compiler.is_compiling():  # a compiler traces the setting and undoes it
-        before = config._attn_implementation
-        config._attn_implementation = GROUPED
-        try:
-            yield
-        finally:
-            config._attn_implementation = before
-        return
-    _begin(config)
-    try:
-        yield
-    finally:
-        _end(config)
-
-
-_guard = threading.Lock()
-_users: dict[int, list[int]] = {}  # id of a configuration -> threads inside grouped(), once for each block
-
-
-def _begin(config: PretrainedConfig) -> None:
-    """Let the configuration name the grouped attention in this thread."""
-    with _guard:
-        threads = _users.setdefault(id(config), [])
-        if not threads:
-            config.__class__ = _by_thread(type(config))
-        threads.append(threading.get_ident())
-
-
-def _end(config: PretrainedConfig) -> None:
-    with _guard:
-        threads = _users[id(config)]
-        threads.remove(threading.get_ident())
-        if not threads:
-            del _users[id(config)]
-            setattr(config, "__class__", type(config).__mro__[1])  # noqa: B010  pyright rejects the assignment
-
-
-@functools.cache
-def _by_thread(kind: type[PretrainedConfig]) -> type[PretrainedConfig]:
-    """Return a subclass of a configuration whose attention depends on the thread that reads it."""
-
-    def read(self) -> str | None:
-        inside = threading.get_ident() in _users.get(id(self), ())
-        return GROUPED if inside else self._attn_implementation_internal
-
-    attention: Any = kind._attn_implementation
-    members = {"_attn_implementation": property(read, attention.fset), "__module__": kind.__module__}
-    return cast(type[PretrainedConfig], type(kind.__name__, (kind,), members))
+AttentionMaskInterface.register(GROUPED, boolean_mask)

@@ -1,40 +1,51 @@
 """One preallocated key/value cache for several requests of different lengths."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import torch
 from transformers.cache_utils import Cache
 
+from dynatree.errors import DynatreeError
 from dynatree.models.decoding_cache import DecodingCache
-from dynatree.models.kv_cache import HEADROOM, grown, move_entries
+from dynatree.models.kv_cache import HEADROOM, Block, grown, move_entries
 from dynatree.models.own_cache import OwnLayer
 from dynatree.models.transfer import upload
 
 
 class BatchLayer(OwnLayer):
-    """The view of one layer into the buffer of a :class:`BatchCache`."""
+    """The view of one layer into a block of a :class:`BatchCache`."""
 
-    def __init__(self, cache: "BatchCache", index: int):
+    def __init__(self, cache: "BatchCache", block: Block, place: int):
         super().__init__()
         self.cache = cache
-        self.index = index
+        self.block = block
+        self.place = place
 
     def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
-        self.cache.allocate(key_states)
+        # key_states, value_states: [batch, kv_heads, n, width]
+        self.cache.allocate(self.block, key_states, value_states)
+        if not self.block.serves(key_states, value_states):
+            self.block, self.place = self.cache.add_block(1), 0
+            self.cache.allocate(self.block, key_states, value_states)
         self.is_initialized = True
 
     def update(self, key_states, value_states, *args, **kwargs) -> tuple[torch.Tensor, torch.Tensor]:
         # key_states: [batch, kv_heads, n, head_dim]
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
-        entries = self.cache.new_entries  # [batch, n]
+        entries = upload(self.cache.new_entries, key_states.device)  # [batch, n]
         requests = torch.arange(len(entries), device=entries.device)[:, None]
-        self.cache.grow(self.cache.end)
-        buffer = self.cache.buffer
-        assert buffer is not None, "lazy_initialization() allocates the buffer"
-        self.keys, self.values = buffer[2 * self.index], buffer[2 * self.index + 1]
+        end = self.cache.end
+        self.cache.grow(end)
+        self.keys, self.values = self.block.views(self.place)
         self.keys[requests, :, entries] = key_states.transpose(1, 2)
         self.values[requests, :, entries] = value_states.transpose(1, 2)
-        end = self.cache.end
         return self.keys[:, :, :end], self.values[:, :, :end]
+
+    def update_indexer(self, states: torch.Tensor) -> torch.Tensor:
+        """Raise, because a sparse attention keeps keys of its own for each request."""
+        raise DynatreeError("a batch has no cache for the keys of a sparse attention; decode the prompts one by one")
 
     def get_seq_length(self) -> int:
         return max(self.cache.lengths)
@@ -47,48 +58,71 @@ class BatchLayer(OwnLayer):
 
 
 class BatchCache(Cache):
-    """Keys and values of several requests, each of its own length, in one tensor.
+    """Keys and values of several requests, each of its own length, in the same tensors.
 
     Args:
         num_layers: layers of the model.
         requests: number of requests.
         capacity: entries (tokens) that each request can hold.
+        kinds: the kind of each layer; layers of one kind share a buffer. None if all layers are alike.
 
     Attributes:
         lengths: entries in use, by request.
-        new_entries: [batch, n] entries that the next forward pass writes, by request.
+        new_entries: [batch, n] entries that the next forward pass writes, by request; on the host.
         end: entries of each request that the next forward pass reads.
     """
 
-    def __init__(self, num_layers: int, requests: int, capacity: int):
+    def __init__(self, num_layers: int, requests: int, capacity: int, kinds: Sequence[Any] | None = None):
         self.capacity = capacity
         self.lengths = [0] * requests
         self.new_entries = torch.empty(0, 0, dtype=torch.int64)
         self.end = 0
-        self.buffer: torch.Tensor | None = None  # [2 * num_layers, batch, kv_heads, capacity, head_dim]
-        super().__init__(layers=[BatchLayer(self, index) for index in range(num_layers)])
+        self.blocks: list[Block] = []
+        kinds = [None] * num_layers if kinds is None else list(kinds)
+        blocks = {kind: self.add_block(kinds.count(kind)) for kind in dict.fromkeys(kinds)}
+        places = [kinds[:index].count(kind) for index, kind in enumerate(kinds)]
+        super().__init__(
+            layers=[BatchLayer(self, blocks[kind], place) for kind, place in zip(kinds, places, strict=True)]
+        )
 
-    def allocate(self, like: torch.Tensor) -> None:
-        """Create the buffer for states shaped ``like`` [batch, kv_heads, n, head_dim], once.
+    def add_block(self, layers: int) -> Block:
+        """Return a new block for some layers."""
+        self.blocks.append(Block(layers))
+        return self.blocks[-1]
 
-        Attention reads masked entries too, so the buffer starts with zeros instead of arbitrary bits.
+    @property
+    def buffer(self) -> torch.Tensor | None:
+        """The buffer of a model whose layers are alike; None before the first forward pass."""
+        return self.blocks[0].buffers[0] if self.blocks[0].buffers else None
+
+    def allocate(self, block: Block, keys: torch.Tensor, values: torch.Tensor) -> None:
+        """Create the buffers of a block for states [batch, kv_heads, n, width], once.
+
+        Attention reads masked entries too, so the buffers start with zeros instead of arbitrary bits.
         """
-        if self.buffer is None:
-            batch, heads, new, head_dim = like.shape
-            room = min(self.capacity, new + HEADROOM)
-            self.buffer = like.new_zeros(2 * len(self.layers), batch, heads, room, head_dim)
+        if not block.buffers:
+            block.allocate(keys, values, min(self.capacity, keys.shape[2] + HEADROOM))
+            for buffer in block.buffers:
+                buffer.zero_()
 
     def grow(self, entries: int) -> None:
-        """Provide a buffer for ``entries`` of each request, up to the capacity, and keep what is held."""
-        held = 0 if self.buffer is None else self.buffer.shape[-2]
-        if self.buffer is not None and entries > held:
-            self.buffer = grown(self.buffer, min(self.capacity, entries + HEADROOM), held)
+        """Provide buffers for ``entries`` of each request, up to the capacity, and keep what is held."""
+        for block in self.blocks:
+            held = block.buffers[0].shape[-2] if block.buffers else entries
+            if entries > held:
+                room = min(self.capacity, entries + HEADROOM)
+                block.buffers = [grown(buffer, room, held) for buffer in block.buffers]
+
+    def update(self, key_states, value_states, layer_idx, *args, **kwargs) -> tuple[torch.Tensor, torch.Tensor]:
+        while layer_idx >= len(self.layers):  # a model may run some layers more than once
+            self.layers.append(BatchLayer(self, self.add_block(1), 0))
+        return super().update(key_states, value_states, layer_idx, *args, **kwargs)
 
     def select(self, requests: list[int]) -> None:
         """Drop all requests except ``requests``."""
         self.lengths = [self.lengths[request] for request in requests]
-        if self.buffer is not None:
-            self.buffer = self.buffer.index_select(1, upload(requests, self.buffer.device))
+        for block in self.blocks:
+            block.buffers = [buffer.index_select(1, upload(requests, buffer.device)) for buffer in block.buffers]
 
 
 class BatchRow(DecodingCache):
@@ -111,10 +145,11 @@ class BatchRow(DecodingCache):
     @property
     def max_bytes(self) -> int:
         """Memory of the part."""
-        return 0 if self.cache.buffer is None else self.cache.buffer[:, 0].nbytes
+        return sum(buffer[:, 0].nbytes for block in self.cache.blocks for buffer in block.buffers)
 
     def keep(self, start: int, entries: list[int]) -> None:
         """Keep, of the entries from ``start`` on, only ``entries`` (increasing), and move them to ``start``."""
-        if self.cache.buffer is not None:
-            move_entries(self.cache.buffer[:, self.request], start, entries)
+        for block in self.cache.blocks:
+            for buffer in block.buffers:
+                move_entries(buffer[:, self.request], start, entries)
         self.cache.lengths[self.request] = start + len(entries)

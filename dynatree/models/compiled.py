@@ -15,7 +15,7 @@ from transformers import PreTrainedModel
 
 from dynatree.errors import DynatreeError
 from dynatree.models.forward import apply_head, hidden_states
-from dynatree.models.kv_cache import TreeCache
+from dynatree.models.kv_cache import Block, TreeCache
 from dynatree.models.masks import fill_padded_mask
 from dynatree.models.pair import ModelPair
 from dynatree.models.positions import switching_length
@@ -24,7 +24,7 @@ from dynatree.models.trimmed_head import output_head
 
 WIDTHS = (1, 2, 4, 8, 16, 32, 64)
 CAPACITY_STEP = 256  # capacities are multiples of it
-Buffers = dict[tuple, list[tuple[torch.Tensor, list[torch.Tensor]]]]  # capacity, dtype and device -> free buffers
+Buffers = dict[tuple, list[tuple[list[torch.Tensor], list[torch.Tensor]]]]  # capacity, dtype and device -> free buffers
 
 
 def compile_pair(pair: ModelPair, backend: str | Callable | None = "inductor") -> ModelPair:
@@ -190,17 +190,19 @@ class StaticCache(TreeCache):
         self.states: list[torch.Tensor] = []
         self._free = free
 
-    def allocate(self, like: torch.Tensor) -> None:
-        if self.buffer is not None:
+    def allocate(self, block: Block, keys: torch.Tensor, values: torch.Tensor) -> None:
+        if block.buffers:
             return
-        free = self._free[self.capacity, like.dtype, like.device]
+        if keys.shape != values.shape:
+            raise DynatreeError("keys and values of different widths cannot be compiled; load the model without it")
+        free = self._free[self.capacity, keys.dtype, keys.device]
         if free:
-            self.buffer, self.states = free.pop()
-            self.buffer.zero_()
+            block.buffers, self.states = free.pop()
+            block.buffers[0].zero_()
         else:
-            _, heads, _, head_dim = like.shape
-            self.buffer = like.new_zeros(2 * len(self.layers), 1, heads, self.capacity, head_dim)
-            self.states = list(self.buffer.unbind())
+            _, heads, _, head_dim = keys.shape
+            block.buffers = [keys.new_zeros(2 * block.layers, 1, heads, self.capacity, head_dim)]
+            self.states = list(block.buffers[0].unbind())
             for view in self.states:
                 torch._dynamo.mark_static_address(view)
-        weakref.finalize(self, free.append, (self.buffer, self.states))
+        weakref.finalize(self, free.append, (block.buffers, self.states))

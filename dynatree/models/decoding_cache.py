@@ -1,11 +1,12 @@
 """The interface of a key/value cache that trees are decoded with."""
 
 import sys
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import torch
 
-from dynatree.models.masks import tree_mask
+from dynatree.models.layout import PassLayout
 
 
 class DecodingCache(Protocol):
@@ -55,9 +56,15 @@ class DecodingCache(Protocol):
 
     @property
     def compressed(self) -> Any:
-        """The cache itself if each layer has a mask of its own, see :mod:`dynatree.models.attention`; else None."""
+        """The cache itself if each layer has a mask of its own, see :mod:`dynatree.models.layout`; else None."""
         return None
 
-    def mask(self, new: int, visible: torch.Tensor | None) -> torch.Tensor | None:
-        """Return the mask of the next forward pass, see :func:`dynatree.models.masks.tree_mask`."""
-        return tree_mask(new, visible, self.length)
+    def layout(self, positions: Sequence[int], visible: torch.Tensor | None) -> PassLayout | None:
+        """Prepare a forward pass over new tokens, and return its layout; None where causal attention is right.
+
+        Args:
+            positions: index of each new token in the text.
+            visible: boolean [n, m]: which of the last ``m`` entries, the new ones included, each new token attends to.
+                All earlier entries are visible. None for a chain.
+        """
+        return None

@@ -13,12 +13,12 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from dynatree.errors import DynatreeError
-from dynatree.models.forward import apply_head, hidden_states
-from dynatree.models.positions import switching_length
+from dynatree.models.forward import forward_logits
+from dynatree.models.modes import implementation_of, mode_of
+from dynatree.models.positions import served_positions, switching_length
 from dynatree.models.runner import ModelRunner
 from dynatree.models.supported import has_own_forward, is_hooked
 from dynatree.models.transfer import input_device
-from dynatree.models.trimmed_head import output_head
 
 PROMPT, ROOT = 3, 3  # tokens of the prompt, which is the position of the root
 FILLERS = 56  # children of the root, so that a layer of limited capacity is exceeded
@@ -48,8 +48,14 @@ def check_independence(model: PreTrainedModel, batch: bool = False) -> None:
     """
     switch = switching_length(model.config)
     deepest = ROOT + max(map(len, _paths()))
-    too_short = min(switch or deepest, model.config.max_position_embeddings) < deepest
-    if too_short or model.dtype not in EXACT_FORMATS or _rounds_products(input_device(model)) or _is_ordinary(model):
+    too_short = min(switch or deepest, served_positions(model.config)) < deepest
+    if (
+        too_short
+        or mode_of(model) == "chain"
+        or model.dtype not in EXACT_FORMATS
+        or _rounds_products(input_device(model))
+        or _is_ordinary(model)
+    ):
         return
     state, checked = _signature(model), _checked.setdefault(model, {})
     for kind, pairs in ((False, _tree_pairs), (True, _batch_pairs)) if batch else ((False, _tree_pairs),):
@@ -101,13 +107,9 @@ def _batch_pairs(model: PreTrainedModel) -> Iterator[tuple[torch.Tensor, torch.T
     """Yield the logits of each row of a batch, read with the other rows and alone."""
     device = input_device(model)
     ids = torch.tensor(_tokens(model, BATCH * PROMPT), device=device).view(BATCH, PROMPT)
-    positions = torch.arange(PROMPT, device=device)[None]
-    mask = torch.ones(PROMPT, PROMPT, dtype=torch.bool, device=device).tril()[None, None]
 
     def logits(rows: torch.Tensor) -> torch.Tensor:
-        count = len(rows)
-        hidden = hidden_states(model, rows, positions.expand(count, -1), mask.expand(count, -1, -1, -1))
-        return apply_head(output_head(model), hidden.flatten(0, 1)).view(count, PROMPT, -1)
+        return forward_logits(model, rows, implementation=implementation_of(model))
 
     together = logits(ids)
     for row in (0, 1, BATCH - 1):
@@ -130,7 +132,7 @@ def _paths() -> list[list[int]]:
 
 def _tokens(model: PreTrainedModel, count: int) -> list[int]:
     """Return token ids spread over the vocabulary."""
-    vocabulary = model.config.vocab_size
+    vocabulary = model.config.get_text_config().vocab_size
     return [(7919 * index + 11) % vocabulary for index in range(1, count + 1)]
 
 

@@ -54,7 +54,7 @@ class ModelPair:
     """A target model and the draft that proposes tokens for it.
 
     Args:
-        target: Hugging Face causal language model, GPT-NeoX or Llama architecture, or a ``PeftModel`` around one.
+        target: Hugging Face causal language model, or a ``PeftModel`` around one.
         draft: a smaller model with the same tokens, possibly on another device or in another dtype; None if only
             methods without a draft model are used.
         tokenizer: converts prompts to token ids and back; without one, prompts must be token ids.
@@ -81,7 +81,8 @@ class ModelPair:
         if self.draft is not None:
             self.draft = plain_model(self.draft, "draft")
             tokens = len(self.tokenizer) if hasattr(self.tokenizer, "__len__") else None
-            check_vocabularies(self.target.config.vocab_size, self.draft.config.vocab_size, tokens)
+            rows = [model.config.get_text_config().vocab_size for model in (self.target, self.draft)]
+            check_vocabularies(*rows, tokens)
 
     @property
     def models(self) -> dict[Role, PreTrainedModel]:

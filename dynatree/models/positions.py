@@ -1,5 +1,6 @@
 """Positions that a model serves, and rotary frequencies that depend on the largest position of a forward pass."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -11,17 +12,21 @@ CHANGING = ("dynamic", "longrope")
 
 
 def served_positions(config: PretrainedConfig) -> int:
-    """Return the number of positions that a model was made for, with its scaling of rotary embeddings.
+    """Return the number of positions that a model was made for, with its scaling; ``sys.maxsize`` if there is no limit.
 
     A checkpoint names either the positions before scaling, as "linear" and "dynamic" do, or those after it.
     """
-    positions, parameters = config.max_position_embeddings, _rotary(config)
+    config = config.get_text_config(decoder=True)
+    positions, parameters = getattr(config, "max_position_embeddings", None), _rotary(config)
+    if positions is None:
+        return sys.maxsize
     unscaled = parameters.get("original_max_position_embeddings") or positions
     return max(positions, int(unscaled * (parameters.get("factor") or 1)))
 
 
 def switching_length(config: PretrainedConfig) -> int | None:
     """Return the tokens up to which all forward passes use the same rotary frequencies; None if they never change."""
+    config = config.get_text_config(decoder=True)
     parameters = _rotary(config)
     if parameters.get("rope_type") not in CHANGING:
         return None
@@ -41,7 +46,7 @@ def uniform_depth(config: PretrainedConfig, root: int) -> int | None:
         root: position of the root.
     """
     switch = switching_length(config)
-    if switch is None or (root >= switch and _rotary(config)["rope_type"] == "longrope"):
+    if switch is None or (root >= switch and _rotary(config.get_text_config(decoder=True))["rope_type"] == "longrope"):
         return None
     return max(0, switch - 1 - root)
 

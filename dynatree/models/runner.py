@@ -10,9 +10,10 @@ import torch
 from transformers import PreTrainedModel
 
 from dynatree.errors import DynatreeError
+from dynatree.models.chain_cache import ChainCache
 from dynatree.models.decoding_cache import DecodingCache
-from dynatree.models.forward import apply_head, hidden_states
-from dynatree.models.kv_cache import TreeCache
+from dynatree.models.forward import forward_logits
+from dynatree.models.modes import implementation_of, new_cache
 from dynatree.models.sampling import Sampler
 from dynatree.models.transfer import download, input_device, upload
 from dynatree.models.trimmed_head import TrimmedHead, output_head
@@ -77,10 +78,8 @@ class ModelRunner:
         self.passes: list[tuple[int, int]] = []
         self.stopwatch = Stopwatch(clock)
 
-    def _own_cache(self, capacity: int) -> TreeCache:
-        if self.static:
-            return self.static.cache(capacity)
-        return TreeCache(self.model.config.num_hidden_layers, capacity)
+    def _own_cache(self, capacity: int) -> DecodingCache:
+        return self.static.cache(capacity) if self.static else new_cache(self.model, capacity)
 
     def record_shared_pass(self, new: int, seconds: float) -> None:
         """Record a forward pass of a batch that included this request.
@@ -128,16 +127,24 @@ class ModelRunner:
         if self.static and self.static.serves(len(tokens), self.length):
             logits = self.static.forward(cast("StaticCache", cache), ids, position_ids, visible)
             return logits[-1:] if last_only else logits
-        mask = cache.mask(len(tokens), visible)
-        mask = mask if mask is None else upload(mask, ids.device)
+        if isinstance(cache, ChainCache):
+            return cache.forward(ids, positions, visible, last_only)
+        layout = cache.layout(positions, visible)
         position_ids = upload(position_ids, ids.device)[None]
-        hidden = hidden_states(self.model, ids[None], position_ids, mask, cache, cache.compressed)[0]
-        hidden = hidden[-1:] if last_only else hidden
-        return apply_head(self.head, hidden)
+        return forward_logits(
+            self.model,
+            ids[None],
+            position_ids,
+            layout,
+            cache,
+            last_only,
+            compressed=cache.compressed,
+            implementation=implementation_of(self.model),
+        )[0]
 
     def _ids(self, tokens: Sequence[int] | torch.Tensor) -> torch.Tensor:
         """Ids [n] on the device, within the model's embeddings."""
-        vocabulary = self.model.config.vocab_size
+        vocabulary = self.model.config.get_text_config().vocab_size
         if isinstance(tokens, torch.Tensor):
             ids = tokens.to(input_device(self.model))
             return ids.masked_fill(ids >= vocabulary, 0)

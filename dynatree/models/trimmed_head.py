@@ -23,9 +23,13 @@ class TrimmedHead(nn.Module):
         weight: [tokens, hidden], one row for each entry of ``token_map``.
         token_map: [tokens], token id of each row.
         vocabulary: size of the complete vocabulary.
+
+    Attributes:
+        compact: True while ``forward`` returns the logits of :meth:`trimmed`, so that a model scales or bounds them.
     """
 
     token_map: torch.Tensor
+    compact = False
 
     def __init__(self, weight: torch.Tensor, token_map: torch.Tensor, vocabulary: int):
         super().__init__()
@@ -45,6 +49,8 @@ class TrimmedHead(nn.Module):
         return self.rows(hidden)
 
     def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+        if self.compact:
+            return self.trimmed(hidden)
         logits = hidden.new_full((*hidden.shape[:-1], self.vocabulary), -torch.inf)
         logits[..., self.token_map] = self.trimmed(hidden)
         return logits

@@ -159,7 +159,7 @@ def test_a_buffer_is_reused_after_its_request():
     assert len(set(places)) == 2
     del first, cache
     third = static.cache(90)
-    third.allocate(like)
+    third.allocate(third.blocks[0], like, like)
     assert third.buffer.data_ptr() == places[0]
     assert not third.buffer.any()
 

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from dynatree import ModelPair, custom_generate, generate, generate_batch
-from dynatree.models.attention import GROUPED, grouped
+from dynatree.models.attention import GROUPED
+from dynatree.models.switch import attention_of
 from tests.support.models import disturbed, reference, tiny_model
 
 PROMPT = [5, 9, 2]
@@ -107,12 +108,12 @@ def test_a_callback_may_decode_with_the_same_pair():
 def test_other_threads_see_the_attention_of_the_model():
     model, seen = tiny_model(), []
     kind, written = type(model.config), model.config.to_dict()
-    with grouped(model):
+    with attention_of(model):
         assert model.config._attn_implementation == GROUPED
         thread = threading.Thread(target=lambda: seen.append(model.config._attn_implementation))
         thread.start()
         thread.join()
-        with grouped(model):
+        with attention_of(model):
             assert model.config._attn_implementation == GROUPED
         assert isinstance(model.config, kind) and model.config.to_dict() == written
     assert seen == ["sdpa"] == [model.config._attn_implementation]
