@@ -41,7 +41,9 @@ class Pool:
         """Return the sum of the path probabilities of ``nodes``."""
         return sum(exp(self.tree.log_probs[node]) for node in nodes)
 
-    def add_level(self, estimates: dict[int, list[Estimate]], min_probability: float, width: int | None = None) -> list[int]:
+    def add_level(
+        self, estimates: dict[int, list[Estimate]], min_probability: float, width: int | None = None
+    ) -> list[int]:
         """Add the most probable children to the deepest level, as far as they fit.
 
         Args:

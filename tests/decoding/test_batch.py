@@ -4,7 +4,6 @@ import pytest
 import torch
 
 from dynatree import DynatreeError, ModelPair, generate, generate_batch
-from dynatree.decoding import batch
 from dynatree.drafting.hybrid import HybridDrafter
 from dynatree.policies.registry import make_policy
 from tests.support.models import disturbed, reference, tiny_model
