@@ -2,16 +2,20 @@
 
 from statistics import median
 
+from dynatree.latency.bandwidth import bytes_read, read_bandwidth
 from dynatree.latency.measure import CONTEXTS, measure_latency
 from dynatree.models.kernels.backend import use_small_batches
 from dynatree.models.pair import ModelPair
 
 REPETITIONS = 3
+GIGA = 1e9
 
 
 def measure_forwards(pair: ModelPair, backend: str) -> list[dict]:
-    """Return one row per model, kind of layers, context and width, with the median latency in "ms".
+    """Return one row per model, kind of layers, context and width.
 
+    "ms" is the median latency, "gb_per_s" the rate at which it reads the weights, and "machine_gb_per_s" the read
+    bandwidth of the machine. The rate leaves out the KV cache.
     Layers that the run does not use are measured at the middle context only, for comparison.
 
     Args:
@@ -19,13 +23,16 @@ def measure_forwards(pair: ModelPair, backend: str) -> list[dict]:
         backend: "stock" or "small_batch", the layers that the run uses; stock layers are measured in either case.
     """
     rows = []
+    bandwidth = read_bandwidth(pair.device) / GIGA
     for layers in dict.fromkeys(("stock", backend)):
         for role, model in pair.models.items():
             used = use_small_batches(model) if layers == "small_batch" else model
+            size = bytes_read(used) / GIGA
             contexts = CONTEXTS if layers == backend else CONTEXTS[len(CONTEXTS) // 2 :][:1]
             latency = measure_latency(used, REPETITIONS, typical=median, contexts=contexts)
             for context, times in zip(latency.contexts, latency.seconds, strict=True):
                 for width, seconds in zip(latency.widths, times, strict=True):
                     names = {"model": role, "backend": layers, "context": context, "new": width}
-                    rows.append(names | {"ms": 1e3 * seconds})
+                    rates = {"gb_per_s": size / seconds, "machine_gb_per_s": bandwidth}
+                    rows.append(names | {"ms": 1e3 * seconds} | rates)
     return rows

@@ -73,16 +73,23 @@ def _ordinary_layers(model: PreTrainedModel) -> list[nn.Linear]:
 
 def _move_to_one_block(weights: list[torch.Tensor]) -> None:
     """Move weights to consecutive addresses, so that one product can serve several layers."""
-    size = sum(weight.nbytes for weight in weights) + HUGE_PAGE
+    values = huge_page_block(sum(weight.numel() for weight in weights))
+    start = 0
+    for weight in weights:
+        place = values[start : start + weight.numel()].view(weight.shape)
+        weight.data = place.copy_(weight.detach())
+        start += weight.numel()
+
+
+def huge_page_block(length: int) -> torch.Tensor:
+    """Return ``length`` float32 zeros at the beginning of a huge page, on huge pages where the system grants them."""
+    size = length * torch.float32.itemsize + HUGE_PAGE
     block = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     with contextlib.suppress(OSError):  # a kernel without huge pages keeps ordinary ones
         block.madvise(mmap.MADV_HUGEPAGE)
     values = torch.frombuffer(block, dtype=torch.float32)
     start = -values.data_ptr() % HUGE_PAGE // values.itemsize
-    for weight in weights:
-        place = values[start : start + weight.numel()].view(weight.shape)
-        weight.data = place.copy_(weight.detach())
-        start += weight.numel()
+    return values[start : start + length]
 
 
 @torch.inference_mode()
