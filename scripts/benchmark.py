@@ -10,7 +10,7 @@ from dynatree.benchmark.records import write_records
 from dynatree.benchmark.session import run_job
 from dynatree.benchmark.tuned_options import resolve
 from dynatree.config.jobs import Job
-from dynatree.utils.files import read_json
+from dynatree.utils.files import check_folder, read_json
 from dynatree.workflow.model_arguments import add_model_arguments, load_models
 from dynatree.workflow.script import run
 
@@ -20,6 +20,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--job", type=json.loads, required=True, help="the job, as JSON")
     parser.add_argument("--tuned", type=Path, help="JSON: the options that tuning has chosen")
     parser.add_argument("--prompts", type=Path, required=True, help="prepared prompts")
+    parser.add_argument("--gguf", type=Path, help="folder of the target's weights for llama.cpp")
     parser.add_argument("--journal", type=Path, required=True, help="file of every request that ever finished")
     parser.add_argument("--output", type=Path, required=True, help="file for the records that count")
     parser.add_argument("--code", required=True, help="fingerprint of the code that runs")
@@ -33,6 +34,9 @@ def main(options: argparse.Namespace) -> None:
     tuned = read_json(options.tuned, "run the pipeline again") if options.tuned else {}
     job = resolve(Job.from_json(options.job), tuned)
     models = {"target": options.target, "draft": options.draft}
+    if options.gguf:
+        check_folder(options.gguf)
+        models["gguf"] = options.gguf
     measurement = run_job(
         job, options.prompts, options.journal, models, options.code, lambda: load_models(options, job)
     )
@@ -42,7 +46,7 @@ def main(options: argparse.Namespace) -> None:
 options = parse()
 run(
     lambda: main(options),
-    reads=[options.target, options.draft, options.prompts, options.tuned],
+    reads=[options.target, options.draft, options.gguf, options.prompts, options.tuned],
     writes=[options.output],
     arguments=options,
     exclusive=options.exclusive,

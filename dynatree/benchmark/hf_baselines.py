@@ -1,4 +1,4 @@
-"""Baselines from transformers: greedy decoding alone, assisted by the same draft, and by prompt lookup."""
+"""Baselines from transformers: greedy decoding alone, compiled, assisted by the same draft, and by prompt lookup."""
 
 import copy
 import time
@@ -12,7 +12,7 @@ from transformers.generation.streamers import BaseStreamer
 from dynatree.errors import DynatreeError
 from dynatree.models.pair import ModelPair
 
-METHODS = ("generate", "assisted", "prompt_lookup")
+METHODS = ("generate", "assisted", "prompt_lookup", "static")
 
 
 @dataclass
@@ -32,29 +32,43 @@ def reference(
     max_new_tokens: int,
     num_assistant_tokens: int | None = None,
     num_tokens: int = 10,
+    capacity: int = 0,
 ) -> Reference:
     """Decode with ``pair.target.generate``, never stopping at an end-of-sequence token.
 
     Args:
         pair: target and draft.
         prompt: token ids.
-        method: "generate"; "assisted" by the pair's draft; or "prompt_lookup", which drafts the continuation of
-            an earlier occurrence of the latest tokens.
+        method: "generate"; "assisted" by the pair's draft; "prompt_lookup", which drafts the continuation of an
+            earlier occurrence of the latest tokens; or "static", whose forward passes over one token transformers
+            compiles on CUDA, for a static cache.
         max_new_tokens: tokens to emit.
         num_assistant_tokens: with "assisted", number of tokens to draft each round; None for the defaults of
             transformers, which stop when the draft's confidence is low.
         num_tokens: with "prompt_lookup", number of tokens to draft.
+        capacity: with "static", entries of the cache. All requests share it, so only the first one compiles.
+
+    Raises:
+        DynatreeError: the method is unknown, or a request exceeds the capacity.
     """
     if method not in METHODS:
         raise DynatreeError(f"unknown Hugging Face method {method!r}; choose one of {', '.join(METHODS)}")
-    assisted = method == "assisted"
-    how = {"assisted": {"assistant_model": pair.draft}, "prompt_lookup": {"prompt_lookup_num_tokens": num_tokens}}
+    assisted, static = method == "assisted", method == "static"
+    if static and len(prompt) + max_new_tokens > capacity:
+        needed = len(prompt) + max_new_tokens
+        raise DynatreeError(f"a request needs {needed} cache entries; raise capacity of method static above {capacity}")
+    how = {
+        "assisted": {"assistant_model": pair.draft},
+        "prompt_lookup": {"prompt_lookup_num_tokens": num_tokens},
+        "static": {"cache_implementation": "static", "max_cache_len": capacity},
+    }
     ids = torch.tensor([prompt], device=pair.device)
     clock = _FirstToken()
     with (
         _generation_config(pair.target),
         _assistant(pair.draft, num_assistant_tokens) if assisted else nullcontext(),
-        _count_forwards(pair.target) as target_forwards,
+        # a hook would make torch compile again
+        nullcontext([None] * max_new_tokens) if static else _count_forwards(pair.target) as target_forwards,
         _count_forwards(pair.draft) if assisted else nullcontext([]) as draft_forwards,
     ):
         start = time.perf_counter()

@@ -103,7 +103,7 @@ def prompt_hash(tokens: list[int]) -> str:
 
 
 def _conditions(about: dict) -> tuple:
-    models = {role: model["sha256"] for role, model in about["models"].items()}
+    models = {role: (model["sha256"], model.get("engine")) for role, model in about["models"].items()}
     machine = {name: about["environment"][name] for name in MACHINE}
     return about["code"], about["job"]["dtype"], about["job"]["backend"], models, machine
 

@@ -3,6 +3,8 @@
 import functools
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
+from importlib.metadata import version
 from pathlib import Path
 
 import torch
@@ -10,13 +12,15 @@ from tqdm import tqdm
 
 from dynatree.benchmark.environment import clock, environment
 from dynatree.benchmark.hf_baselines import reference
+from dynatree.benchmark.llama_cpp import LlamaCpp
 from dynatree.benchmark.logit_gap import largest_gap
 from dynatree.benchmark.pauses import without_pause
 from dynatree.benchmark.quiet import quiet
 from dynatree.benchmark.records import Journal, Measurement, Record
 from dynatree.benchmark.round_traces import generate_traced
 from dynatree.benchmark.schedule import ScheduledRequest, assemble, missing, prompt_hash, valid
-from dynatree.config.jobs import BASELINE, Case, Job
+from dynatree.config.jobs import BASELINE, LLAMA_CPP, Case, Job
+from dynatree.config.optional_methods import LLAMA_CPP_PACKAGE
 from dynatree.decoding.engine import generate
 from dynatree.decoding.results import Generation
 from dynatree.errors import DynatreeError
@@ -39,7 +43,7 @@ def run_job(
         job: the job, with the options of all cases.
         prompts: file of the prepared prompts.
         path: the journal of the job.
-        models: folders of the "target" and the "draft".
+        models: folders of the "target" and the "draft", and the "gguf" of the target if a case runs llama.cpp.
         code: fingerprint of the code that runs.
         load_pair: loads these models; called only if a request is missing.
 
@@ -54,7 +58,7 @@ def run_job(
         "code": code,
         "dataset": {name: data[name] for name in ("stands_for", "source")},
         "prompts_sha256": sha256(prompts),
-        "models": {role: _describe(folder) for role, folder in models.items()},
+        "models": {role: _describe(role, folder) for role, folder in models.items()},
         "environment": environment(torch.device(job.device)),
     }
     with file_lock(path.with_suffix(".lock"), exclusive=True, holder="another measurement of this job"):
@@ -66,19 +70,30 @@ def run_job(
             pair = load_pair()
             for role, model in pair.models.items():
                 about["models"][role]["parameters"] = parameter_count(model)
-            measure(pair, todo, job, about, journal)
+            with ExitStack() as stack:
+                gguf = models.get("gguf")
+                llama_cpp = stack.enter_context(LlamaCpp(gguf, torch.get_num_threads())) if gguf else None
+                measure(pair, todo, job, about, journal, llama_cpp)
         measurement = assemble(journal, chosen, job, about)
-    compare(measurement.records, job.exact)
+    compare(measurement.records, job)
     return measurement
 
 
-def _describe(folder: Path) -> dict:
+def _describe(role: str, folder: Path) -> dict:
     manifest = folder / MANIFEST
     weights = manifest if manifest.exists() else folder / "model.safetensors"
-    return {"folder": str(folder), "sha256": sha256(weights)}
+    about = {"folder": str(folder), "sha256": sha256(weights)}
+    return about | {"engine": f"{LLAMA_CPP_PACKAGE} {version(LLAMA_CPP_PACKAGE)}"} if role == "gguf" else about
 
 
-def measure(pair: ModelPair, requests: list[ScheduledRequest], job: Job, about: dict, journal: Journal) -> None:
+def measure(
+    pair: ModelPair,
+    requests: list[ScheduledRequest],
+    job: Job,
+    about: dict,
+    journal: Journal,
+    llama_cpp: LlamaCpp | None = None,
+) -> None:
     """Run requests in one session and compare their outputs with the baseline's.
 
     Args:
@@ -87,22 +102,25 @@ def measure(pair: ModelPair, requests: list[ScheduledRequest], job: Job, about: 
         job: the job, with the options of all cases.
         about: description of the session.
         journal: receives each finished record. In other formats than float32, where forward passes of different
-            widths round differently, a record holds the largest gap between a teacher-forced argmax and an emitted
-            token.
+            widths round differently, and for llama.cpp, a record holds the largest gap between a teacher-forced argmax
+            and an emitted token.
+        llama_cpp: runs the cases of llama.cpp; None without them.
 
     Raises:
         DynatreeError: in float32, a case emits other tokens than the baseline; the message names the position.
     """
     session = journal.begin(about)
-    _warm_up(pair, requests, job)
+    run = functools.partial(_run, pair, llama_cpp, job.traces)
+    _warm_up(functools.partial(_run, pair, llama_cpp, False), requests, job)
 
     @functools.cache  # most cases of a prompt emit the same tokens
     def gap(prompt: tuple[int, ...], emitted: tuple[int, ...]) -> float:
         return largest_gap(pair, list(prompt), list(emitted))
 
     for request in tqdm(requests, desc="measuring", unit="request", file=sys.stderr):
-        measured = without_pause(lambda request=request: _measure_request(pair, request, job))
+        measured = without_pause(lambda request=request: _measure_request(run, pair.device, request, job))
         tokens = _prompt_of(request, job)
+        exact = job.must_equal(request.group, request.case)
         record = Record(
             session=session,
             baseline=session,
@@ -114,33 +132,43 @@ def measure(pair: ModelPair, requests: list[ScheduledRequest], job: Job, about: 
             repetition=request.repetition,
             order=request.order,
             divergence=None,
-            margin=None if job.exact else gap(tuple(tokens), tuple(measured["tokens"])),
+            margin=None if exact else gap(tuple(tokens), tuple(measured["tokens"])),
             **measured,
         )
         journal.add(record)
-        compare([one for one in journal.records if one.session == session], job.exact)
+        compare([one for one in journal.records if one.session == session], job)
 
 
-def _measure_request(pair: ModelPair, request: ScheduledRequest, job: Job) -> dict:
+def _run(
+    pair: ModelPair, llama_cpp: LlamaCpp | None, traces: bool, prompt: list[int], case: Case, new_tokens: int
+) -> dict:
+    """Run one request on the engine of its case and return the fields of its record that depend on it."""
+    if case.engine == LLAMA_CPP and llama_cpp is not None:
+        out, counts = llama_cpp.decode(prompt, case, new_tokens)
+        return vars(out) | {"draft_rows": None} | counts
+    return (run_traced if traces else run_case)(pair, prompt, case, new_tokens)
+
+
+def _measure_request(run: Callable[..., dict], device: torch.device, request: ScheduledRequest, job: Job) -> dict:
     """Run one request and return the fields of its record that its run gives."""
-    run, group = run_traced if job.traces else run_case, job.groups[request.group]
-    conditions = {"time": now(), "load": load(), "clock": clock(pair.device)}
-    with quiet(pair.device):
-        return conditions | run(pair, _prompt_of(request, job), group.cases[request.case], group.new_tokens)
+    group = job.groups[request.group]
+    conditions = {"time": now(), "load": load(), "clock": clock(device)}
+    with quiet(device):
+        return conditions | run(_prompt_of(request, job), group.cases[request.case], group.new_tokens)
 
 
 def _prompt_of(request: ScheduledRequest, job: Job) -> list[int]:
     return request.prompt["tokens"][: job.groups[request.group].prompt_tokens]
 
 
-def compare(records: list[Record], exact: bool) -> None:
-    """Note the first difference of each record from its baseline, if present; raise if ``exact`` forbids one."""
+def compare(records: list[Record], job: Job) -> None:
+    """Note the first difference of each record from its baseline, if present; raise if the job forbids one."""
     baselines = {(one.prompt, one.group, one.session): one.tokens for one in records if one.case == BASELINE}
     for record in records:
         expected = baselines.get((record.prompt, record.group, record.baseline))
         if expected is not None:
             record.divergence = first_difference(record.tokens, expected)
-            if exact and record.divergence is not None:
+            if record.divergence is not None and job.must_equal(record.group, record.case):
                 raise DynatreeError(_mismatch(record, record.divergence, expected))
 
 
@@ -152,7 +180,7 @@ def first_difference(tokens: list[int], expected: list[int]) -> int | None:
     return next((index for index, (ours, theirs) in pairs if ours != theirs), min(len(tokens), len(expected)))
 
 
-def _warm_up(pair: ModelPair, requests: list[ScheduledRequest], job: Job) -> None:
+def _warm_up(run: Callable[..., dict], requests: list[ScheduledRequest], job: Job) -> None:
     """Run unrecorded requests of each kind of method that will be measured."""
     cases = [job.groups[request.group].cases[request.case] for request in requests]
     kinds = {_kind(case): case for case in reversed(cases)}
@@ -160,13 +188,14 @@ def _warm_up(pair: ModelPair, requests: list[ScheduledRequest], job: Job) -> Non
     for index in range(job.warmup):
         prompt = requests[index % len(requests)].prompt
         for case in tqdm(kinds.values(), desc="warming up", unit="method", file=sys.stderr):
-            run_case(pair, prompt["tokens"], case, new_tokens)
+            run(prompt["tokens"], case, new_tokens)
 
 
 def _kind(case: Case) -> tuple:
     """Cases of one kind share a warm-up; each case of a method that learns across requests needs its own."""
     learns = case.engine == "dynatree" and make_policy(case.method, **case.options).persistent
-    return case.engine, case.method, str((case.options, case.draft_cache)) if learns else ""
+    own = learns or case.engine == LLAMA_CPP  # which loads the model for each case
+    return case.engine, case.method, str((case.options, case.draft_cache)) if own else ""
 
 
 def run_case(pair: ModelPair, prompt: list[int], case: Case, new_tokens: int) -> dict:

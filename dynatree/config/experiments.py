@@ -168,7 +168,7 @@ def _length(experiment: dict, config: dict) -> Groups:
 
 def _peers(experiment: dict, config: dict) -> Groups:
     """Every lossless method; assisted generation also with several fixed numbers of drafted tokens."""
-    cases = _named(experiment["methods"], config)
+    cases = _named([*experiment["methods"], *experiment["optional_methods"]], config)
     for count in experiment["assistant_tokens"]:
         options = {"num_assistant_tokens": count}
         cases[f"assisted-{count}"] = Case("huggingface", "assisted", options, label=f"HF assisted, K={count}")

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 BASELINE = "autoregressive"
+LLAMA_CPP = "llama_cpp"  # an engine, and the key of its plain decoding among the methods
 TUNED_METHODS = ("chain", "fixed_tree")  # the sweep chooses their options
 PROMPTS, TUNING = "prompts", "tuning"
 
@@ -14,7 +15,7 @@ class Case:
     """A method with its options.
 
     Attributes:
-        engine: "dynatree" or "huggingface".
+        engine: "dynatree", "huggingface" or "llama_cpp".
         method: name of the method within its engine.
         options: options of the method; empty until tuning has chosen those of a tuned method.
         tuned: the tuned method that this case takes its options from; None for options of its own.
@@ -115,8 +116,20 @@ class Job:
 
     @property
     def exact(self) -> bool:
-        """True if the outputs of all cases must equal the baseline's."""
+        """True if the outputs of all cases on the same layers must equal the baseline's."""
         return self.dtype == "float32"
+
+    def must_equal(self, group: str, case: str) -> bool:
+        """Return True if the output of a case must equal the baseline's.
+
+        llama.cpp adds in another order and keeps its KV cache in float16, so it may resolve a near-tie otherwise.
+        """
+        return self.exact and self.groups[group].cases[case].engine != LLAMA_CPP
+
+    @property
+    def needs_llama_cpp(self) -> bool:
+        """True if a case runs llama.cpp."""
+        return any(case.engine == LLAMA_CPP for _, _, case in self.cases())
 
     @property
     def needs_tuning(self) -> bool:

@@ -8,7 +8,8 @@ from jsonschema.exceptions import ValidationError, best_match
 from jsonschema.validators import Draft202012Validator, extend
 
 from dynatree.config.compression_grid import takes_budget
-from dynatree.config.jobs import BASELINE, Case
+from dynatree.config.jobs import BASELINE, LLAMA_CPP, Case
+from dynatree.config.optional_methods import check_llama_cpp
 from dynatree.config.plan import Plan
 from dynatree.errors import DynatreeError
 from dynatree.utils.paths import repository_path
@@ -18,7 +19,12 @@ if TYPE_CHECKING:
 
 SCHEMA = "config/schema.yaml"
 SINKS = 4  # the default of head_aware
-HUGGINGFACE_OPTIONS = {"generate": set(), "assisted": {"num_assistant_tokens"}, "prompt_lookup": {"num_tokens"}}
+HUGGINGFACE_OPTIONS = {
+    "generate": set(),
+    "assisted": {"num_assistant_tokens"},
+    "prompt_lookup": {"num_tokens"},
+    "static": {"capacity"},
+}
 
 
 def _pattern(validator, pattern: str, text, schema):
@@ -56,6 +62,7 @@ def check(config: dict) -> Plan:
     for name, experiment in config["experiments"].items():
         _check_references(name, experiment, config)
     _check_draft_caches(config)
+    _check_engines(config)
     plan = Plan.from_config(config)
     _check_grids(plan)
     return plan
@@ -137,10 +144,11 @@ def _check_references(name: str, experiment: dict, config: dict) -> None:
     _check_datasets(f"experiments/{name}", experiment["datasets"], config)
     for dataset in experiment["datasets"]:
         _check_counts(name, experiment, dataset, config["prompts"][dataset])
-    for method in experiment.get("methods", []):
-        if method not in config["methods"]:
-            known = ", ".join(config["methods"])
-            raise DynatreeError(f"config: experiments/{name}/methods names {method!r}; known are {known}")
+    for key in ("methods", "optional_methods"):
+        for method in experiment.get(key, []):
+            if method not in config["methods"]:
+                known = ", ".join(config["methods"])
+                raise DynatreeError(f"config: experiments/{name}/{key} names {method!r}; known are {known}")
 
 
 def _check_counts(name: str, experiment: dict, dataset: str, settings: dict) -> None:
@@ -178,6 +186,25 @@ def _check_draft_caches(config: dict) -> None:
             raise DynatreeError(f"{place}/methods names {name!r}, which drafts without a model")
 
 
+def _check_engines(config: dict) -> None:
+    """Raise unless llama.cpp and compiled methods of Hugging Face are measured only where they run."""
+    for name, experiment in config["experiments"].items():
+        for key in ("methods", "optional_methods"):
+            for method in experiment.get(key, []):
+                _check_engine(f"config: experiments/{name}/{key} names {method!r}", key, method, config)
+
+
+def _check_engine(place: str, key: str, method: str, config: dict) -> None:
+    case = Case.from_json(config["methods"][method])
+    optional = case.engine == LLAMA_CPP
+    if optional != (key == "optional_methods"):
+        raise DynatreeError(f"{place}; optional_methods of peers is the place for engine llama_cpp, and for no other")
+    if optional and (config["device"], config["dtype"]) != ("cpu", "float32"):
+        raise DynatreeError(f"{place}, but llama.cpp is compared with device: cpu and dtype: float32 only; remove it")
+    if (case.engine, case.method) == ("huggingface", "static") and not config["device"].startswith("cuda"):
+        raise DynatreeError(f"{place}, but static needs device: cuda; on a CPU it compiles for minutes; remove it")
+
+
 def _check_grids(plan: Plan) -> None:
     """Raise unless every case of every grid is possible."""
     for job in plan.jobs.values():
@@ -193,6 +220,8 @@ def _check_case(place: str, case: Case) -> None:
     try:
         if case.engine == "huggingface":
             _check_huggingface(case)
+        elif case.engine == LLAMA_CPP:
+            check_llama_cpp(case.method, case.options, case.draft_cache)
         else:
             _policy(case)  # a draft cache is checked when a job begins, because compression methods need torch
     except DynatreeError as mistake:

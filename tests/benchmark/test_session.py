@@ -114,7 +114,7 @@ def test_in_half_precision_a_difference_is_recorded_and_audited(tmp_path):
     prompt = PROMPTS[0]["tokens"]
     record.tokens[4] = (record.tokens[4] + 1) % 48
     assert largest_gap(pair, prompt, record.tokens) > 0.5
-    compare(records, exact=False)
+    compare(records, job)
     assert 4 in {other.divergence for other in records}
 
 
@@ -326,6 +326,16 @@ def test_a_constant_length_drafts_that_many_tokens_each_round():
     assert (
         out.rounds + 1 == 8
     )  # the pass over the prompt verifies three drafted tokens too; text without padding tokens
+
+
+def test_a_static_cache_serves_requests_of_every_length_and_refuses_longer_ones(pair):
+    """On a CPU transformers compiles nothing for it."""
+    for prompt, length in (([4, 5, 6], 20), ([7], 30)):
+        out = huggingface(pair, prompt, "static", length, capacity=64)
+        assert out.tokens == reference(pair.target, prompt, length, None)
+        assert (out.rounds, out.draft_forwards) == (length - 1, 0)
+    with pytest.raises(DynatreeError, match="a request needs 65 cache entries; raise capacity of method static above"):
+        huggingface(pair, [4, 5, 6, 7, 8], "static", 60, capacity=64)
 
 
 def test_unknown_references_are_refused(pair):

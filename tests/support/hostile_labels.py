@@ -17,6 +17,8 @@ LABELS = {
     "dynatree_static": r"\frac{$ü",
     "dynatree": "a\ntouch pwned",
     "hf_prompt_lookup": r"\csname pwned\endcsname",
+    "llama_cpp": r"\openin pwned $(touch pwned)",
+    "llama_cpp_ngram": "|touch pwned| ^^M",
     "cost_aware": "${pwned} {{ pwned }}",
     "cost_aware_ngram": "<b>pwned</b> && touch pwned",
     "cost_aware_recycling": r"\\ pwned & #1",

@@ -24,6 +24,8 @@ RATES = {
     "fixed_tree": 13,
     "dynatree_static": 13.5,
     "dynatree": 14,
+    "llama_cpp": 11,
+    "llama_cpp_ngram": 11.5,
 }
 OTHER_RATE = 12.5
 SESSION = "2026-01-01T00:00:00+00:00-abcdef"
@@ -88,7 +90,7 @@ def _record(prompt: int, group: str, case: str, settings: Group, order: int, dty
         order=order,
         tokens=list(range(new_tokens)),
         divergence=None,
-        margin=None if dtype == "float32" else 0.03,
+        margin=None if dtype == "float32" and settings.cases[case].engine != "llama_cpp" else 0.03,
         seconds=seconds,
         rounds=max(1, new_tokens // 2 + prompt),
         draft_forwards=counts[0],

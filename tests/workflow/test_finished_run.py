@@ -86,7 +86,8 @@ def test_counts_are_the_same_on_every_machine(finished):
     paths = (finished / "results/ci/requests").glob("*.csv")
     found = pd.concat([pd.read_csv(path, dtype={"group": str}) for path in paths])
     timed = found["case"].isin(["chain", "fixed_tree"]) | (found["method"] == "cost_aware")  # chosen by the clock
-    found = found[(found["dtype"] == "float32") & found["rounds"].notna() & ~timed]
+    other = found["engine"] == "llama_cpp"  # whose kernels depend on the machine
+    found = found[(found["dtype"] == "float32") & found["rounds"].notna() & ~timed & ~other]
     found = found[[*keys, *counts]].sort_values(keys, ignore_index=True)
     pd.testing.assert_frame_equal(found, expected.sort_values(keys, ignore_index=True), check_dtype=False)
 

@@ -17,6 +17,7 @@ rule measure:
         **MODELS,
         prompts=lambda wildcards: f"results/{RUN}/prompts/{JOBS[wildcards.job].dataset}.json",
         tuned=lambda wildcards: tuned_options(JOBS[wildcards.job]),
+        gguf=lambda wildcards: gguf_of_target(JOBS[wildcards.job]),
     output:
         f"results/{RUN}/records/{{job}}.json",
     log:
@@ -29,13 +30,16 @@ rule measure:
         job=lambda wildcards: as_parameter(JOBS[wildcards.job]),
         journal=f"results/{RUN}/journals/{{job}}.jsonl",
         tuned=lambda wildcards, input: ["--tuned", input.tuned] if input.tuned else [],
+        gguf=lambda wildcards, input: (
+            ["--gguf", str(Path(input.gguf).parent)] if input.gguf else []
+        ),
         pair=PAIR,
         alone=EXCLUSIVE,
         threads=config["threads"],  # another number of threads repeats the measurement
         code=code_hash("scripts/benchmark.py"),
         libraries=libraries("scripts/benchmark.py"),
     shell:
-        "python scripts/benchmark.py --job {params.job:q} {params.tuned:q} {params.pair:q} --prompts {input.prompts:q}"
+        "python scripts/benchmark.py --job {params.job:q} {params.tuned:q} {params.gguf:q} {params.pair:q} --prompts {input.prompts:q}"
         " --journal {params.journal:q} --output {output:q} --code {params.code:q} --threads {threads} {params.alone:q}"
         " 2>&1 | tee {log:q}"
 

@@ -8,6 +8,7 @@ from dynatree.analysis.published import check_published, load_claims
 from dynatree.config.compression_grid import compression_job, needs_heads
 from dynatree.config.experiments import TRACED
 from dynatree.config.labels import all_labels
+from dynatree.config.optional_methods import leave_out_missing
 from dynatree.config.validation import check
 from dynatree.errors import DynatreeError
 from dynatree.provenance.fingerprint import code_hash, libraries
@@ -18,6 +19,12 @@ from dynatree.workflow.writable import check_writable
 # Check the configuration, the claims and the published numbers now, so that a mistake in them costs no hours.
 try:
     PLAN = check(config)
+    # An adopted run keeps the methods that it measured.
+    missing = None if "measured" in config else leave_out_missing(config)
+    if missing:
+        PLAN = check(config)
+        if workflow.is_main_process:
+            print(missing, file=sys.stderr)
     load_claims(Path("config/claims.yaml"))
     check_published(Path("results/published/main.csv"))
 except DynatreeError as mistake:
@@ -69,6 +76,12 @@ def model_source(wildcards):
 
 def records_of(experiment):
     return [f"results/{RUN}/records/{name}.json" for name in PLAN.jobs_of(experiment)]
+
+
+def gguf_of_target(job):
+    """Return the manifest of the target's GGUF file if the job runs llama.cpp."""
+    name = config["models"]["target"]["name"]
+    return f"resources/gguf/{name}/MANIFEST.sha256" if job.needs_llama_cpp else []
 
 
 def tuned_options(job):
