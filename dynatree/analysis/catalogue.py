@@ -39,7 +39,8 @@ TABLES = {
     "peers": Entry(
         ("requests/peers.csv",),
         COMPARISON,
-        "Paired speed-up of every lossless method on the same weights, and speed-up of the cost-aware policy over it.",
+        "Paired speed-up of every lossless method on the same weights: over our plain decoding, over that of the same"
+        " engine and over that of llama.cpp; and speed-up of the cost-aware policy over the method.",
     ),
     "draft_cache": Entry(
         ("requests/draft_cache.csv",),
@@ -55,7 +56,8 @@ TABLES = {
     "forwards": Entry(
         ("latency.csv",),
         COMPARISON,
-        "Latency of a forward pass by number of tokens, model and layer implementation.",
+        "Latency of a forward pass by number of tokens, model and layer implementation, and the rate at which it reads"
+        " the weights, relative to the read bandwidth of the machine.",
     ),
     "heads": Entry(
         ("heads.csv",),

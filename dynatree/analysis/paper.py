@@ -13,6 +13,8 @@ that starts with ``%%`` is also a statement. Templates see
 * ``published_heads``: metric -> value of the original's classification of heads,
 * ``logged``: file of its other published numbers -> rows,
 * ``peers``: new tokens -> case -> row of the table of all lossless methods, over all data sets,
+* ``llama_cpp``: counts of its requests and of those identical to ours, and the largest margin; None if it did not run,
+* ``bandwidth``: read bandwidth of the machine, and rows of the narrowest and of a wide forward pass of the target,
 * ``assisted_cases``: cases of Hugging Face's assisted generation in this table,
 * ``bound``: new tokens -> case -> row of the table of the oracle bound,
 * ``heads``: facts about the target's attention heads, see :func:`dynatree.analysis.heads.head_facts`,
@@ -43,14 +45,17 @@ from dynatree.analysis.names import AS_THERE
 from dynatree.analysis.statistics import Comparison, compare
 from dynatree.analysis.tables.booktabs import number
 from dynatree.analysis.tables.draft_cache import draft_cache_frame
+from dynatree.analysis.tables.forwards import with_shares
 from dynatree.analysis.tables.oracle_bound import bound_frame
 from dynatree.analysis.tables.peers import peers_frame
+from dynatree.config.jobs import LLAMA_CPP
 from dynatree.config.labels import all_labels
 from dynatree.config.plan import Plan
 from dynatree.errors import DynatreeError
 from dynatree.utils.paths import repository_path
 
 TEMPLATES = "paper"
+WIDE = 8  # new tokens of the wide forward pass in the text
 
 
 @dataclass(frozen=True)
@@ -129,6 +134,8 @@ def _context(config: dict, results: Results) -> dict:
         "logged": {name: rows(frame) for name, frame in published.items()},
         "peers": nested(peers_frame(peers), "new_tokens", "case"),
         "assisted_cases": set(peers.loc[(peers["engine"] == "huggingface") & (peers["method"] == "assisted"), "case"]),
+        "llama_cpp": _llama_cpp(peers),
+        "bandwidth": _bandwidth(with_shares(results.frame("latency.csv"))),
         "bound": nested(bound_frame(results.frame("bounds/peers.csv")), "new_tokens", "case"),
         "heads": head_facts(results.json("heads.json")),
         "compression": rows(results.frame("summary/compression.csv")),
@@ -136,6 +143,24 @@ def _context(config: dict, results: Results) -> dict:
         "draft_cache": rows(draft_cache_frame(results.frame("requests/draft_cache.csv"))),
         "compare": lambda dataset, *what: compare(requests[requests["dataset"] == dataset], *what),
     }
+
+
+def _llama_cpp(peers: pd.DataFrame) -> SimpleNamespace | None:
+    """Return how many outputs of llama.cpp equal ours, and the largest margin; None if it did not run."""
+    own = peers[peers["engine"] == LLAMA_CPP]
+    if own.empty:
+        return None
+    identical = int(own["identical"].sum())
+    return SimpleNamespace(requests=len(own), identical=identical, margin=own.loc[~own["identical"], "margin"].max())
+
+
+def _bandwidth(latency: pd.DataFrame) -> SimpleNamespace:
+    """Return the bandwidth and two rows of the run's layers of the target at the middle context."""
+    used = latency[(latency["model"] == "target") & (latency["backend"] == latency["backend"].iloc[-1])]
+    contexts = sorted(used["context"].unique())
+    shown = used[used["context"] == contexts[len(contexts) // 2]]
+    narrow, wide = (rows(shown[shown["new"] == shown["new"][shown["new"] <= new].max()])[0] for new in (1, WIDE))
+    return SimpleNamespace(machine=narrow.machine_gb_per_s, narrow=narrow, wide=wide)
 
 
 def rows(frame: pd.DataFrame) -> list[SimpleNamespace]:

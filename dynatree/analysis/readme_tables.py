@@ -8,9 +8,9 @@ import pandas as pd
 
 from dynatree.analysis.names import VERDICTS
 from dynatree.analysis.tables.booktabs import number
-from dynatree.config.jobs import BASELINE
+from dynatree.config.jobs import BASELINE, LLAMA_CPP
 
-DECIMALS = {"speedup": 2, "over": 2, "tokens_per_round": 2}
+DECIMALS = {"speedup": 2, "llama_cpp": 2, "over": 2, "tokens_per_round": 2}
 MAIN_HEADER = ("Method", "Tokens/s", "Speed-up", "Tokens per round", "Acceptance rate", "TTFT (ms)", "TPOT (ms)")
 MAIN_DECIMALS = {
     "throughput": 1,
@@ -20,12 +20,12 @@ MAIN_DECIMALS = {
     "ttft_ms": 0,
     "tpot_ms": 1,
 }
-SHOWN = (BASELINE, "hf_prompt_lookup", "chain", "dynatree")
+SHOWN = (BASELINE, "hf_prompt_lookup", LLAMA_CPP, "dynatree")
 ASSISTED = ("hf_assisted", "assisted-")
 
 
 def readme_table(folder: Path) -> str:
-    """Return the README's table of a snapshot: six lossless methods on all prompts, in order of speed-up."""
+    """Return the README's table of a snapshot: up to six lossless methods on all prompts, in order of speed-up."""
     rows = longest_requests(pd.read_csv(folder / "peers.csv"))
     assisted = rows[rows["case"].str.startswith(ASSISTED)].nlargest(1, "speedup")
     others = rows[rows["case"].isin(SHOWN) | recommended(rows)]
@@ -71,8 +71,14 @@ def _size(rows: pd.DataFrame) -> str:
 
 def _comparison(rows: pd.DataFrame) -> str:
     over = rows.loc[recommended(rows), "label"].iloc[0]
-    header = ("Method", "Speed-up", f"Speed-up of {over} over this method", "Tokens per round")
-    return _table(header, (_cells(row, DECIMALS) for _, row in rows.iterrows()))
+    titles = {
+        "speedup": "Speed-up",
+        "llama_cpp": "Over plain llama.cpp",
+        "over": f"Speed-up of {over} over this method",
+        "tokens_per_round": "Tokens per round",
+    }
+    shown = {name: places for name, places in DECIMALS.items() if name in rows}  # older snapshots lack llama.cpp
+    return _table(("Method", *(titles[name] for name in shown)), (_cells(row, shown) for _, row in rows.iterrows()))
 
 
 def _claims(ledger: pd.DataFrame) -> str:

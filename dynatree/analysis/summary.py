@@ -56,8 +56,8 @@ def read_all(paths: list[Path], mixed_formats: bool = False) -> list[Measurement
 
 
 def _check_outputs(path: Path, measurement: Measurement) -> None:
-    exact = measurement.job.exact
     for record in measurement.records:
+        exact = measurement.job.must_equal(record.group, record.case)
         if exact and record.divergence is not None:
             raise DynatreeError(
                 f"{path}: {record.case} differs from the baseline on prompt {record.prompt!r}; it is not lossless"

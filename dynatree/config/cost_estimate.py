@@ -23,7 +23,7 @@ def estimate(config: dict) -> list[dict]:
         rows.append(
             {
                 "experiment": name,
-                "methods": ", ".join(experiment.get("methods", [METHODS.get(name)])),
+                "methods": ", ".join(_methods(name, experiment)),
                 "cases": sum(1 for _ in made[0].cases()),
                 "grid": _grid(experiment),
                 "datasets": len(experiment["datasets"]),
@@ -33,6 +33,10 @@ def estimate(config: dict) -> list[dict]:
             }
         )
     return [*rows, _compression(config)]
+
+
+def _methods(name: str, experiment: dict) -> list[str]:
+    return [*experiment.get("methods", [METHODS.get(name)]), *experiment.get("optional_methods", [])]
 
 
 def _compression(config: dict) -> dict:

@@ -70,7 +70,8 @@ def latency_frame() -> pd.DataFrame:
     names = itertools.product(("target", "draft"), ("stock", "small_batch"), (64, 256), (1, 2, 4, 8))
     rows = [dict(zip(("model", "backend", "context", "new"), values, strict=True)) for values in names]
     frame = pd.DataFrame(rows)
-    return frame.assign(ms=10 + frame["new"] + frame["context"] / 100)
+    milliseconds = 10 + frame["new"] + frame["context"] / 100
+    return frame.assign(ms=milliseconds, gb_per_s=250 / milliseconds, machine_gb_per_s=31.5)
 
 
 def write_bounds(folder: Path, measurements: list) -> None:

@@ -16,7 +16,7 @@ from dynatree.analysis.tables.forwards import table as forwards_table
 from dynatree.analysis.tables.peers import peers_frame
 from dynatree.analysis.tables.peers import table as peers_table
 from dynatree.config.plan import Plan
-from tests.support.synthetic import RATES, configuration, measurement
+from tests.support.synthetic import OTHER_RATE, RATES, configuration, measurement
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +31,7 @@ def requests() -> pd.DataFrame:
 def latency() -> pd.DataFrame:
     rows = [
         {"model": model, "backend": backend, "context": context, "new": new, "ms": new + context}
+        | {"gb_per_s": 24.0 / new, "machine_gb_per_s": 32.0}
         for model in ("target", "draft")
         for backend in ("stock", "small_batch")
         for context in (64, 256, 1024)
@@ -56,8 +57,33 @@ def test_the_table_has_the_baseline_first_and_ours_last(requests):
     cases = list(frame.drop_duplicates("case")["case"])
     assert cases[0] == "autoregressive"
     assert cases[1:4] == ["hf_generate", "hf_assisted", "hf_prompt_lookup"]
+    assert cases[6:8] == ["llama_cpp", "llama_cpp_ngram"]
     assert cases[-1] == "cost_aware"
     assert "8 new tokens" in latex and "16 new tokens" in latex and "nan" not in latex
+
+
+def test_every_method_is_held_against_plain_decoding_of_its_engine_and_of_llama_cpp(requests):
+    frame = peers_frame(requests)
+    rows = frame[(frame["dataset"] == "all") & (frame["new_tokens"] == 16)].set_index("case")
+    expected = {
+        "cost_aware": (RATES["autoregressive"], OTHER_RATE),
+        "hf_assisted": (RATES["hf_generate"], RATES["hf_assisted"]),
+        "llama_cpp_ngram": (RATES["llama_cpp"], RATES["llama_cpp_ngram"]),
+    }
+    for case, (plain, rate) in expected.items():
+        assert rows.loc[case, "own"] == pytest.approx(rate / plain)
+        assert rows.loc[case, "llama_cpp"] == pytest.approx(rate / RATES["llama_cpp"])
+    assert rows.loc[["autoregressive", "hf_generate", "llama_cpp"], "own"].isna().all()
+    assert rows.loc["autoregressive", "llama_cpp"] == pytest.approx(RATES["autoregressive"] / RATES["llama_cpp"])
+    assert pd.isna(rows.loc["llama_cpp", "llama_cpp"])
+
+
+def test_without_llama_cpp_the_column_says_that_it_did_not_run(requests):
+    assert "not run" not in peers_table(requests)[1]
+    frame, latex = peers_table(requests[requests["engine"] != "llama_cpp"])
+    assert r"\small not run" in latex
+    assert frame["llama_cpp"].isna().all()
+    assert frame["own"].notna().any()
 
 
 def test_one_data_set_stands_alone(requests):
@@ -95,7 +121,9 @@ def test_latency_by_model_and_layers(latency):
     frame, latex = forwards_table(latency)
     assert len(frame) == len(latency)
     assert "after 256 cached tokens" in latex
-    assert r"4 & 260.0 & 260.0 & 260.0 & 260.0 \\" in latex
+    assert r"4 & 260.0 & 19 & 260.0 & 19 & 260.0 & 19 & 260.0 & 19 \\" in latex
+    assert "the machine reads 32.0 GB/s" in latex
+    assert frame["share"].tolist()[:3] == [0.75, 0.375, 0.188]
     figure = forwards_figure(latency)
     assert [axes.get_title() for axes in figure.axes] == ["target", "draft"]
     assert len(figure.axes[0].lines) == 2 * 3

@@ -8,6 +8,7 @@ RESULTS = [
     "tuned.json",
     "claims.csv",
     "heads.json",
+    "latency.csv",
     "requests/main.csv",
     "requests/peers.csv",
     "requests/draft_cache.csv",

@@ -7,25 +7,37 @@ from dynatree.analysis.latex import escape
 from dynatree.analysis.statistics import compare
 from dynatree.analysis.tables.booktabs import booktabs
 from dynatree.analysis.tables.columns import SPEEDUP, Column, rounded
-from dynatree.config.jobs import BASELINE
+from dynatree.config.jobs import BASELINE, LLAMA_CPP
 
 OURS = "cost_aware"
 ALL = "all"
+PLAIN = {"dynatree": BASELINE, "huggingface": "hf_generate", LLAMA_CPP: LLAMA_CPP}  # plain decoding of each engine
+ENGINES = ("huggingface", LLAMA_CPP, "dynatree")  # in the order of the table, after the baseline
 OTHERS = (
-    Column("over", "", 2, bounded=True),
+    Column("own", "Own plain", 2, "speed-up, all", bounded=True),
+    Column("llama_cpp", "llama.cpp", 2, "plain, all", bounded=True),
+    Column("over", "", 2, "relative, all", bounded=True),
     Column("tokens_per_round", "Tok.", 2, "/round"),
     Column("overhead_share", "Other", 3, "share"),
     Column("calibration_error", "Calibration", 3, "error"),
 )
+MEANS = tuple(column for column in OTHERS if not column.bounded)
 
 
 def table(requests: pd.DataFrame) -> tuple[pd.DataFrame, str]:
-    """Tabulate the speed-up of every method, and that of ours over it, by number of new tokens and data set."""
+    """Tabulate the speed-up of every method by number of new tokens and data set.
+
+    Further columns, over all data sets: the speed-up over plain decoding of the same engine and over that of llama.cpp,
+    and the speed-up of ours over the method.
+    """
     frame = peers_frame(requests)
     datasets = list(dict.fromkeys(frame["dataset_label"]))
     ours = escape(frame.loc[frame["case"] == OURS, "label"].iloc[0])
-    header = ["Method", *map(escape, datasets), ours, *(column.title for column in OTHERS[1:])]
-    units = ["", *["speed-up"] * len(datasets), "relative, all", *(column.unit for column in OTHERS[1:])]
+    ran = LLAMA_CPP in set(frame["case"])
+    header = ["Method", *map(escape, datasets), *(column.title or ours for column in OTHERS)]
+    units = ["", *["speed-up"] * len(datasets), *(column.unit for column in OTHERS)]
+    if not ran:
+        units[1 + len(datasets) + 1] = "not run"
     groups = [(f"{size} new tokens", _lines(rows, datasets)) for size, rows in frame.groupby("new_tokens")]
     keys = ("new_tokens", "dataset_label", "case", "label", "pairs")
     return rounded(frame, keys, (SPEEDUP, *OTHERS)), booktabs(header, groups, units)
@@ -34,8 +46,10 @@ def table(requests: pd.DataFrame) -> tuple[pd.DataFrame, str]:
 def peers_frame(requests: pd.DataFrame) -> pd.DataFrame:
     """Return one row per number of new tokens, data set (and all of them together) and case.
 
-    "speedup" is relative to autoregressive decoding. "over" is our throughput relative to the case. Both are geometric
-    means of ratios paired by prompt, with intervals. Other quantities are means.
+    "speedup" is relative to autoregressive decoding, "own" to plain decoding of the same engine, and "llama_cpp" to
+    plain decoding of llama.cpp. "over" is our throughput relative to the case. These are geometric means of ratios
+    paired by prompt, with intervals, and NaN for a method over itself or over one that did not run. Other quantities
+    are means.
     """
     rows = []
     for size, group in requests.assign(size=pd.to_numeric(requests["group"])).groupby("size"):
@@ -48,20 +62,22 @@ def peers_frame(requests: pd.DataFrame) -> pd.DataFrame:
 
 
 def _ordered(requests: pd.DataFrame) -> list[str]:
-    """Return the cases in order: the baseline, the external references, then our methods."""
+    """Return the cases in order: the baseline, those of Hugging Face and of llama.cpp, then our methods."""
     cases = requests.drop_duplicates("case")[["case", "engine"]].itertuples(index=False, name=None)
-    return [case for case, _ in sorted(cases, key=lambda one: (one[0] != BASELINE, one[1] != "huggingface"))]
+    return [case for case, _ in sorted(cases, key=lambda one: (one[0] != BASELINE, ENGINES.index(one[1])))]
 
 
 def _case(requests: pd.DataFrame, case: str) -> dict:
     own = requests[requests["case"] == case]
     row = {"case": case, "label": own["label"].iloc[0]}
-    for name, of, over in (("speedup", case, BASELINE), ("over", OURS, case)):
-        found = None if of == over else compare(requests, of, over, "throughput")
+    plain, ran = PLAIN[own["engine"].iloc[0]], set(requests["case"])
+    ratios = {"speedup": (case, BASELINE), "own": (case, plain), "llama_cpp": (case, LLAMA_CPP), "over": (OURS, case)}
+    for name, (of, over) in ratios.items():
+        found = compare(requests, of, over, "throughput") if of != over and over in ran else None
         bounds = (np.nan,) * 3 if found is None else (found.ratio, found.low, found.high)
         row |= dict(zip((name, f"{name}_low", f"{name}_high"), bounds, strict=True))
     row["pairs"] = own["prompt"].nunique()
-    return row | {column.name: own[column.name].mean() for column in OTHERS[1:]}
+    return row | {column.name: own[column.name].mean() for column in MEANS}
 
 
 def _lines(rows: pd.DataFrame, datasets: list[str]) -> list[list[str]]:
