@@ -29,7 +29,7 @@ class TokenTree:
         self.depths = [0]
         self.log_probs = [0.0]
         self._children: dict[tuple[int, int], int] = {}
-        self._paths = [[0]]  # nodes from the root to each node, inclusive
+        self._paths = [1]  # bit n of an entry: node n is on the path from the root to the node, inclusive
 
     def __len__(self) -> int:
         return len(self.parents)
@@ -47,16 +47,7 @@ class TokenTree:
     @property
     def ancestors(self) -> torch.Tensor:
         """Boolean [nodes, nodes]: row ``i`` marks the nodes on the path from the root to ``i``, inclusive."""
-        return self.visible(range(len(self)), range(len(self)))
-
-    def visible(self, nodes: Sequence[int], seen: Sequence[int]) -> torch.Tensor:
-        """Return a boolean [nodes, seen]: True if an entry of ``seen`` is on the path from the root to the node."""
-        column_of = {node: column for column, node in enumerate(seen)}
-        rows = [row for row, node in enumerate(nodes) for other in self._paths[node] if other in column_of]
-        columns = [column_of[other] for node in nodes for other in self._paths[node] if other in column_of]
-        mask = torch.zeros(len(nodes), len(seen), dtype=torch.bool)
-        mask[rows, columns] = True
-        return mask
+        return mask_from_bits(self._paths, len(self))
 
     def add_level(self, parents: Sequence[int], tokens: Sequence[int], log_probs: Sequence[float]) -> list[int]:
         """Add one node for each entry as a child of the deepest level.
@@ -86,7 +77,7 @@ class TokenTree:
             raise ValueError(f"{len(added)} nodes do not fit into a tree with capacity for {self.capacity_left}")
         if any(self.depths[parent] != self.depth for parent in parents):
             raise ValueError("children can only be added to the deepest level")
-        self._paths += [[*self._paths[parent], node] for parent, node in zip(parents, added, strict=True)]
+        self._paths += [self._paths[parent] | 1 << node for parent, node in zip(parents, added, strict=True)]
         depth = self.depth + 1
         self.parents += parents
         self.depths += [depth] * len(added)
@@ -118,3 +109,14 @@ class TokenTree:
             path.append(child)
             node = child
         return path
+
+
+def mask_from_bits(rows: Sequence[int], width: int) -> torch.Tensor:
+    """Return a boolean [rows, width] whose entry ``column`` of each row is that bit of its integer.
+
+    Args:
+        rows: integers below ``2 ** width``.
+        width: number of columns.
+    """
+    digits = "".join([f"{row:0{width}b}"[::-1] for row in rows])
+    return torch.frombuffer(bytearray(digits, "ascii"), dtype=torch.uint8).view(len(rows), width).eq(ord("1"))

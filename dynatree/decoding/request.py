@@ -1,14 +1,14 @@
 """One request, round by round."""
 
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 
 from dynatree.decoding.arguments import NO_CALLBACKS, Callbacks, RequestOptions
 from dynatree.decoding.results import Generation, Round, Stats
-from dynatree.drafting.base import RoundContext, RoundOutcome
+from dynatree.drafting.base import RoundContext, RoundOutcome, Verification
 from dynatree.drafting.factory import make_drafter
+from dynatree.models.largest_logits import top_successors
 from dynatree.models.pair import ModelPair
 from dynatree.models.positions import uniform_depth
 from dynatree.models.runner import ModelRunner
@@ -118,18 +118,14 @@ class Request:
             raise RuntimeError("accept() verifies a tree; call propose() before")
         opened, target, drafter = self._round, self._target, self._drafter
         tree, root = opened.tree, opened.positions[0]
-        scores = target.add_gumbel_noise(logits, opened.positions)
-        predictions, values = target.predict_and_materialize(scores, drafter.device_tokens if drafter else ())
-        verify_seconds = target.stopwatch.pop_elapsed()
-        if drafter and values:
-            drafter.materialize(tree, values)
-        path = tree.accepted_path(predictions)
+        verification, verify_seconds = self._verify(opened, logits)
+        path = tree.accepted_path(verification.predictions)
         if drafter:
-            drafter.observe(tree, path, predictions, partial(target.rank, logits))
+            drafter.observe(tree, path, verification)
         target.cache.keep(root + 1, [root + node for node in path])
         if drafter:
             drafter.keep(tree, path)
-        bonus = predictions[path[-1] if path else 0]
+        bonus = verification.predictions[path[-1] if path else 0]
         if self._callbacks.on_round:
             self._callbacks.on_round(tree, path, bonus)
         emitted = self._emit([tree.tokens[node] for node in path] + [bonus], accepted=len(path))
@@ -154,6 +150,25 @@ class Request:
         text = None if decoder is None else decoder.decode(self._emitted, skip_special_tokens=True)
         self.generation = Generation(self._emitted, text, stats)
         return self.generation
+
+    def _verify(self, opened: _OpenRound, logits: torch.Tensor) -> tuple[Verification, float]:
+        """Return the target's results after each node, and the seconds of its forward pass."""
+        target, drafter, clock = self._target, self._drafter, self._clock
+        scores = target.add_gumbel_noise(logits, opened.positions)
+        if drafter is None:
+            predictions, _ = target.predict_and_materialize(scores, ())
+            return Verification(predictions, ([], []), 0.0), target.stopwatch.pop_elapsed()
+        started = clock()
+        ranked = top_successors(logits, drafter.recycled) if drafter.recycled else ()
+        rank_seconds = clock() - started
+        predictions, values = target.predict_and_materialize(scores, (*ranked, *drafter.device_tokens))
+        verify_seconds = target.stopwatch.pop_elapsed()
+        if drafter.device_tokens:
+            drafter.materialize(opened.tree, values[len(ranked) :])
+        ids: list[list[float]] = values[0] if ranked else []
+        log_probs: list[list[float]] = values[1] if ranked else []
+        successors = [[int(token) for token in row] for row in ids], log_probs
+        return Verification(predictions, successors, rank_seconds), verify_seconds
 
     def _context(self) -> RoundContext:
         cache = self._target.cache
@@ -184,8 +199,7 @@ class Request:
         self._stats.rounds_log.append(
             Round(len(tree) - 1, tree.depth, accepted, emitted, draft_passes, start, opened.candidates)
         )
-        # Ranking the target's successors for the lookups counts as verification too.
-        self._stats.seconds["verify"] += verify_seconds + self._target.stopwatch.pop_elapsed()
+        self._stats.seconds["verify"] += verify_seconds
         self._policy.observe(tree.depth, accepted)
         if self._drafter:
             new, entries = self._target.passes[-1]

@@ -1,15 +1,38 @@
 """The interface of a drafter."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 
 from dynatree.models.runner import ModelRunner
 from dynatree.tree import TokenTree
 
-Rank = Callable[[int], tuple[list[list[int]], list[list[float]]]]
-"""Returns the target's most likely successors of each node, as many as asked for, and their log-probabilities."""
+Ranked = tuple[list[list[int]], list[list[float]]]
+"""The most likely successors of each node and their log-probabilities, best first."""
+
+
+class Nodes(Protocol):
+    """Nodes of a tree, as :class:`dynatree.tree.TokenTree` numbers them."""
+
+    tokens: list[int]
+    parents: list[int]
+    depths: list[int]
+
+
+@dataclass(frozen=True)
+class Verification:
+    """The target's results after each node of a tree.
+
+    Attributes:
+        predictions: next tokens.
+        ranked: the most likely successors, as many as the drafter asked for.
+        rank_seconds: time of ranking them.
+    """
+
+    predictions: list[int]
+    ranked: Ranked
+    rank_seconds: float
 
 
 @dataclass(frozen=True)
@@ -51,9 +74,11 @@ class Drafter:
 
     Attributes:
         device_tokens: tokens and log-probabilities of the drafted tree that are still on the device.
+        recycled: successors of each node that :meth:`observe` asks for, 0 for none.
     """
 
     device_tokens: tuple[torch.Tensor, ...] = ()
+    recycled: int = 0
 
     @property
     def runner(self) -> ModelRunner | None:
@@ -89,17 +114,16 @@ class Drafter:
         """Return the pool that ``tree`` was selected from; the tree itself if nothing was left out."""
         return tree
 
-    def observe(self, tree: TokenTree, path: list[int], predictions: list[int], rank: Rank) -> None:
+    def observe(self, tree: TokenTree, path: list[int], verification: Verification) -> None:
         """Record the outcome of the verification; called before :meth:`keep`.
 
         Args:
             tree: the verified tree.
             path: its accepted nodes.
-            predictions: the target's next token after each node.
-            rank: ranks the target's successors of each node.
+            verification: the target's results after each node.
         """
 
-    def keep(self, tree: TokenTree, path: list[int]) -> None:
+    def keep(self, tree: Nodes, path: list[int]) -> None:
         """Drop all nodes of ``tree`` except the emitted ones in ``path``."""
         raise NotImplementedError
 

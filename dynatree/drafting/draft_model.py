@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import torch
 
-from dynatree.drafting.base import Drafter, RoundContext
+from dynatree.drafting.base import Drafter, Nodes, RoundContext
 from dynatree.models.runner import ModelRunner
 from dynatree.models.transfer import upload
 from dynatree.policies.base import Policy
-from dynatree.tree import TokenTree
+from dynatree.tree import TokenTree, mask_from_bits
 
 
 class ModelDrafter(Drafter):
@@ -34,6 +34,7 @@ class ModelDrafter(Drafter):
         self.stop_tokens = stop_tokens
         self.pending: list[int] = []
         self._entries: dict[int, int] = {}  # tree node -> its cache entry
+        self._paths: dict[int, int] = {}  # tree node -> bits of the entries since the root that it attends to
 
     @property
     def runner(self) -> ModelRunner:
@@ -72,7 +73,7 @@ class ModelDrafter(Drafter):
             )
         return tree.tokens
 
-    def expand(self, tree: TokenTree, nodes: list[int], count: int) -> tuple[list[list[int]], list[list[float]]]:
+    def expand(self, tree: Nodes, nodes: list[int], count: int) -> tuple[list[list[int]], list[list[float]]]:
         """Return the ``count`` most likely successors of each node and their log-probabilities.
 
         Args:
@@ -82,25 +83,25 @@ class ModelDrafter(Drafter):
         """
         return self.runner.rank(self._forward(tree, nodes, [tree.tokens[node] for node in nodes]), count)
 
-    def _forward(self, tree: TokenTree, nodes: list[int], tokens: Sequence[int] | torch.Tensor) -> torch.Tensor:
+    def _forward(self, tree: Nodes, nodes: list[int], tokens: Sequence[int] | torch.Tensor) -> torch.Tensor:
         """Logits [len(nodes), vocabulary] at nodes of one level, whose entries the cache then holds."""
         if nodes == [0]:
             first = self.runner.length
             positions = range(first, first + len(self.pending))
             logits = self.runner.forward(self.pending, positions, last_only=True)
             self.pending = []
-            self._entries[0] = self.runner.length - 1
+            self._entries[0], self._paths[0] = self.runner.length - 1, 1
             return self.runner.add_gumbel_noise(logits, positions[-1:])
-        seen = [*self._entries, *nodes]
-        root = self._entries[0]
-        visible = tree.visible(nodes, seen)  # [len(nodes), entries since the root]
-        for node in nodes:
-            self._entries[node] = root + len(self._entries)
+        root, seen = self._entries[0], len(self._entries)
+        for index, node in enumerate(nodes, start=seen):
+            self._entries[node] = root + index
+            self._paths[node] = self._paths[tree.parents[node]] | 1 << index
+        visible = mask_from_bits([self._paths[node] for node in nodes], seen + len(nodes))
         level_positions = [root + tree.depths[nodes[0]]] * len(nodes)
         logits = self.runner.forward(tokens, level_positions, visible)
         return self.runner.add_gumbel_noise(logits, level_positions)
 
-    def keep(self, tree: TokenTree, path: list[int]) -> None:
+    def keep(self, tree: Nodes, path: list[int]) -> None:
         if not self._entries:  # nothing was drafted this round, so the root stays pending
             self.pending += [tree.tokens[node] for node in path]
             return

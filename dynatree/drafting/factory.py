@@ -45,7 +45,7 @@ def make_drafter(
         return model
     timed = TimedDraft(model, _cost_model(pair, "draft"), pair.clock) if model else None
     chains = any(mode_of(model) == "chain" for model in pair.models.values())
-    return HybridDrafter(policy.selector, _cost_model(pair, "target"), timed, stop_tokens, chains)
+    return HybridDrafter(policy.selector, _cost_model(pair, "target"), timed, stop_tokens, pair.clock, chains)
 
 
 def _draft_runner(

@@ -1,20 +1,18 @@
 """One tree from all sources of proposals, as large as it pays."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from math import exp
 
-from dynatree.drafting.base import Drafter, Rank, RoundContext, RoundOutcome
-from dynatree.drafting.lookup import LOOKUPS
+from dynatree.drafting.base import Drafter, Nodes, RoundContext, RoundOutcome, Verification
+from dynatree.drafting.lookup_sources import LookupSources
 from dynatree.drafting.pool import Pool
 from dynatree.drafting.round_costs import RoundCosts
 from dynatree.drafting.timed_draft import TimedDraft
 from dynatree.latency.cost_model import CostModel
 from dynatree.models.runner import ModelRunner
-from dynatree.policies.calibration import Proposal
+from dynatree.policies.calibration import SOURCES, Estimate, Proposal
 from dynatree.policies.cost_aware import CostAware
 from dynatree.tree import TokenTree
-
-RECYCLED = 8  # stored successors of each verified node
 
 
 @dataclass(frozen=True)
@@ -25,7 +23,7 @@ class LevelPass:
         depth: depth of the nodes.
         mass: sum of their path probabilities.
         gain_before: expected gain of the best tree before the forward pass, in tokens.
-        seconds: duration of the forward pass.
+        seconds: duration of the forward pass and of the host's work on the level.
     """
 
     depth: int
@@ -39,16 +37,19 @@ class HybridDrafter(Drafter):
 
     Each round has three steps:
 
-    1. Grow a pool of candidates from the lookups alone, which cost nothing.
+    1. Grow a pool of candidates from the lookups alone.
     2. If the draft model is expected to pay, grow another pool level by level. At each level the draft model expands
        as many of the most probable nodes as pay.
     3. Select the candidates of the largest expected gain as the tree to verify.
+
+    Host time counts like forward passes. The drafter measures it by part of a round, and by lookup.
 
     Args:
         policy: estimates gains and selects nodes.
         target_costs: cost model of the target.
         draft: the draft model; None without one.
         stop_tokens: end-of-sequence ids; nodes that carry one get no children.
+        clock: returns the current time in seconds.
         chains: True if a model reads tokens in order only, so each level has one node.
     """
 
@@ -58,6 +59,7 @@ class HybridDrafter(Drafter):
         target_costs: CostModel,
         draft: TimedDraft | None,
         stop_tokens: frozenset[int],
+        clock: Callable[[], float],
         chains: bool = False,
     ):
         self.policy = policy
@@ -65,166 +67,185 @@ class HybridDrafter(Drafter):
         self.timed_draft = draft
         self.stop_tokens = stop_tokens
         self._width = 1 if chains else policy.drafted_nodes
-        self._lookups = [LOOKUPS[name]() for name in policy.sources if name in LOOKUPS]
-        self._looked_up: dict[tuple[int, ...], list[Proposal]] = {}  # this round, by the tokens below the root
-        self._pool = Pool(0, 0)
+        self._clock = clock
+        self._lookups = LookupSources(policy, clock)
+        self._merged: dict[tuple[tuple[int, ...], int], list[Estimate]] = {}  # of the lookups, by context and depth
+        self._pool = Pool((0,), 0, 0)
         self._nodes: list[int] = []  # node of the verified tree -> node of the pool
         self._text_length = 0  # tokens of the prompt and the output, the root included
-        self._before_root = 0
         self._batch = 1
+        self._host_seconds = 0.0  # of this round, beyond those of plain decoding
+        self._node_seconds = 0.0  # of copying the selected nodes
 
     @property
     def runner(self) -> ModelRunner | None:
         return self.timed_draft.drafter.runner if self.timed_draft else None
 
+    @property
+    def recycled(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self._lookups.recycled
+
     def prefill(self, prompt: list[int]) -> None:
-        for lookup in self._lookups:
-            lookup.read(prompt)
+        self._lookups.read(prompt)
         if self.timed_draft:
             self.timed_draft.drafter.pending = list(prompt)  # read in the first forward pass, if there is one
         self._text_length = len(prompt)
-        self._before_root = prompt[-1]
 
     def draft(self, tree: TokenTree, context: RoundContext) -> list[int]:
-        root = tree.tokens[0]
-        self._begin_round(root, context.batch)
-        max_depth = min(context.max_depth, self.policy.max_depth)
+        started = self._clock()
         costs = RoundCosts.estimate(self.target_costs, self.policy, context)
-        self._pool = self._grow_free(root, max_depth, costs)
-        selected, free_gain = self._select(self._pool, costs)
+        self._begin_round(tree.tokens[0], costs)
+        max_depth = min(context.max_depth, self.policy.max_depth)
+        self._pool = self._new_pool()
+        if self._lookups.in_use:
+            self._grow(self._pool, max_depth, costs)
+        selected, gain = self._select(self._pool, costs)
+        forward_seconds = 0.0
         draft = self.timed_draft
         if draft and max_depth and self._model_pays(draft, context.max_depth, costs):
-            self._pool = self._grow_with_model(draft, root, max_depth, costs, free_gain)
-            selected, _ = self._select(self._pool, costs)
-        self._nodes = self._pool.copy_into(tree, sorted(selected))
+            selected, forward_seconds = self._grow_with_model(draft, max_depth, costs, gain)
+        selected_at = self._clock()
+        if selected:
+            self._nodes = self._pool.copy_into(tree, sorted(selected))
+        ended = self._clock()
+        self._node_seconds = ended - selected_at
+        self._host_seconds = ended - started - forward_seconds
         return tree.tokens
 
     def candidates(self, tree: TokenTree) -> TokenTree:
-        return self._pool.tree
+        return self._pool.as_tree()
 
-    def observe(self, tree: TokenTree, path: list[int], predictions: list[int], rank: Rank) -> None:
-        for node in (0, *path):
-            for estimate in self._pool.estimates.get(self._nodes[node], ()):
-                self.policy.calibration.observe(estimate, estimate.token == predictions[node])
-        if "recycling" not in self.policy.sources:
-            return
-        tokens, log_probs = rank(RECYCLED)
-        for node, parent in enumerate(tree.parents):
-            context = (self._before_root if parent < 0 else tree.tokens[parent], tree.tokens[node])
-            for lookup in self._lookups:
-                lookup.observe(context, tokens[node], [exp(value) for value in log_probs[node]])
+    def observe(self, tree: TokenTree, path: list[int], verification: Verification) -> None:
+        started = self._clock()
+        self._credit_sources(tree, path, verification.predictions)
+        if self._lookups.recycled:
+            self._lookups.observe(tree, verification.ranked, verification.rank_seconds)
+        seconds = self._clock() - started + verification.rank_seconds
+        self._host_seconds += seconds
+        self.policy.host.node.observe((self._node_seconds + seconds) / len(tree))
 
-    def keep(self, tree: TokenTree, path: list[int]) -> None:
-        tokens = [tree.tokens[node] for node in path]
+    def keep(self, tree: Nodes, path: list[int]) -> None:
         if self.timed_draft:
-            self.timed_draft.drafter.keep(self._pool.tree, [self._nodes[node] for node in path])
-        for lookup in self._lookups:
-            lookup.read(tokens)
+            self.timed_draft.drafter.keep(self._pool, [self._nodes[node] for node in path])
+        tokens = [tree.tokens[node] for node in path]
+        self._lookups.read(tokens)
         self._text_length += len(tokens)
-        self._before_root = tree.tokens[path[-1] if path else 0]
 
     def close_round(self, outcome: RoundOutcome) -> None:
         if self._batch == 1:
             self.target_costs.observe(outcome.new, outcome.entries, outcome.verify_seconds)
         plain_seconds, verify_seconds = self.target_costs.of((self._batch, self._batch * outcome.new), outcome.entries)
-        draft_seconds = self.timed_draft.round_seconds if self.timed_draft else 0.0
+        extra_seconds = self._host_seconds + (self.timed_draft.round_seconds if self.timed_draft else 0.0)
         # Predicted seconds, so that a machine that is slow for a while does not use up the loss budget.
-        plain_passes = (self._batch * draft_seconds + verify_seconds) / plain_seconds
+        plain_passes = (self._batch * extra_seconds + verify_seconds) / plain_seconds
         self.policy.observe_round(outcome.emitted, outcome.round_seconds, plain_passes)
 
-    def _begin_round(self, root: int, batch: int) -> None:
-        self._batch = batch
+    def _begin_round(self, root: int, costs: RoundCosts) -> None:
+        self._batch = costs.batch
         self._text_length += 1
-        self._looked_up.clear()
-        for lookup in self._lookups:
-            lookup.read([root])
+        self._merged.clear()
+        self._nodes = [0]
+        self._lookups.read([root])
+        self._lookups.begin_round(costs.rate)
         if self.timed_draft:
             self.timed_draft.begin_round(root, self._text_length)
 
-    def _grow_free(self, root: int, max_depth: int, costs: RoundCosts) -> Pool:
-        """Return a pool from the lookups alone."""
-        pool = Pool(root, self.policy.drafted_nodes)
-        level = [0]
-        while level and pool.tree.capacity_left and pool.tree.depth < max_depth:
-            proposals = {node: self._look_up(pool.path(node)) for node in self._parents(pool.tree, level)}
-            level = self._add_level(pool, proposals, costs)
-        return pool
+    def _new_pool(self) -> Pool:
+        return Pool(self._lookups.context, self.policy.drafted_nodes, self._width)
+
+    def _grow(self, pool: Pool, max_depth: int, costs: RoundCosts) -> None:
+        """Add candidates of the lookups alone."""
+        started, level = self._clock(), [0]
+        while level and not pool.full and pool.depth < max_depth:
+            level = self._add_level(pool, self._parents(pool, level, costs), {}, costs)
+        if pool.estimates:
+            self.policy.host.expansion.observe((self._clock() - started) / len(pool.estimates))
 
     def _grow_with_model(
-        self, draft: TimedDraft, root: int, max_depth: int, costs: RoundCosts, free_gain: float
-    ) -> Pool:
-        """Return a pool from the lookups and the model; ``free_gain`` is the gain without the model, in tokens."""
-        pool = Pool(root, self.policy.drafted_nodes)
-        tree, level = pool.tree, [0]
+        self, draft: TimedDraft, max_depth: int, costs: RoundCosts, free_gain: float
+    ) -> tuple[list[int], float]:
+        """Grow a pool from the lookups and the model; return the selected nodes and the seconds of forward passes.
+
+        ``free_gain`` is the gain without the model, in tokens.
+        """
+        pool, level = self._new_pool(), [0]
         passes: list[LevelPass] = []
+        forward_seconds = 0.0
         expanded: set[int] = set()
-        while level and tree.capacity_left and tree.depth < max_depth:
-            parents = self._parents(tree, level)
-            proposals = {node: list(self._look_up(pool.path(node))) for node in parents}
-            nodes = self._nodes_to_expand(draft, tree, parents, expanded, costs)
-            if nodes:
-                gain_before = self._select(pool, costs)[1] if passes else free_gain
-                drafted, seconds = draft.expand(tree, nodes, self.policy.candidates)
-                for node, found in zip(nodes, drafted, strict=True):
-                    proposals[node] += found
-                passes.append(LevelPass(tree.depth, pool.mass(nodes), gain_before, seconds))
-                expanded.update(nodes)
-            level = self._add_level(pool, proposals, costs)
-        self._observe_levels(pool, costs, passes)
-        return pool
+        while level and not pool.full and pool.depth < max_depth:
+            started, depth = self._clock(), pool.depth
+            parents = self._parents(pool, level, costs)
+            nodes = self._nodes_to_expand(draft, pool, parents, expanded, costs)
+            if not nodes:
+                level = self._add_level(pool, parents, {}, costs)
+                continue
+            gain_before = self._select(pool, costs)[1] if passes else free_gain
+            drafted, seconds = draft.expand(pool, nodes, self.policy.candidates)
+            level = self._add_level(pool, parents, dict(zip(nodes, drafted, strict=True)), costs)
+            expanded.update(nodes)
+            passes.append(LevelPass(depth, pool.mass(nodes), gain_before, self._clock() - started))
+            self.policy.host.level.observe(passes[-1].seconds - seconds)
+            forward_seconds += seconds
+        self._pool = pool
+        selected, gain = self._select(pool, costs)
+        self._observe_levels(gain, costs, passes)
+        return selected, forward_seconds
 
-    def _parents(self, tree: TokenTree, level: list[int]) -> list[int]:
-        return [node for node in level if tree.tokens[node] not in self.stop_tokens]
+    def _parents(self, pool: Pool, level: list[int], costs: RoundCosts) -> list[int]:
+        """Nodes of a level whose successors may pay for their verification and for looking them up."""
+        min_path = costs.min_node_tokens + costs.expansion_tokens
+        return [node for node in level if pool.paths[node] > min_path and pool.tokens[node] not in self.stop_tokens]
 
-    def _look_up(self, path: list[int]) -> list[Proposal]:
-        """Proposals of the lookups after a drafted path, cached because both pools share most paths."""
-        key = tuple(path)
-        if key not in self._looked_up:
-            count = self.policy.candidates
-            self._looked_up[key] = [one for lookup in self._lookups for one in lookup.propose(path, count)]
-        return self._looked_up[key]
+    def _add_level(
+        self, pool: Pool, parents: list[int], drafted: dict[int, list[Proposal]], costs: RoundCosts
+    ) -> list[int]:
+        """Add children that may pay; half the cost of the cheapest node leaves a margin for steps of the cost model.
 
-    def _add_level(self, pool: Pool, proposals: dict[int, list[Proposal]], costs: RoundCosts) -> list[int]:
-        """Add children that may pay; half the cost of the cheapest node leaves a margin for gains of the model."""
-        depth = pool.tree.depth + 1
-        estimates = {node: self.policy.calibration.merge(found, depth) for node, found in proposals.items()}
-        return pool.add_level(estimates, costs.min_node_tokens / 2, self._width)
+        ``drafted`` holds the proposals of the draft model by node.
+        """
+        depth, merge = pool.depth + 1, self.policy.calibration.merge
+        contexts = [pool.contexts[node] for node in parents]
+        estimates: list[list[Estimate]] = []
+        for node, context, found in zip(parents, contexts, self._lookups.propose(contexts), strict=True):
+            key = (context, depth)
+            if node in drafted:
+                estimates.append(merge([*found, *drafted[node]], depth))
+                continue
+            if key not in self._merged:
+                self._merged[key] = merge(found, depth)
+            estimates.append(self._merged[key])
+        return pool.add_level(parents, estimates, costs.min_node_tokens / 2)
 
     def _model_pays(self, draft: TimedDraft, tokens_left: int, costs: RoundCosts) -> bool:
         """Return True if the draft model should run. Later rounds share the cost of reading earlier output."""
-        seconds, catch_up_seconds = draft.seconds(), draft.catch_up_seconds()
+        seconds = draft.seconds()[0] + self.policy.host.level.value
+        catch_up_seconds = draft.catch_up_seconds()
         if not self._affords(draft, seconds + catch_up_seconds * draft.has_read_prompt, costs):
             return False
         cost = costs.draft_tokens(seconds + catch_up_seconds / tokens_left)
-        return self.policy.level_pays(0, 1.0, cost) or self.policy.may_probe(seconds + catch_up_seconds)
+        return self.policy.level_size(0, [1.0], [cost]) > 0 or self.policy.may_probe(seconds + catch_up_seconds)
 
     def _nodes_to_expand(
-        self, draft: TimedDraft, tree: TokenTree, parents: list[int], expanded: set[int], costs: RoundCosts
+        self, draft: TimedDraft, pool: Pool, parents: list[int], expanded: set[int], costs: RoundCosts
     ) -> list[int]:
         """Nodes of a level that the draft model expands: as many of the most probable as pay."""
-        if tree.depth == 0:
+        if pool.depth == 0:
             return parents
-        ready = [node for node in parents if tree.parents[node] in expanded]
-        ready.sort(key=lambda node: -tree.log_probs[node])
-        previous_seconds = 0.0
-        for count, node in enumerate(ready, start=1):
-            seconds = draft.seconds(count)
-            cost = costs.draft_tokens(seconds - previous_seconds)
-            pays = self.policy.level_pays(tree.depth, exp(tree.log_probs[node]), cost)
-            if not (pays and self._affords(draft, seconds, costs)):
-                return ready[: count - 1]
-            previous_seconds = seconds
-        return ready
+        ready = [node for node in parents if pool.parents[node] in expanded]
+        if not ready:
+            return ready
+        host_seconds = self.policy.host.level.value
+        seconds = [host_seconds + value for value in draft.seconds(len(ready))]
+        paths = [pool.paths[node] for node in ready]
+        count = self.policy.level_size(pool.depth, paths, [costs.draft_tokens(value) for value in seconds])
+        return ready[:count] if count and self._affords(draft, seconds[count - 1], costs) else []
 
     def _affords(self, draft: TimedDraft, seconds: float, costs: RoundCosts) -> bool:
         """Return True if the loss budget covers a draft forward pass of ``seconds`` of which no token is accepted."""
         return self.policy.affords(costs.plain_passes(draft.round_seconds + seconds))
 
-    def _observe_levels(self, pool: Pool, costs: RoundCosts, passes: list[LevelPass]) -> None:
+    def _observe_levels(self, final_gain: float, costs: RoundCosts, passes: list[LevelPass]) -> None:
         """Record the gain of each level, net of the cost of the levels below it."""
-        if not passes:
-            return
-        final_gain = self._select(pool, costs)[1]
         later_seconds = 0.0
         for level in reversed(passes):
             gain = final_gain - level.gain_before - costs.draft_tokens(later_seconds)
@@ -236,3 +257,15 @@ class HybridDrafter(Drafter):
         nodes, probabilities = pool.ranked()
         count, gain = self.policy.expected_gain(probabilities, costs.verify_tokens)
         return nodes[:count], gain
+
+    def _credit_sources(self, tree: TokenTree, path: list[int], predictions: list[int]) -> None:
+        """Record the outcome of each proposal on the path, and the emitted tokens of each source."""
+        credits: dict[str, float] = dict.fromkeys(SOURCES, 0.0)
+        for node, child in zip((0, *path), (*path, None), strict=True):
+            estimates = self._pool.estimates.get(self._nodes[node], [])
+            self.policy.calibration.observe(estimates, predictions[node])
+            if child is not None:
+                (sources,) = (one.sources for one in estimates if one.token == tree.tokens[child])
+                for index, name in enumerate(SOURCES):
+                    credits[name] += (sources >> index & 1) / sources.bit_count()
+        self._lookups.close_round(credits)

@@ -1,74 +1,90 @@
 """The candidates of a round, from which the verified tree is selected."""
 
 from itertools import groupby
-from math import exp, log
+from math import log
 
+from dynatree.drafting.lookup import CONTEXT
 from dynatree.policies.calibration import Estimate
 from dynatree.tree import TokenTree
 
 
 class Pool:
-    """A tree of candidates, larger than the tree that is verified.
+    """A tree of candidates, larger than the tree that is verified. Node 0 is the root.
 
     Args:
-        root: token id of the last emitted token.
+        context: the last tokens of the text, the root included.
         size: maximum number of candidates.
+        width: maximum number of candidates on a level.
 
     Attributes:
-        tree: the candidates.
+        tokens: token id of each node.
+        parents: index of each node's parent, -1 for the root.
+        depths: number of tokens from the root down to each node.
+        paths: probability that the path to each node is accepted.
+        contexts: for each node, the last tokens of the text and of the path to the node.
         estimates: for each node that was expanded, the estimates of all its proposed successors.
     """
 
-    def __init__(self, root: int, size: int):
-        self.tree = TokenTree(root, size)
+    def __init__(self, context: tuple[int, ...], size: int, width: int):
+        self.tokens = [context[-1]]
+        self.parents = [-1]
+        self.depths = [0]
+        self.paths = [1.0]
+        self.contexts = [context]
         self.estimates: dict[int, list[Estimate]] = {}
+        self._end = size + 1
+        self._width = width
+
+    @property
+    def depth(self) -> int:
+        """Depth of the deepest node."""
+        return self.depths[-1]
+
+    @property
+    def full(self) -> bool:
+        """True if no candidate can be added."""
+        return len(self.tokens) >= self._end
 
     def ranked(self) -> tuple[list[int], list[float]]:
         """Return the nodes below the root, most probable path first, and their path probabilities."""
-        paths = [exp(value) for value in self.tree.log_probs]
-        nodes = sorted(range(1, len(self.tree)), key=lambda node: (-paths[node], node))
+        paths = self.paths
+        nodes = sorted(range(1, len(paths)), key=paths.__getitem__, reverse=True)
         return nodes, [paths[node] for node in nodes]
-
-    def path(self, node: int) -> list[int]:
-        """Return the tokens on the path from below the root to ``node``."""
-        tokens: list[int] = []
-        while node:
-            tokens.append(self.tree.tokens[node])
-            node = self.tree.parents[node]
-        return tokens[::-1]
 
     def mass(self, nodes: list[int]) -> float:
         """Return the sum of the path probabilities of ``nodes``."""
-        return sum(exp(self.tree.log_probs[node]) for node in nodes)
+        return sum([self.paths[node] for node in nodes])
 
-    def add_level(
-        self, estimates: dict[int, list[Estimate]], min_probability: float, width: int | None = None
-    ) -> list[int]:
+    def add_level(self, parents: list[int], estimates: list[list[Estimate]], min_probability: float) -> list[int]:
         """Add the most probable children to the deepest level, as far as they fit.
 
         Args:
-            estimates: for each parent, the estimates of its successors.
+            parents: nodes of the deepest level.
+            estimates: of the successors of each parent, most probable first.
             min_probability: children need a larger path probability than this.
-            width: number of children at most; None for as many as fit.
 
         Returns:
-            The indices of the new nodes.
+            The indices of the new nodes, most probable path first.
         """
-        tree = self.tree
-        self.estimates |= estimates
         children: list[tuple[float, int, int]] = []  # path probability, parent, token
-        for node, successors in estimates.items():
-            share = exp(tree.log_probs[node])
-            children += [
-                (share * one.probability, node, one.token)
-                for one in successors
-                if share * one.probability > min_probability
-            ]
+        for parent, successors in zip(parents, estimates, strict=True):
+            self.estimates[parent] = successors
+            share = self.paths[parent]
+            for probability, token, _, _ in successors:
+                path = share * probability
+                if path <= min_probability:
+                    break
+                children.append((path, parent, token))
         children.sort(key=lambda child: -child[0])
-        del children[min(tree.capacity_left, len(children) if width is None else width) :]
-        # The minimum corrects rounding: a child above its parent would break the most probable nodes as a tree.
-        log_probs = [min(log(path), tree.log_probs[node]) for path, node, _ in children]
-        return tree.add_level([node for _, node, _ in children], [token for *_, token in children], log_probs)
+        first, depth = len(self.tokens), self.depth + 1
+        del children[min(self._end - first, self._width) :]
+        for path, parent, token in children:
+            self.tokens.append(token)
+            self.parents.append(parent)
+            self.depths.append(depth)
+            self.paths.append(path)
+            self.contexts.append((*self.contexts[parent], token)[-CONTEXT:])
+        return list(range(first, first + len(children)))
 
     def copy_into(self, tree: TokenTree, selected: list[int]) -> list[int]:
         """Copy nodes of the pool, level by level.
@@ -80,11 +96,17 @@ class Pool:
         Returns:
             The node of the pool behind each node of ``tree``.
         """
-        pool = self.tree
         copies = {0: 0}
-        for _, level in groupby(selected, key=lambda node: pool.depths[node]):
+        for _, level in groupby(selected, key=self.depths.__getitem__):
             nodes = list(level)
-            parents = [copies[pool.parents[node]] for node in nodes]
-            added = tree.add_level(parents, [pool.tokens[n] for n in nodes], [pool.log_probs[n] for n in nodes])
+            parents = [copies[self.parents[node]] for node in nodes]
+            log_probs = [log(self.paths[node]) for node in nodes]
+            added = tree.add_level(parents, [self.tokens[node] for node in nodes], log_probs)
             copies.update(zip(nodes, added, strict=True))
         return list(copies)
+
+    def as_tree(self) -> TokenTree:
+        """Return all candidates as a tree."""
+        tree = TokenTree(self.tokens[0], len(self.tokens) - 1)
+        self.copy_into(tree, list(range(1, len(self.tokens))))
+        return tree

@@ -1,13 +1,15 @@
 """A draft model whose forward passes are predicted and measured."""
 
 from collections.abc import Callable
-from math import exp
+from math import exp, inf
 
+from dynatree.drafting.base import Nodes
 from dynatree.drafting.draft_model import ModelDrafter
 from dynatree.latency.cost_model import CostModel
-from dynatree.policies.calibration import Proposal
-from dynatree.tree import TokenTree
+from dynatree.policies.calibration import MAX_RANK, Proposal, slot_of
 from dynatree.utils.stopwatch import Stopwatch
+
+SLOTS = [slot_of("model", rank) for rank in range(MAX_RANK + 1)]
 
 
 class TimedDraft:
@@ -45,15 +47,16 @@ class TimedDraft:
         self.round_seconds = 0.0
         self._entries = text_length - self.drafter.runner.cache.evicted
 
-    def seconds(self, nodes: int = 1) -> float:
-        """Return the predicted seconds of a forward pass over ``nodes`` nodes."""
-        return self.cost_model(nodes, self._entries)
+    def seconds(self, max_nodes: int = 1) -> list[float]:
+        """Return the predicted seconds of a forward pass over 1 to ``max_nodes`` nodes."""
+        return self.cost_model.of(range(1, max_nodes + 1), self._entries)
 
     def catch_up_seconds(self) -> float:
         """Return the predicted extra seconds of the next forward pass for emitted tokens it has not read yet."""
-        return self.seconds(max(len(self.drafter.pending), 1)) - self.seconds()
+        pending = max(len(self.drafter.pending), 1)
+        return self.cost_model(pending, self._entries) - self.cost_model(1, self._entries)
 
-    def expand(self, tree: TokenTree, nodes: list[int], count: int) -> tuple[list[list[Proposal]], float]:
+    def expand(self, tree: Nodes, nodes: list[int], count: int) -> tuple[list[list[Proposal]], float]:
         """Run the draft model over nodes of one level.
 
         Args:
@@ -69,14 +72,12 @@ class TimedDraft:
         seconds = self._stopwatch.pop_elapsed()
         if self.has_read_prompt:
             self.cost_model.observe(*self.drafter.passes[-1], seconds)
-        self.round_seconds += seconds if self.has_read_prompt else self.seconds()
+        self.round_seconds += seconds if self.has_read_prompt else self.seconds()[0]
         self.has_read_prompt = True
         return [_proposals(*row) for row in zip(tokens, log_probs, strict=True)], seconds
 
 
 def _proposals(tokens: list[int], log_probs: list[float]) -> list[Proposal]:
-    return [
-        Proposal(token, "model", rank, exp(value))
-        for rank, (token, value) in enumerate(zip(tokens, log_probs, strict=True))
-        if value > float("-inf")
-    ]
+    """Return the proposals for a node; ids that the target lacks come last, with a log-probability of -inf."""
+    ranked = enumerate(zip(tokens, log_probs, strict=True))
+    return [Proposal(token, SLOTS[min(rank, MAX_RANK)], exp(one)) for rank, (token, one) in ranked if one > -inf]

@@ -1,8 +1,9 @@
 """Seconds of a forward pass by its new tokens and the cache entries before it. Does not import torch."""
 
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 DRIFT_DECAY = 0.9  # weight of the earlier estimate of the machine's speed when a forward pass is observed
 CORRECTION_DECAY = 0.98  # the same for the correction of one width
@@ -36,19 +37,19 @@ class CostModel:
             new: number of new tokens.
             context: number of cache entries before it.
         """
-        return self.of((new,), context)[0]
+        row = self._row(context)
+        ((low, high, left, right),) = _weights(self.widths, (new,))
+        return left * row[low] + right * row[high]
 
-    def of(self, widths: Iterable[int], context: int) -> list[float]:
+    def of(self, widths: Sequence[int], context: int) -> list[float]:
         """Return the seconds of forward passes over each number of new tokens, see :meth:`__call__`.
 
         Args:
-            widths: numbers of new tokens.
+            widths: numbers of new tokens, a range or a tuple.
             context: number of cache entries before each forward pass.
         """
-        low, high, share = _between(self.contexts, context)
-        measured = zip(self.seconds[low], self.seconds[high], self.correction, strict=True)
-        row = [self.drift * factor * ((1 - share) * left + share * right) for left, right, factor in measured]
-        return [self._at(row, new) for new in widths]
+        row = self._row(context)
+        return [left * row[low] + right * row[high] for low, high, left, right in _weights(self.widths, widths)]
 
     def observe(self, new: int, context: int, seconds: float) -> None:
         """Correct the model by a forward pass that took ``seconds``.
@@ -67,12 +68,23 @@ class CostModel:
             self.correction[index] *= 1 + (1 - CORRECTION_DECAY) * weight * (ratio - 1)
         self.drift *= 1 + (1 - DRIFT_DECAY) * (ratio - 1)
 
-    def _at(self, seconds: list[float], new: int) -> float:
-        last = len(self.widths) - 1
-        if new > self.widths[last] > 1:
-            return seconds[last] * new / self.widths[last]
-        low, high, share = _between(self.widths, new)
-        return (1 - share) * seconds[low] + share * seconds[high]
+    def _row(self, context: int) -> list[float]:
+        """Seconds of a forward pass over each measured width."""
+        low, high, share = _between(self.contexts, context)
+        measured = zip(self.seconds[low], self.seconds[high], self.correction, strict=True)
+        left, right = self.drift * (1 - share), self.drift * share
+        return [factor * (left * one + right * other) for one, other, factor in measured]
+
+
+@lru_cache(maxsize=64)
+def _weights(points: tuple[int, ...], widths: Sequence[int]) -> list[tuple[int, int, float, float]]:
+    """Return for each width two indices into ``points`` and their weights; proportional beyond the last point."""
+    last, found = len(points) - 1, list[tuple[int, int, float, float]]()
+    for width in widths:
+        low, high, share = _between(points, width)
+        beyond = width > points[last] > 1
+        found.append((last, last, width / points[last], 0.0) if beyond else (low, high, 1 - share, share))
+    return found
 
 
 def _between(points: tuple[int, ...], value: float) -> tuple[int, int, float]:

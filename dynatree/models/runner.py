@@ -4,7 +4,7 @@ import functools
 import math
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, cast
 
 import torch
 from transformers import PreTrainedModel
@@ -13,6 +13,7 @@ from dynatree.errors import DynatreeError
 from dynatree.models.chain_cache import ChainCache
 from dynatree.models.decoding_cache import DecodingCache
 from dynatree.models.forward import forward_logits
+from dynatree.models.largest_logits import largest
 from dynatree.models.modes import implementation_of, new_cache
 from dynatree.models.sampling import Sampler
 from dynatree.models.transfer import download, input_device, upload
@@ -177,7 +178,7 @@ class ModelRunner:
     @_timed
     def predict_and_materialize(
         self, logits: torch.Tensor, device_tensors: Sequence[torch.Tensor]
-    ) -> tuple[list[int], list[list[float]]]:
+    ) -> tuple[list[int], list[Any]]:
         """Return the tokens of :meth:`predict`, and other tensors as lists, in one transfer to the host.
 
         Args:
@@ -187,7 +188,7 @@ class ModelRunner:
         Raises:
             DynatreeError: a logit is not a number.
         """
-        values, ids, *rest = download(*logits.max(dim=-1), *(one.to(logits.device) for one in device_tensors))
+        values, ids, *rest = download(*largest(logits), *(one.to(logits.device) for one in device_tensors))
         if not all(map(math.isfinite, values)):
             raise DynatreeError(_not_finite(self.role, self.model))
         return [int(token) for token in ids], rest

@@ -1,16 +1,23 @@
 """Calibrated acceptance probabilities of proposals, from confidences and observed frequencies."""
 
 from bisect import bisect
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import NamedTuple
 
+SOURCES = ("model", "ngram", "recycling")
+ORIGINS = ("model", "ngram-1", "ngram-2", "ngram-3", "ngram-4", "recycling-1", "recycling-2")  # source and match length
 CONFIDENCE_EDGES = (0.01, 0.03, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 0.97)
 MAX_DEPTH, MAX_RANK = 3, 3  # larger depths and ranks share their statistics
 PRIOR_WEIGHT = 6.0  # weight of the prior, in observations
 DECAY = 0.997  # factor on the weight of earlier observations of a kind at each new one
 BINS = 10
 
-Kind = tuple[str | int, ...]  # source, rank and confidence bin; a fine kind adds depth and agreeing sources
+_RANKS = MAX_RANK + 1
+_CONFIDENCES = len(CONFIDENCE_EDGES) + 1
+_REFINED = MAX_DEPTH * len(SOURCES)  # fine kinds of a coarse one: depth and number of agreeing sources
+_SOURCE_BITS = [1 << SOURCES.index(origin.split("-")[0]) for origin in ORIGINS for _ in range(_RANKS)]
 
 
 class Proposal(NamedTuple):
@@ -18,40 +25,39 @@ class Proposal(NamedTuple):
 
     Attributes:
         token: token id.
-        source: name of the source.
-        rank: rank among the proposals of the source for the same node, from 0.
+        slot: origin and rank, see :func:`slot_of`.
         confidence: uncalibrated probability that the source assigns.
     """
 
     token: int
-    source: str
-    rank: int
+    slot: int
     confidence: float
 
 
-@dataclass(slots=True)
-class Estimate:
+class Estimate(NamedTuple):
     """The merged proposals of all sources for one token.
 
     Attributes:
-        token: token id.
         probability: calibrated probability that the target emits the token after the node.
-        kinds: the coarse and the fine kind that count the outcome.
-        confidence: confidence of the proposal that determined the probability.
+        token: token id.
+        kind: counts the outcome: origin, rank and confidence, refined by depth and number of agreeing sources.
+        sources: bit ``i`` is set if ``SOURCES[i]`` proposed the token.
     """
 
-    token: int
     probability: float
-    kinds: tuple[Kind, Kind]
-    confidence: float
+    token: int
+    kind: int
+    sources: int
 
 
-@dataclass(slots=True)
-class _Counts:
-    """Decayed observations of one kind."""
+def slot_of(origin: str, rank: int) -> int:
+    """Return the slot of a proposal.
 
-    trials: float = 0.0
-    hits: float = 0.0
+    Args:
+        origin: one of ``ORIGINS``.
+        rank: rank among the proposals of the source for the same node, from 0.
+    """
+    return ORIGINS.index(origin) * _RANKS + min(rank, MAX_RANK)
 
 
 @dataclass
@@ -63,6 +69,18 @@ class _Bin:
     hits: int = 0
 
 
+class _Counts:
+    """Decayed observations by kind."""
+
+    def __init__(self, kinds: int):
+        self.trials = [0.0] * kinds
+        self.hits = [0.0] * kinds
+
+    def observe(self, kind: int, hit: bool) -> None:
+        self.trials[kind] = self.trials[kind] * DECAY + 1
+        self.hits[kind] = self.hits[kind] * DECAY + hit
+
+
 class Calibration:
     """Relative frequencies by source, rank and confidence, refined by depth and the number of agreeing sources.
 
@@ -71,55 +89,54 @@ class Calibration:
     """
 
     def __init__(self) -> None:
-        self._counts: dict[Kind, _Counts] = {}
+        kinds = len(_SOURCE_BITS) * _CONFIDENCES
+        self._coarse = _Counts(kinds)
+        self._fine = _Counts(kinds * _REFINED)
         self._bins = [_Bin() for _ in range(BINS)]
 
-    def merge(self, proposals: list[Proposal], depth: int) -> list[Estimate]:
+    def merge(self, proposals: Iterable[Proposal], depth: int) -> list[Estimate]:
         """Return one estimate for each proposed token of a node, most probable first; they sum to at most one.
 
         Args:
             proposals: the proposals of all sources for one node.
             depth: depth of the proposed children.
         """
-        by_token: dict[int, list[Proposal]] = {}
-        for proposal in proposals:
-            by_token.setdefault(proposal.token, []).append(proposal)
-        merged = [
-            max((self._estimate(one, depth, len(same)) for one in same), key=lambda estimate: estimate.probability)
-            for same in by_token.values()
-        ]
-        merged.sort(key=lambda estimate: -estimate.probability)
-        total = sum(estimate.probability for estimate in merged)
-        if total > 1:
-            for estimate in merged:
-                estimate.probability /= total
-        return merged
+        sources: dict[int, int] = {}
+        for token, slot, _ in proposals:
+            sources[token] = sources.get(token, 0) | _SOURCE_BITS[slot]
+        coarse_trials, coarse_hits = self._coarse.trials, self._coarse.hits
+        trials, hits = self._fine.trials, self._fine.hits
+        refinement = (min(depth, MAX_DEPTH) - 1) * len(SOURCES) - 1
+        best: dict[int, Estimate] = {}
+        for token, slot, confidence in proposals:
+            coarse = slot * _CONFIDENCES + bisect(CONFIDENCE_EDGES, confidence)
+            kind = coarse * _REFINED + refinement + sources[token].bit_count()
+            prior = (coarse_hits[coarse] + PRIOR_WEIGHT * confidence) / (coarse_trials[coarse] + PRIOR_WEIGHT)
+            probability = (hits[kind] + PRIOR_WEIGHT * prior) / (trials[kind] + PRIOR_WEIGHT)
+            if token not in best or probability > best[token].probability:
+                best[token] = Estimate(probability, token, kind, sources[token])
+        merged = sorted(best.values(), key=itemgetter(0), reverse=True)
+        total = sum(map(itemgetter(0), merged))
+        return merged if total <= 1 else [one._replace(probability=one.probability / total) for one in merged]
 
-    def observe(self, estimate: Estimate, hit: bool) -> None:
-        """Record whether the target emitted the proposed token, given that the path to its parent was accepted."""
-        for kind in estimate.kinds:
-            counts = self._counts.setdefault(kind, _Counts())
-            counts.trials = counts.trials * DECAY + 1
-            counts.hits = counts.hits * DECAY + hit
-        entry = self._bins[min(int(estimate.probability * BINS), BINS - 1)]
-        entry.trials += 1
-        entry.probability += estimate.probability
-        entry.hits += hit
+    def observe(self, estimates: Sequence[Estimate], emitted: int) -> None:
+        """Record the outcome of the proposals for a node whose path was accepted.
+
+        Args:
+            estimates: of the node.
+            emitted: the token that the target emitted after the node.
+        """
+        for probability, token, kind, _ in estimates:
+            hit = token == emitted
+            self._fine.observe(kind, hit)
+            self._coarse.observe(kind // _REFINED, hit)
+            entry = self._bins[min(int(probability * BINS), BINS - 1)]
+            entry.trials += 1
+            entry.probability += probability
+            entry.hits += hit
 
     @property
     def error(self) -> float | None:
         """Expected calibration error over ten bins; None before the first observation."""
         trials = sum(entry.trials for entry in self._bins)
         return sum(abs(entry.probability - entry.hits) for entry in self._bins) / trials if trials else None
-
-    def _estimate(self, proposal: Proposal, depth: int, agreeing: int) -> Estimate:
-        coarse = (proposal.source, min(proposal.rank, MAX_RANK), bisect(CONFIDENCE_EDGES, proposal.confidence))
-        fine = (*coarse, min(depth, MAX_DEPTH), agreeing)
-        probability = self._frequency(fine, self._frequency(coarse, proposal.confidence))
-        return Estimate(proposal.token, probability, (coarse, fine), proposal.confidence)
-
-    def _frequency(self, kind: Kind, prior: float) -> float:
-        if kind not in self._counts:
-            return prior
-        counts = self._counts[kind]
-        return (counts.hits + PRIOR_WEIGHT * prior) / (counts.trials + PRIOR_WEIGHT)

@@ -5,17 +5,18 @@ from typing import TYPE_CHECKING, ClassVar
 
 from dynatree.errors import DynatreeError
 from dynatree.policies.base import Policy, probability
-from dynatree.policies.calibration import Calibration
+from dynatree.policies.calibration import SOURCES, Calibration
+from dynatree.policies.host_costs import HostCosts
+from dynatree.policies.source_account import CREDIT, SourceAccount
 from dynatree.utils.validate import at_least
 
 if TYPE_CHECKING:
     from dynatree.tree import TokenTree
 
-SOURCES = ("model", "ngram", "recycling")
 RATE_DECAY = 0.97
 GAIN_DECAY = 0.8
 MAX_GAIN_DEPTH = 4  # deeper levels share their statistics
-LOSS_BUDGET = 5.0  # initial loss budget, in forward passes over one token
+LOSS_BUDGET = 3.0  # initial loss budget, in forward passes over one token
 MAX_LOSS_BUDGET = 10.0
 INITIAL_GAIN = 1.0  # expected tokens gained by drafting below a node that is accepted for certain
 
@@ -51,6 +52,7 @@ class CostAware(Policy):
     candidates: int = 4
     probe_share: float = 0.01
     calibration: Calibration = field(default_factory=Calibration, init=False, repr=False)
+    host: HostCosts = field(default_factory=HostCosts, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -65,6 +67,7 @@ class CostAware(Policy):
         self._gains = [INITIAL_GAIN] * (MAX_GAIN_DEPTH + 1)
         self._probe_seconds = 0.0
         self._loss_budget = LOSS_BUDGET
+        self._accounts = {name: SourceAccount() for name in self.sources}
 
     @property
     def max_children(self) -> int:
@@ -117,15 +120,20 @@ class CostAware(Policy):
                 best_count, best_gain = n, gain
         return best_count, best_gain
 
-    def level_pays(self, depth: int, mass: float, cost: float) -> bool:
-        """Return True if the expected gain of a level of the draft model exceeds its cost.
+    def level_size(self, depth: int, paths: list[float], costs: list[float]) -> int:
+        """Return how many nodes of a level the draft model should expand: each must gain more than it costs.
 
         Args:
-            depth: depth of the nodes that the draft model expands.
-            mass: sum of their path probabilities.
-            cost: cost in tokens of the forward pass.
+            depth: depth of the nodes.
+            paths: their path probabilities, in non-increasing order.
+            costs: cost in tokens of a level over the first 1, 2, ... nodes.
         """
-        return self._gains[min(depth, MAX_GAIN_DEPTH)] * mass > cost
+        gain, spent = self._gains[min(depth, MAX_GAIN_DEPTH)], 0.0
+        for count, (path, cost) in enumerate(zip(paths, costs, strict=True)):
+            if gain * path <= cost - spent:
+                return count
+            spent = cost
+        return len(paths)
 
     def affords(self, plain_passes: float) -> bool:
         """Return True if the loss budget covers a loss of ``plain_passes`` forward passes over one token."""
@@ -137,6 +145,22 @@ class CostAware(Policy):
             return False
         self._probe_seconds -= seconds
         return True
+
+    def uses(self, source: str, rate: float) -> bool:
+        """Return True if a lookup pays for its host time, or if probe time is left to try it again.
+
+        Args:
+            source: name of the lookup.
+            rate: recent tokens per second.
+        """
+        account = self._accounts[source]
+        if not account.pays(rate) and self.may_probe(CREDIT / rate):
+            account.start_trial()
+        return account.pays(rate)
+
+    def observe_source(self, source: str, tokens: float, seconds: float) -> None:
+        """Record the yield of a lookup in a round, see :meth:`SourceAccount.observe`."""
+        self._accounts[source].observe(tokens, seconds)
 
     def observe_level(self, depth: int, mass: float, gain: float) -> None:
         """Record the gain of a level of the draft model.

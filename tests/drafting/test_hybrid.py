@@ -20,7 +20,7 @@ PROMPT = [4, 8, 15, 16]
 
 
 def estimate(token: int, probability: float) -> Estimate:
-    return Estimate(token, probability, (("ngram", 0, 0), ("ngram", 0, 0, 1, 1)), probability)
+    return Estimate(probability, token, kind=0, sources=1)
 
 
 @pytest.mark.parametrize("batch", [1, 3])
@@ -36,21 +36,23 @@ def test_seconds_become_the_tokens_that_plain_decoding_emits(batch):
 
 
 def test_a_pool_keeps_the_most_probable_children_that_fit():
-    pool = Pool(7, size=3)
-    level = pool.add_level({0: [estimate(1, 0.6), estimate(2, 0.3), estimate(3, 0.01)]}, 0.05)
-    assert [pool.tree.tokens[node] for node in level] == [1, 2]
-    (node,) = pool.add_level({1: [estimate(4, 0.2)], 2: [estimate(5, 0.9)]}, 0.05)
-    assert pool.path(node) == [2, 5]
+    pool = Pool((6, 7), size=3, width=9)
+    level = pool.add_level([0], [[estimate(1, 0.6), estimate(2, 0.3), estimate(3, 0.01)]], 0.05)
+    assert [pool.tokens[node] for node in level] == [1, 2]
+    (node,) = pool.add_level([1, 2], [[estimate(4, 0.2)], [estimate(5, 0.9)]], 0.05)
+    assert (pool.parents[node], pool.tokens[node]) == (2, 5)
+    assert pool.contexts[node] == (6, 7, 2, 5) and pool.full
     nodes, probabilities = pool.ranked()
     assert nodes == [1, 2, 3] and probabilities == pytest.approx([0.6, 0.3, 0.27])
     assert pool.mass([1, 2]) == pytest.approx(0.9)
-    assert pool.add_level({3: [estimate(6, 1.0)]}, 0.0) == []
+    assert pool.add_level([3], [[estimate(6, 1.0)]], 0.0) == []
+    assert pool.as_tree().tokens == pool.tokens and pool.as_tree().parents == pool.parents
 
 
 def test_selected_nodes_are_copied_with_their_parents():
-    pool = Pool(7, size=8)
-    pool.add_level({0: [estimate(1, 0.6), estimate(2, 0.3)]}, 0.0)
-    pool.add_level({2: [estimate(5, 0.9)]}, 0.0)
+    pool = Pool((7,), size=8, width=9)
+    pool.add_level([0], [[estimate(1, 0.6), estimate(2, 0.3)]], 0.0)
+    pool.add_level([2], [[estimate(5, 0.9)]], 0.0)
     tree = TokenTree(7, 2)
     assert pool.copy_into(tree, [2, 3]) == [0, 2, 3]
     assert (tree.tokens, tree.parents) == ([7, 2, 5], [-1, 0, 1])

@@ -74,7 +74,8 @@ def test_lookups_alone_accept_tokens_and_keep_the_output_exact(sources, frozen):
 
 def test_a_draft_that_does_not_pay_is_not_run_without_a_probe_share(frozen):
     target = tiny_model("llama", 2)
-    pair = with_costs(ModelPair(target, tiny_model("llama", 5)), STEEP, CostModel((1, 64), (1,), [[0.3, 3.0]]))
+    rising = CostModel((1, 64), (1,), [[1.0, 30.0]])
+    pair = with_costs(ModelPair(target, tiny_model("llama", 5)), rising, CostModel((1, 64), (1,), [[0.3, 3.0]]))
     forwards = [
         generate(pair, [4, 8, 15, 16], "cost_aware", 60, None, probe_share=0.0).stats.draft_forwards for _ in range(4)
     ]

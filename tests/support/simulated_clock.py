@@ -1,4 +1,4 @@
-"""A clock that only forward passes advance, so that tests measure nothing."""
+"""A clock that only forward passes and tests advance, so that tests measure nothing."""
 
 from contextlib import contextmanager
 from copy import deepcopy
@@ -10,7 +10,9 @@ from dynatree.latency.cost_model import CostModel
 from dynatree.models.pair import PairState
 
 
-class _Clock:
+class SimulatedClock:
+    """Seconds in ``now``."""
+
     def __init__(self):
         self.now = 0.0
 
@@ -34,8 +36,11 @@ def simulated_clock(pair: ModelPair, target: CostModel, draft: CostModel | None 
         pair: target and draft, with ordinary forward passes.
         target: seconds of a forward pass of the target.
         draft: the same of the draft; None for a pair without one.
+
+    Yields:
+        The clock.
     """
-    clock, state, before = _Clock(), pair.state, pair.clock
+    clock, state, before = SimulatedClock(), pair.state, pair.clock
     handles = [clock.follow(pair.target, target)]
     pair.state = PairState({"target": deepcopy(target)})  # decoding corrects it, which must not move the clock
     if pair.draft is not None:
@@ -43,7 +48,7 @@ def simulated_clock(pair: ModelPair, target: CostModel, draft: CostModel | None 
         pair.state.cost_models["draft"] = deepcopy(draft)
     pair.clock = clock
     try:
-        yield
+        yield clock
     finally:
         pair.clock, pair.state = before, state
         for handle in handles:

@@ -1,0 +1,15 @@
+"""Measured host time."""
+
+import pytest
+
+from dynatree.policies.host_costs import DecayedMean
+
+
+def test_a_mean_equals_its_only_observation_and_follows_later_ones():
+    mean = DecayedMean()
+    assert mean.value == 0
+    mean.observe(4.0)
+    assert mean.value == 4
+    for _ in range(200):
+        mean.observe(1.0)
+    assert mean.value == pytest.approx(1, abs=0.01)
