@@ -40,7 +40,7 @@ def generate_traced(pair: ModelPair, prompt: list[int], case: Case, new_tokens: 
 
 def _ranks(one: Round, tokens: list[int], node_budget: int) -> list[int]:
     """Return the ranks of a round up to the policy's budget, or no ranks if the round keeps no candidates."""
-    found = path_ranks(one.candidates, tokens[one.start :]) if one.candidates else []
+    found = path_ranks(one.candidates.as_tree(), tokens[one.start :]) if one.candidates else []
     return [rank for rank in found if rank <= node_budget]
 
 

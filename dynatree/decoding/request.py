@@ -8,6 +8,7 @@ from dynatree.decoding.arguments import NO_CALLBACKS, Callbacks, RequestOptions
 from dynatree.decoding.results import Generation, Round, Stats
 from dynatree.drafting.base import RoundContext, RoundOutcome, Verification
 from dynatree.drafting.factory import make_drafter
+from dynatree.drafting.pool import Pool
 from dynatree.models.largest_logits import top_successors
 from dynatree.models.pair import ModelPair
 from dynatree.models.positions import uniform_depth
@@ -26,7 +27,7 @@ class _OpenRound:
     positions: list[int]  # of the nodes, in the text
     started: float
     draft_passes: int  # of the request, before the round
-    candidates: TokenTree | None
+    candidates: Pool | None
 
 
 class Request:
@@ -104,7 +105,7 @@ class Request:
             tokens = drafter.draft(tree, self._context())
         root = self._target.length
         positions = [root + depth for depth in tree.depths]
-        kept = drafter.candidates(tree) if drafter and self._options.keep_candidates else None
+        kept = drafter.pool if drafter and self._options.keep_candidates else None
         self._round = _OpenRound(tree, positions, started, draft_passes, kept)
         return tokens, positions, tree.ancestors if len(tree) > 1 else None
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from dynatree.tree import TokenTree
+from dynatree.drafting.pool import Pool
 
 
 @dataclass
@@ -25,7 +25,7 @@ class Round:
     emitted: int
     draft_passes: int
     start: int
-    candidates: TokenTree | None = field(default=None, repr=False, compare=False)
+    candidates: Pool | None = field(default=None, repr=False, compare=False)
 
     def counts(self) -> dict[str, int]:
         """Return the counts of the round as a JSON value."""

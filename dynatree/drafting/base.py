@@ -5,6 +5,7 @@ from typing import Protocol
 
 import torch
 
+from dynatree.drafting.pool import Pool
 from dynatree.models.runner import ModelRunner
 from dynatree.tree import TokenTree
 
@@ -110,9 +111,10 @@ class Drafter:
             values: ``device_tokens`` as lists.
         """
 
-    def candidates(self, tree: TokenTree) -> TokenTree:
-        """Return the pool that ``tree`` was selected from; the tree itself if nothing was left out."""
-        return tree
+    @property
+    def pool(self) -> Pool | None:
+        """The candidates that the tree of the round was selected from; None if nothing was left out."""
+        return None
 
     def observe(self, tree: TokenTree, path: list[int], verification: Verification) -> None:
         """Record the outcome of the verification; called before :meth:`keep`.

@@ -112,8 +112,9 @@ class HybridDrafter(Drafter):
         self._host_seconds = ended - started - forward_seconds
         return tree.tokens
 
-    def candidates(self, tree: TokenTree) -> TokenTree:
-        return self._pool.as_tree()
+    @property
+    def pool(self) -> Pool:
+        return self._pool
 
     def observe(self, tree: TokenTree, path: list[int], verification: Verification) -> None:
         started = self._clock()

@@ -28,12 +28,13 @@ class CostAware(Policy):
     Let ``rate`` be the recent throughput. The gain of verifying n nodes with path probabilities p is
     ``1 + sum(p) - rate * T(n + 1)``: expected tokens minus the tokens that the same time emits otherwise (Dinkelbach's
     form of a ratio). The tree of the largest gain is verified, possibly the empty one. T is measured, see
-    :mod:`dynatree.latency.measure`. A level of the draft model runs if its recent gain exceeds ``rate`` times the
-    seconds of its forward pass. The policy has no threshold to tune.
+    :mod:`dynatree.latency.measure`, and includes the host time of n nodes. A level of the draft model runs if its
+    recent gain exceeds ``rate`` times the seconds of its forward pass and of the host. A lookup is used while it emits
+    more tokens than its host time costs. The policy has no threshold to tune.
 
     A loss budget limits what speculation may lose against decoding token by token, in forward passes over one token.
     The budget starts small, grows with every gain and is capped. The policy speculates only while the budget covers
-    the possible loss. A useless draft therefore costs at most five forward passes up front and ``probe_share`` of the
+    the possible loss. A useless draft therefore costs at most three forward passes up front and ``probe_share`` of the
     time afterwards.
 
     Attributes:
@@ -43,6 +44,7 @@ class CostAware(Policy):
         candidates: maximum number of successors that a source proposes for a node.
         probe_share: share of the time spent on probing a draft model that does not pay.
         calibration: acceptance probabilities of proposals.
+        host: host time of the parts of a round.
     """
 
     persistent: ClassVar[bool] = True
@@ -147,7 +149,7 @@ class CostAware(Policy):
         return True
 
     def uses(self, source: str, rate: float) -> bool:
-        """Return True if a lookup pays for its host time, or if probe time is left to try it again.
+        """Return True if a lookup pays for its host time or has a trial in probe time, and the loss budget is positive.
 
         Args:
             source: name of the lookup.
@@ -156,7 +158,7 @@ class CostAware(Policy):
         account = self._accounts[source]
         if not account.pays(rate) and self.may_probe(CREDIT / rate):
             account.start_trial()
-        return account.pays(rate)
+        return account.pays(rate) and self.affords(0.0)
 
     def observe_source(self, source: str, tokens: float, seconds: float) -> None:
         """Record the yield of a lookup in a round, see :meth:`SourceAccount.observe`."""

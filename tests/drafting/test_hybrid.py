@@ -66,5 +66,5 @@ def test_candidates_are_kept_on_request():
     policy = find_policy(pair, "cost_aware", {})
     kept = decode(pair, request_options(pair, PROMPT, policy, 30, None, keep_candidates=True))
     for one in kept.stats.rounds_log:
-        assert one.candidates is not None and len(one.candidates) > one.nodes
+        assert one.candidates is not None and len(one.candidates.tokens) > one.nodes
         assert one.candidates.tokens[0] == kept.tokens[one.start - 1]

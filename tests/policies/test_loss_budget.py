@@ -5,6 +5,7 @@ import time
 import pytest
 
 from dynatree import ModelPair, generate
+from dynatree.drafting.lookup import LOOKUPS
 from dynatree.latency.cost_model import predict
 from dynatree.latency.measure import CostModel
 from dynatree.models.pair import PairState
@@ -74,6 +75,23 @@ def test_a_useless_draft_costs_at_most_two_percent(machine, kind, seed):
     pair = ModelPair(tiny_model(kind, seed, 512, 512), tiny_model(kind, seed + 50, 512, 512))
     plain = seconds(pair, MACHINES[machine], "autoregressive", 100, rounds=8)
     assert seconds(pair, MACHINES[machine], "cost_aware", 100, rounds=8) <= 1.02 * plain
+
+
+@pytest.mark.parametrize("share", [0.01, 0.1, 1.0])
+def test_useless_lookups_and_a_useless_draft_cost_at_most_two_percent_with_their_host_time(monkeypatch, share):
+    """Each lookup takes a share of a forward pass for each context."""
+    pair = ModelPair(tiny_model("llama", 1, 512, 512), tiny_model("llama", 51, 512, 512))
+    plain = seconds(pair, CPU, "autoregressive", 100, rounds=8)
+    with simulated_clock(pair, *latencies(CPU)) as clock:
+
+        def propose(self, context, count):
+            clock.now += share
+            return []
+
+        for lookup in LOOKUPS.values():
+            monkeypatch.setattr(lookup, "propose", propose)
+        outs = [generate(pair, PROMPT, "cost_aware", 100, None) for _ in range(8)]
+    assert sum(out.stats.seconds["total"] - out.stats.seconds["ttft"] for out in outs) <= 1.02 * plain
 
 
 @pytest.mark.parametrize("new", [2, 3, 5, 9, 17])
