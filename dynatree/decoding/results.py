@@ -49,10 +49,11 @@ class Stats:
             included.
         rounds_log: one entry per round.
         seconds: "total", "ttft" (until the first token is emitted, both prefills included), and the parts of "total".
-            "prefill" are the forward passes of both models over the prompt. "draft" and "verify" are the forward
-            passes of the rounds, up to the token ids on the host. "other" is the rest. A draft that reads the prompt
-            in the first round, as with "cost_aware", does so in "draft". If drafted ids stay on a GPU until the
-            verification, the GPU finishes the draft's forward passes in "verify", which includes their time.
+            "prefill" are the forward passes of both models over the prompt. "draft" and "verify" are the forward passes
+            of the rounds, up to the token ids on the host. "other" is the rest, ranked successors of the target
+            included. A draft that reads the prompt in the first round, as with "cost_aware", does so in "draft". If
+            drafted ids stay on a GPU until the verification, the GPU finishes the draft's forward passes in "verify",
+            which includes their time.
         caches: for "target" and "draft", the largest "rows" (entries) and "bytes" of the cache.
     """
 
