@@ -23,7 +23,8 @@ class SimulatedClock:
         """Advance by `latency` at each forward pass of `model`; return the handle that ends it."""
 
         def advance(module, arguments, options):
-            self.now += latency(options["input_ids"].shape[1], options["past_key_values"].get_seq_length())
+            ids = arguments[0] if arguments else options["input_ids"]  # GPT-NeoX passes them by position
+            self.now += latency(ids.shape[1], options["past_key_values"].get_seq_length())
 
         return model.base_model.register_forward_pre_hook(advance, with_kwargs=True)
 
