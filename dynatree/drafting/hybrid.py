@@ -11,7 +11,7 @@ from dynatree.drafting.timed_draft import TimedDraft
 from dynatree.latency.cost_model import CostModel
 from dynatree.models.runner import ModelRunner
 from dynatree.policies.calibration import SOURCES, Estimate, Proposal
-from dynatree.policies.cost_aware import CostAware
+from dynatree.policies.cost_aware import LOOKUP_RESERVE, CostAware
 from dynatree.tree import TokenTree
 
 
@@ -188,7 +188,7 @@ class HybridDrafter(Drafter):
             self.policy.host.level.observe(passes[-1].seconds - seconds)
             forward_seconds += seconds
         self._pool = pool
-        selected, gain = self._select(pool, costs)
+        selected, gain = self._select(pool, costs, LOOKUP_RESERVE if passes else 0.0)
         self._observe_levels(gain, costs, passes)
         return selected, forward_seconds
 
@@ -243,7 +243,7 @@ class HybridDrafter(Drafter):
 
     def _affords(self, draft: TimedDraft, seconds: float, costs: RoundCosts) -> bool:
         """Return True if the loss budget covers a draft forward pass of ``seconds`` of which no token is accepted."""
-        return self.policy.affords(costs.plain_passes(draft.round_seconds + seconds))
+        return self.policy.affords(costs.plain_passes(draft.round_seconds + seconds), LOOKUP_RESERVE)
 
     def _observe_levels(self, final_gain: float, costs: RoundCosts, passes: list[LevelPass]) -> None:
         """Record the gain of each level, net of the cost of the levels below it."""
@@ -253,10 +253,10 @@ class HybridDrafter(Drafter):
             self.policy.observe_level(level.depth, level.mass, gain)
             later_seconds += level.seconds
 
-    def _select(self, pool: Pool, costs: RoundCosts) -> tuple[list[int], float]:
+    def _select(self, pool: Pool, costs: RoundCosts, reserve: float = 0.0) -> tuple[list[int], float]:
         """Return the nodes of the largest expected gain, and the gain in tokens."""
         nodes, probabilities = pool.ranked()
-        count, gain = self.policy.expected_gain(probabilities, costs.verify_tokens)
+        count, gain = self.policy.expected_gain(probabilities, costs.verify_tokens, reserve)
         return nodes[:count], gain
 
     def _credit_sources(self, tree: TokenTree, path: list[int], predictions: list[int]) -> None:

@@ -18,6 +18,7 @@ GAIN_DECAY = 0.8
 MAX_GAIN_DEPTH = 4  # deeper levels share their statistics
 LOSS_BUDGET = 3.0  # initial loss budget, in forward passes over one token
 MAX_LOSS_BUDGET = 10.0
+LOOKUP_RESERVE = 1.5  # part of the loss budget that the draft model must leave to the lookups
 INITIAL_GAIN = 1.0  # expected tokens gained by drafting below a node that is accepted for certain
 
 
@@ -34,7 +35,7 @@ class CostAware(Policy):
 
     A loss budget limits what speculation may lose against decoding token by token, in forward passes over one token.
     The budget starts small, grows with every gain and is capped. The policy speculates only while the budget covers
-    the possible loss. A useless draft therefore costs at most three forward passes up front and ``probe_share`` of the
+    the possible loss. A part of it is reserved for the lookups, which a useless draft would starve otherwise. A useless draft therefore costs at most three forward passes up front and ``probe_share`` of the
     time afterwards.
 
     Attributes:
@@ -107,18 +108,19 @@ class CostAware(Policy):
             return 1 / plain_seconds
         return max(self._tokens / self._seconds, 0.5 / plain_seconds)
 
-    def expected_gain(self, probabilities: list[float], costs: list[float]) -> tuple[int, float]:
+    def expected_gain(self, probabilities: list[float], costs: list[float], reserve: float = 0.0) -> tuple[int, float]:
         """Return the number of nodes to verify and their expected gain over verifying none, in tokens.
 
         Args:
             probabilities: path probabilities of the candidates, in non-increasing order.
             costs: cost in tokens of verifying 0, 1, ... nodes: the tokens that the same time emits otherwise.
+            reserve: see :meth:`affords`.
         """
         best_count, best_gain, expected = 0, 0.0, 0.0
         for n, share in enumerate(probabilities[: min(self.node_budget, len(costs) - 1)], start=1):
             expected += share
             gain = expected - costs[n] + costs[0]
-            if gain > best_gain and self.affords(costs[n] / costs[0] - 1):
+            if gain > best_gain and self.affords(costs[n] / costs[0] - 1, reserve):
                 best_count, best_gain = n, gain
         return best_count, best_gain
 
@@ -137,9 +139,9 @@ class CostAware(Policy):
             spent = cost
         return len(paths)
 
-    def affords(self, plain_passes: float) -> bool:
-        """Return True if the loss budget covers a loss of ``plain_passes`` forward passes over one token."""
-        return plain_passes <= self._loss_budget
+    def affords(self, plain_passes: float, reserve: float = 0.0) -> bool:
+        """Return True if the loss budget beyond ``reserve`` covers ``plain_passes`` forward passes over one token."""
+        return plain_passes + reserve <= self._loss_budget
 
     def may_probe(self, seconds: float) -> bool:
         """Return True, and spend ``seconds`` of the probe time, if that much is left for probing the draft model."""

@@ -7,7 +7,7 @@ import pytest
 from dynatree import DynatreeError, ModelPair, generate
 from dynatree.decoding.arguments import find_policy
 from dynatree.latency.cost_model import CostModel
-from dynatree.policies.cost_aware import CostAware
+from dynatree.policies.cost_aware import LOOKUP_RESERVE, LOSS_BUDGET, CostAware
 from dynatree.policies.registry import make_policy
 from tests.support.models import disturbed, reference, tiny_model
 
@@ -81,6 +81,14 @@ def test_a_draft_that_does_not_pay_is_not_run_without_a_probe_share(frozen):
     ]
     assert forwards[0] > 0
     assert forwards[-1] == 0
+
+
+def test_the_draft_model_leaves_a_part_of_the_loss_budget_to_the_lookups():
+    policy = make_policy("cost_aware")
+    policy.observe_round(0, 1.0, LOSS_BUDGET - LOOKUP_RESERVE)
+    assert policy.affords(0.9 * LOOKUP_RESERVE) and not policy.affords(0.1, LOOKUP_RESERVE)
+    assert policy.expected_gain([0.9], [1.0, 1.1])[0] == 1
+    assert policy.expected_gain([0.9], [1.0, 1.1], LOOKUP_RESERVE)[0] == 0
 
 
 def test_probing_a_draft_takes_no_more_than_its_share_of_the_time():
