@@ -34,9 +34,9 @@ class CostAware(Policy):
     more tokens than its host time costs. The policy has no threshold to tune.
 
     A loss budget limits what speculation may lose against decoding token by token, in forward passes over one token.
-    The budget starts small, grows with every gain and is capped. The policy speculates only while the budget covers
-    the possible loss. A part of it is reserved for the lookups, which a useless draft would starve otherwise. A useless draft therefore costs at most three forward passes up front and ``probe_share`` of the
-    time afterwards.
+    The budget starts small, grows with every gain and is capped. The policy speculates only while the budget covers the
+    possible loss. A part of it is reserved for the lookups, which a useless draft would starve otherwise. A useless
+    draft therefore costs at most three forward passes up front and ``probe_share`` of the time afterwards.
 
     Attributes:
         max_depth: drafted tokens on the longest path.
