@@ -76,6 +76,8 @@ def _add_generate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--target-cache", metavar="METHOD", help="compress the target's cache, which changes the output"
     )
+    strict = "strict for the output of plain decoding in float16 and bfloat16 too, on a CPU"
+    parser.add_argument("--exact", choices=["strict"], help=strict)
     parser.add_argument("--draft-tokens", type=Path, help="JSON list of the token ids that the draft may propose")
     parser.add_argument(
         "--json", action="store_true", help="print tokens, text and statistics as JSON instead of streaming"
@@ -141,6 +143,7 @@ def _generate(options: argparse.Namespace) -> int:
         seed=options.seed,
         draft_cache=options.draft_cache,
         target_cache=options.target_cache,
+        exact=options.exact,
         on_tokens=stream,
         **chosen,
     )

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from transformers import GenerationConfig, PreTrainedModel
 
@@ -14,11 +14,14 @@ from dynatree.models.generation_config import check_generation_config
 from dynatree.models.pair import ModelPair, PolicyKey
 from dynatree.models.positions import served_positions
 from dynatree.models.sampling import Sampler, SamplingOptions, make_sampler
+from dynatree.models.strict import check_strict
 from dynatree.models.supported import check_forward
 from dynatree.policies.base import Policy
 from dynatree.policies.registry import make_policy
 from dynatree.tree import TokenTree
 from dynatree.utils.validate import whole_number
+
+Exactness = Literal["strict"]
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,7 @@ class RequestOptions:
         started: start of the request on the pair's clock.
         keep_candidates: True keeps the candidates of each round in its :class:`dynatree.decoding.results.Round`.
         drafts: False if the text exceeds the positions of a draft that the policy can do without.
+        strict: True if the output must be that of plain decoding in the target's number format.
     """
 
     prompt: list[int]
@@ -74,6 +78,7 @@ class RequestOptions:
     started: float
     keep_candidates: bool = False
     drafts: bool = True
+    strict: bool = False
 
     @property
     def total_tokens(self) -> int:
@@ -92,6 +97,7 @@ def request_options(
     started: float | None = None,
     keep_candidates: bool = False,
     generation_config: GenerationConfig | None = None,
+    exact: Exactness | None = None,
 ) -> RequestOptions:
     """Return the checked arguments of a request.
 
@@ -106,6 +112,7 @@ def request_options(
         started: start of the request on the pair's clock; None for the current time.
         keep_candidates: see :class:`RequestOptions`.
         generation_config: settings of the request; None for those of the target's checkpoint.
+        exact: see :func:`dynatree.generate`.
 
     Raises:
         DynatreeError: an argument is wrong, the text does not fit the positions of a model, or the settings or the
@@ -114,6 +121,7 @@ def request_options(
     started = pair.clock() if started is None else started
     check_forward(pair.target, "target")
     check_caches(policy, caches)
+    strict = _is_strict(pair, caches, exact)
     tokens = encode(pair, prompt)
     max_new_tokens = whole_number("max_new_tokens", max_new_tokens, 0)
     needs = check_lengths(pair, policy, len(tokens), max_new_tokens, caches)
@@ -124,7 +132,23 @@ def request_options(
         check_generation_config(target.generation_config, target.config, sampler is not None, not stop_tokens)
     else:
         check_generation_config(generation_config, endless=not stop_tokens)
-    return RequestOptions(tokens, policy, max_new_tokens, stop_tokens, sampler, caches, started, keep_candidates, needs)
+    return RequestOptions(
+        tokens, policy, max_new_tokens, stop_tokens, sampler, caches, started, keep_candidates, needs, strict
+    )
+
+
+def _is_strict(pair: ModelPair, caches: CacheMethods, exact: Exactness | None) -> bool:
+    """Return True for "strict"; raise if it is another word, or if the pair or the cache exclude it."""
+    if exact is None:
+        return False
+    if exact != "strict":
+        raise DynatreeError(f"exact must be 'strict' or None, not {exact!r}")
+    if caches.target:
+        raise DynatreeError("exact='strict' is the text of a full cache; leave out target_cache")
+    if "target" in pair.static:
+        raise DynatreeError("exact='strict' needs forward passes of ordinary shapes; load the pair with compile=False")
+    check_strict(pair.target)
+    return True
 
 
 def find_policy(

@@ -6,7 +6,14 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
-from dynatree.decoding.arguments import CacheMethods, RequestOptions, find_policy, find_stop_tokens, request_options
+from dynatree.decoding.arguments import (
+    CacheMethods,
+    Exactness,
+    RequestOptions,
+    find_policy,
+    find_stop_tokens,
+    request_options,
+)
 from dynatree.decoding.prompts import EosTokens, Prompt, batch_prompts, encode
 from dynatree.decoding.request import Inputs, Request
 from dynatree.decoding.results import Generation
@@ -23,6 +30,7 @@ from dynatree.models.pair import ModelPair
 from dynatree.models.positions import switching_length
 from dynatree.models.runner import ModelRunner
 from dynatree.models.sampling import Sampler, SamplingOptions
+from dynatree.models.strict import StrictModel
 from dynatree.models.transfer import input_device, upload
 from dynatree.policies.base import Policy
 from dynatree.utils.validate import whole_number
@@ -40,6 +48,7 @@ def generate_batch(
     seed: int = 0,
     draft_cache: str | tuple[str, dict[str, Any]] | dict[str, Any] | Method | None = None,
     target_cache: None = None,
+    exact: Exactness | None = None,
     **options: Any,
 ) -> list[Generation]:
     """Decode several prompts together; each output is that of :func:`dynatree.generate` for its prompt.
@@ -60,6 +69,7 @@ def generate_batch(
         seed: seed of the draws for the first prompt; each following prompt adds one.
         draft_cache: see :func:`dynatree.generate`.
         target_cache: must be None, because the requests of a batch share the cache of the target.
+        exact: see :func:`dynatree.generate`; each output is that of plain decoding for its prompt alone.
         **options: options of the method.
 
     Returns:
@@ -89,6 +99,7 @@ def generate_batch(
             SamplingOptions(temperature, top_k, top_p, first_seed + index),
             caches,
             started,
+            exact=exact,
         )
         for index, tokens in enumerate(texts)
     ]
@@ -124,7 +135,11 @@ def decode_batch(pair: ModelPair, requested: list[RequestOptions]) -> list[Gener
 def _decode_together(pair: ModelPair, requested: list[RequestOptions]) -> list[Generation]:
     node_budget = max(request.policy.node_budget for request in requested)
     capacity = max(request.total_tokens for request in requested) + node_budget + 1
-    batch = BatchRunner(pair, [request.sampler for request in requested], capacity)
+    samplers = [request.sampler for request in requested]
+    if requested[0].strict:
+        batch = StrictBatchRunner(pair, samplers, capacity, StrictModel(pair.target, node_budget + 1))
+    else:
+        batch = BatchRunner(pair, samplers, capacity)
     requests = [Request(pair, member, one) for member, one in zip(batch.members, requested, strict=True)]
     texts: list[Inputs] = [(one.prompt, list(range(len(one.prompt))), None) for one in requested if one.max_new_tokens]
     if texts:
@@ -148,7 +163,7 @@ def _check_frequencies(model: PreTrainedModel, tokens: int) -> None:
         )
 
 
-def _unfinished(batch: "BatchRunner", requests: list[Request]) -> list[Request]:
+def _unfinished(batch: "BatchRunner | StrictBatchRunner", requests: list[Request]) -> list[Request]:
     """Return the unfinished requests. Close the others and remove them from the batch."""
     unfinished = [index for index, request in enumerate(requests) if not request.finished]
     for request in requests:
@@ -241,3 +256,49 @@ class BatchRunner:
         device = input_device(self.model)
         cache.new_entries = torch.tensor(lengths)[:, None] + torch.arange(width)
         return upload(ids, device), upload(position_ids, device), PassLayout(mask, position_ids, entries)
+
+
+class StrictBatchRunner:
+    """The target for requests that keep a cache each and verify their trees in one forward pass, without padding.
+
+    Args:
+        pair: supplies the target.
+        samplers: sampler of each request; None for greedy decoding.
+        capacity: cache entries of each request.
+        strict: the target.
+
+    Attributes:
+        members: the view of each request on the target.
+    """
+
+    def __init__(self, pair: ModelPair, samplers: Sequence[Sampler | None], capacity: int, strict: StrictModel):
+        self.clock = pair.clock
+        self.strict = strict
+        self.members = [
+            ModelRunner(pair.target, "target", capacity, None, sampler, None, pair.clock, strict=strict)
+            for sampler in samplers
+        ]
+
+    def forward(self, inputs: list[Inputs], last_only: bool = False) -> list[torch.Tensor]:
+        """Run the target over the trees of all requests; read prompts (``last_only``) one by one.
+
+        Args:
+            inputs: see :meth:`BatchRunner.forward`.
+            last_only: see :meth:`BatchRunner.forward`.
+
+        Returns:
+            Logits [n or 1, vocabulary] for each request.
+        """
+        requests = list(zip(self.members, inputs, strict=True))
+        if last_only:
+            return [member.forward(*one, last_only=True) for member, one in requests]
+        start = self.clock()
+        logits = self.strict.forward([member.tree(*one) for member, one in requests])
+        seconds = self.clock() - start
+        for member, (tokens, _, _) in requests:
+            member.record_shared_pass(len(tokens), seconds)
+        return logits
+
+    def select(self, requests: list[int]) -> None:
+        """Remove all requests except ``requests`` from the batch."""
+        self.members = [self.members[index] for index in requests]

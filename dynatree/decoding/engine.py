@@ -9,6 +9,7 @@ from dynatree.decoding.arguments import (
     NO_CALLBACKS,
     CacheMethods,
     Callbacks,
+    Exactness,
     RequestOptions,
     find_policy,
     request_options,
@@ -23,6 +24,7 @@ from dynatree.models.independence import check_independence
 from dynatree.models.pair import ModelPair
 from dynatree.models.runner import ModelRunner
 from dynatree.models.sampling import SamplingOptions
+from dynatree.models.strict import StrictModel
 from dynatree.policies.base import Policy
 from dynatree.tree import TokenTree
 
@@ -41,6 +43,7 @@ def generate(
     on_round: Callable[[TokenTree, list[int], int], None] | None = None,
     draft_cache: str | tuple[str, dict[str, Any]] | dict[str, Any] | Method | None = None,
     target_cache: str | tuple[str, dict[str, Any]] | dict[str, Any] | Method | None = None,
+    exact: Exactness | None = None,
     **options: Any,
 ) -> Generation:
     """Decode one prompt.
@@ -72,6 +75,8 @@ def generate(
         target_cache: compresses the target's cache. The output is that of "autoregressive" with the same
             ``target_cache``. Entries are evicted each time the text has grown by the method's ``every`` tokens, and
             no tree exceeds the next eviction.
+        exact: "strict" for the output of plain decoding in the target's own number format, bit for bit also in bfloat16
+            and float16, on a CPU. The first forward passes of each width are checked. None for ordinary forward passes.
         **options: options of the method, see :mod:`dynatree.policies.registry`.
 
     Returns:
@@ -79,14 +84,16 @@ def generate(
 
     Raises:
         DynatreeError: an argument is wrong, the text does not fit the positions of a model, the generation config
-            has a setting that is not applied, the tokens of a forward pass of the target depend on each other, or a
-            model returns logits that are not finite.
+            has a setting that is not applied, the tokens of a forward pass of the target depend on each other, a model
+            returns logits that are not finite, or ``exact`` cannot hold.
     """
     started = pair.clock()
     caches = CacheMethods.parse(target_cache, draft_cache)
     policy = find_policy(pair, method, options, caches.draft)
     sampling = SamplingOptions(temperature, top_k, top_p, seed)
-    request = request_options(pair, prompt, policy, max_new_tokens, eos_token_id, sampling, caches, started)
+    request = request_options(
+        pair, prompt, policy, max_new_tokens, eos_token_id, sampling, caches, started, exact=exact
+    )
     return decode(pair, request, Callbacks(on_tokens, on_round))
 
 
@@ -115,4 +122,5 @@ def _target_runner(pair: ModelPair, options: RequestOptions) -> ModelRunner:
     method, total, nodes = options.caches.target, options.total_tokens, options.policy.node_budget
     cache = method and CompressedTreeCache(pair.target, method, total, nodes)
     capacity, static = total + nodes + 1, pair.static.get("target")
-    return ModelRunner(pair.target, "target", capacity, None, options.sampler, cache, pair.clock, static)
+    strict = StrictModel(pair.target, nodes + 1) if options.strict else None
+    return ModelRunner(pair.target, "target", capacity, None, options.sampler, cache, pair.clock, static, strict)

@@ -9,7 +9,14 @@ import torch
 import transformers
 from transformers import DynamicCache, GenerationMixin, PreTrainedModel
 
-from dynatree.decoding.arguments import CacheMethods, Callbacks, RequestOptions, find_policy, request_options
+from dynatree.decoding.arguments import (
+    CacheMethods,
+    Callbacks,
+    Exactness,
+    RequestOptions,
+    find_policy,
+    request_options,
+)
 from dynatree.decoding.batch import decode_batch
 from dynatree.decoding.engine import decode
 from dynatree.decoding.prompts import visible_rows
@@ -44,19 +51,22 @@ def custom_generate(
     method: str = "cost_aware",
     streamer: Streamer | None = None,
     tokenizer: Any = None,
+    exact: Exactness | None = None,
     **options: Any,
 ) -> Callable[..., torch.Tensor]:
     """Return a function for ``model.generate(..., custom_generate=...)`` that decodes with trees.
 
-    The output is that of ``model.generate`` without it: the same tokens when greedy in float32, the same distribution
-    when sampling. ``torch.manual_seed`` fixes the draws. The prompts of a batch are decoded together. A ``streamer`` of
-    ``generate`` receives the tokens as they are emitted.
+    The output is that of ``model.generate`` without it: the same tokens when greedy in float32 or with ``exact``, the
+    same distribution when sampling. ``torch.manual_seed`` fixes the draws. The prompts of a batch are decoded together.
+    A ``streamer`` of ``generate`` receives the tokens as they are emitted.
 
     Args:
         draft: the draft model; None for methods without one.
         method: see :func:`dynatree.generate`.
         streamer: receives the prompt and then tokens, instead of the streamer of ``generate``.
         tokenizer: tokenizer of both models, which counts their tokens without padding; None if it is unknown.
+        exact: "strict" for the tokens of ``model.generate`` for each prompt alone in any number format, see
+            :func:`dynatree.generate`.
         **options: options of the method; also ``draft_cache`` and ``target_cache``, which changes the output, see
             :func:`dynatree.generate`.
 
@@ -94,6 +104,7 @@ def custom_generate(
                 sampling(offset),
                 caches,
                 generation_config=generation_config,
+                exact=exact,
             )
 
         requests = [request(prompt, offset) for offset, prompt in enumerate(prompts)]

@@ -9,6 +9,7 @@ from transformers import AttentionInterface, AttentionMaskInterface, PretrainedC
 
 from dynatree.errors import DynatreeError
 from dynatree.models.layout import boolean_mask, compressed_cache, window_of
+from dynatree.models.path_cache import PathAttention
 
 GROUPED = "dynatree_grouped"
 # Arguments of attention layers that the mask holds already, or that serve other kernels.
@@ -77,6 +78,13 @@ def grouped_attention(
     if effective:
         raise DynatreeError(f"an attention layer passes {effective[0]}, which grouped attention does not apply")
     compressed = None if torch.compiler.is_compiling() else compressed_cache()
+    if isinstance(compressed, PathAttention):
+        if (softcap, s_aux, sinks, position_bias, window_of(attention_mask)) != (None,) * 5:
+            raise DynatreeError(
+                "exact='strict' serves attention over the complete text without sinks, bounds and biases of scores, "
+                f"not that of a {type(module).__name__}; leave out exact"
+            )
+        return compressed.attention(module.layer_idx, query, key, value, scaling), None
     if compressed is not None:
         attention_mask = compressed.attend(module.layer_idx, query, key, scaling, window_of(attention_mask))
     if s_aux is not None:

@@ -57,7 +57,7 @@ def check_independence(model: PreTrainedModel, batch: bool = False) -> None:
         or _is_ordinary(model)
     ):
         return
-    state, checked = _signature(model), _checked.setdefault(model, {})
+    state, checked = module_signature(model), _checked.setdefault(model, {})
     for kind, pairs in ((False, _tree_pairs), (True, _batch_pairs)) if batch else ((False, _tree_pairs),):
         if checked.get(kind) == state:
             continue
@@ -152,7 +152,7 @@ def _is_observed(module: nn.Module) -> bool:
     return ours and bool(hooks) and not has_own_forward(module)
 
 
-def _signature(model: PreTrainedModel) -> int:
+def module_signature(model: PreTrainedModel) -> int:
     """Return a number that changes if modules are replaced or hooked."""
     modules: Any = model.modules()
     return hash(tuple((type(one), *one._forward_hooks, *one._forward_pre_hooks) for one in modules))

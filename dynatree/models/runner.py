@@ -15,6 +15,7 @@ from dynatree.models.decoding_cache import DecodingCache
 from dynatree.models.forward import forward_logits
 from dynatree.models.largest_logits import largest
 from dynatree.models.modes import implementation_of, new_cache
+from dynatree.models.path_cache import PathCache, Tree
 from dynatree.models.sampling import Sampler
 from dynatree.models.transfer import download, input_device, upload
 from dynatree.models.trimmed_head import TrimmedHead, output_head
@@ -22,6 +23,7 @@ from dynatree.utils.stopwatch import Stopwatch
 
 if TYPE_CHECKING:
     from dynatree.models.compiled import StaticCache, StaticModel
+    from dynatree.models.strict import StrictModel
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
@@ -52,6 +54,7 @@ class ModelRunner:
         cache: a compressed cache or one request's part of the cache of a batch; None for a cache of its own.
         clock: returns the current time in seconds.
         static: runs forward passes of static shapes; None for ordinary ones. A given ``cache`` needs ordinary ones.
+        strict: runs forward passes over trees with the bits of plain decoding; None for ordinary ones.
 
     Attributes:
         passes: new tokens of each forward pass so far, and the cache entries before it.
@@ -68,9 +71,11 @@ class ModelRunner:
         cache: DecodingCache | None = None,
         clock: Callable[[], float] = time.perf_counter,
         static: "StaticModel | None" = None,
+        strict: "StrictModel | None" = None,
     ):
         self.model = model
         self.role = role
+        self.strict = strict
         self.static = static if cache is None else None
         self.cache: DecodingCache = self._own_cache(capacity) if cache is None else cache
         self.head = output_head(model)
@@ -80,6 +85,8 @@ class ModelRunner:
         self.stopwatch = Stopwatch(clock)
 
     def _own_cache(self, capacity: int) -> DecodingCache:
+        if self.strict:
+            return self.strict.cache(capacity)
         return self.static.cache(capacity) if self.static else new_cache(self.model, capacity)
 
     def record_shared_pass(self, new: int, seconds: float) -> None:
@@ -125,6 +132,8 @@ class ModelRunner:
         cache = self.cache
         self.passes.append((len(tokens), cache.entries))
         ids, position_ids = self._ids(tokens), torch.tensor(positions) - cache.shift
+        if self.strict and self.length:
+            return self.strict.forward([self.tree(tokens, positions, visible)])[0]
         if self.static and self.static.serves(len(tokens), self.length):
             logits = self.static.forward(cast("StaticCache", cache), ids, position_ids, visible)
             return logits[-1:] if last_only else logits
@@ -142,6 +151,12 @@ class ModelRunner:
             compressed=cache.compressed,
             implementation=implementation_of(self.model),
         )[0]
+
+    def tree(
+        self, tokens: Sequence[int] | torch.Tensor, positions: Sequence[int], visible: torch.Tensor | None
+    ) -> Tree:
+        """Return the arguments of :meth:`forward` as a tree of the strict model."""
+        return Tree(cast(PathCache, self.cache), self._ids(tokens), torch.tensor(positions), visible)
 
     def _ids(self, tokens: Sequence[int] | torch.Tensor) -> torch.Tensor:
         """Ids [n] on the device, within the model's embeddings."""

@@ -23,6 +23,7 @@ __all__ = ["Case", "cases", "check"]
 
 LONGEST = 16  # new tokens
 FORMATS = ("float32", "float64")  # forward passes of any width round alike enough in these
+HALF = ("bfloat16", "float16")  # exact="strict" makes targets exact in these
 CACHES = (
     ("l2_norm", {"budget": 8}),
     ("l2_norm", {"keep_ratio": 0.4}),
@@ -91,10 +92,12 @@ def cases(draw) -> Case:
     batch = st.lists(prompt, min_size=1, max_size=1 if call == "generate" else 4).map(tuple)
     sampled = call != "custom_generate" and draw(st.booleans())
     drafts = method in ("chain", "fixed_tree", "dynatree")
+    target_format = draw(st.sampled_from([*FORMATS, *HALF]))
+    compressible = call == "generate" and target_format in FORMATS
     return Case(
         kind=draw(st.sampled_from(KINDS)),
         seed=draw(st.integers(0, 2)),
-        target_format=draw(st.sampled_from(FORMATS)),
+        target_format=target_format,
         noise=draw(st.sampled_from([0.06, 0.02, 0.3])),
         draft_format=draw(st.sampled_from([*FORMATS, "bfloat16"])),
         method=method,
@@ -104,7 +107,7 @@ def cases(draw) -> Case:
         stops=tuple(draw(st.lists(st.integers(0, LONGEST - 1), max_size=2))),
         sampling=draw(_samplings) if sampled else {},
         draft_cache=draw(st.none() | _caches(1)) if drafts else None,
-        target_cache=draw(st.none() | _caches(2)) if call == "generate" else None,
+        target_cache=draw(st.none() | _caches(2)) if compressible else None,
         threads=draw(st.sampled_from(THREADS)),
         call=call,
     )
@@ -162,13 +165,18 @@ def _greedy(case: Case, prompt: tuple[int, ...]) -> list[int]:
     return _reference(case.kind, case.seed, case.target_format, prompt)
 
 
+def _exactness(case: Case) -> dict:
+    return {"exact": "strict"} if case.target_format in HALF else {}
+
+
 def _expected(case: Case, pair: ModelPair, index: int, stops: list[int] | None) -> list[int]:
     """Return the output of Hugging Face if greedy, otherwise that of decoding without a draft."""
     prompt = case.prompts[index]
     if case.sampling or case.target_cache:
         sampling = case.sampling and case.sampling | {"seed": case.sampling["seed"] + index}
         caches = {"target_cache": case.target_cache}
-        return generate(pair, list(prompt), "autoregressive", case.length, stops, **sampling, **caches).tokens
+        how = sampling | caches | _exactness(case)
+        return generate(pair, list(prompt), "autoregressive", case.length, stops, **how).tokens
     tokens = _greedy(case, prompt)[: case.length]
     ends = [place for place, token in enumerate(tokens, start=1) if token in (stops or ())]
     return tokens[: ends[0]] if ends else tokens
@@ -176,7 +184,7 @@ def _expected(case: Case, pair: ModelPair, index: int, stops: list[int] | None) 
 
 def _decode(case: Case, pair: ModelPair, stops: list[int] | None) -> list[list[int]]:
     prompts = [list(prompt) for prompt in case.prompts]
-    how = case.options | {"draft_cache": case.draft_cache}
+    how = case.options | {"draft_cache": case.draft_cache} | _exactness(case)
     if case.call == "custom_generate":
         return _decode_inside_hugging_face(case, pair, stops, how)
     if case.call == "generate_batch":
