@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch.nn.functional import scaled_dot_product_attention
+from transformers.cache_utils import Cache
 
 from dynatree.errors import DynatreeError
 from dynatree.models.kv_cache import TreeCache
@@ -113,15 +114,19 @@ class Nodes(NamedTuple):
     count: int
 
 
-class PathAttention:
-    """The attention of a forward pass over nodes of one or several trees.
+class PathAttention(Cache):
+    """The attention of a forward pass over nodes of one or several trees, and its cache, which passes states on.
 
     Args:
         parts: the nodes, in the order of the tokens of the forward pass.
     """
 
     def __init__(self, parts: list[Nodes]):
+        super().__init__(layers=[])
         self._parts = parts
+
+    def update(self, key_states, value_states, layer_idx, *args, **kwargs) -> tuple[torch.Tensor, torch.Tensor]:
+        return key_states, value_states
 
     def attention(self, layer: int, query: Any, key: Any, value: Any, scaling: float | None) -> torch.Tensor:
         """Return the attention [1, n, heads, head_dim] of the nodes.

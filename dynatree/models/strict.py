@@ -152,7 +152,8 @@ def _decode_star(model: PreTrainedModel, width: int) -> torch.Tensor:
 
 
 def _logits(model: PreTrainedModel, ids: torch.Tensor, positions: torch.Tensor, parts: list[Nodes]) -> torch.Tensor:
-    return forward_logits(model, ids[None], positions[None], compressed=PathAttention(parts))[0]
+    attention = PathAttention(parts)
+    return forward_logits(model, ids[None], positions[None], cache=attention, compressed=attention)[0]
 
 
 def _cut(parts: list[Nodes], start: int) -> list[Nodes]:
