@@ -115,7 +115,7 @@ class _Server:
 
     def complete(self, request: dict) -> dict:
         """Send a request and return the answer."""
-        connection = HTTPConnection(self.address.hostname, self.address.port)
+        connection = HTTPConnection(str(self.address.hostname), self.address.port)
         headers = {"Content-Type": "application/json", "Authorization": f"Bearer {self.key}"}
         try:
             connection.request("POST", "/completion", json.dumps(request), headers)

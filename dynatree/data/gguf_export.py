@@ -4,12 +4,13 @@ The names of tensors and keys follow the GGUF specification of ggml.
 """
 
 from pathlib import Path
+from typing import Any
 
 import gguf
 import numpy as np
 import torch
 from safetensors import safe_open
-from transformers import AutoConfig, PretrainedConfig
+from transformers import AutoConfig
 
 from dynatree.errors import DynatreeError
 from dynatree.utils.files import check_folder, new_folder, write_manifest
@@ -67,7 +68,7 @@ def export_gguf(source: Path, folder: Path) -> None:
         write_manifest(partial)
 
 
-def _check(config: PretrainedConfig, source: Path) -> None:
+def _check(config: Any, source: Path) -> None:
     """Raise unless the keys that :func:`_describe` writes describe the model completely."""
     remedy = "remove llama.cpp from experiments/peers/optional_methods"
     if config.model_type != ARCHITECTURE:
@@ -78,7 +79,7 @@ def _check(config: PretrainedConfig, source: Path) -> None:
         raise DynatreeError(f"{source} has scaled rotary embeddings, which are not exported; {remedy}")
 
 
-def _describe(writer: gguf.GGUFWriter, config: PretrainedConfig) -> None:
+def _describe(writer: gguf.GGUFWriter, config: Any) -> None:
     writer.add_file_type(gguf.LlamaFileType.ALL_F32)
     writer.add_vocab_size(config.vocab_size)
     writer.add_block_count(config.num_hidden_layers)
@@ -97,7 +98,7 @@ def _describe(writer: gguf.GGUFWriter, config: PretrainedConfig) -> None:
     writer.add_token_list([f"t{token}" for token in range(config.vocab_size)])
 
 
-def _shards(source: Path, config: PretrainedConfig) -> dict[str, tuple[Path, list[int]]]:
+def _shards(source: Path, config: Any) -> dict[str, tuple[Path, list[int]]]:
     """Return the file and the shape of each tensor; a head tied to the embeddings is left out."""
     found = {}
     for path in sorted(source.glob("*.safetensors")):
@@ -108,7 +109,7 @@ def _shards(source: Path, config: PretrainedConfig) -> dict[str, tuple[Path, lis
     return dict(sorted(found.items()))
 
 
-def _values(path: Path, name: str, config: PretrainedConfig) -> np.ndarray:
+def _values(path: Path, name: str, config: Any) -> np.ndarray:
     with safe_open(path, framework="pt") as shard:
         values = shard.get_tensor(name).to(torch.float32).numpy()
     heads = {"q_proj": config.num_attention_heads, "k_proj": config.num_key_value_heads}.get(name.split(".")[-2])

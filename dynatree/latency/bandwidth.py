@@ -1,6 +1,7 @@
 """Read bandwidth of the machine, and the bytes that a forward pass must read."""
 
 import time
+from typing import cast
 
 import torch
 from transformers import PreTrainedModel
@@ -38,7 +39,8 @@ def bytes_read(model: PreTrainedModel) -> int:
     shares them.
     """
     tensors = {tensor.data_ptr(): tensor.nbytes for tensor in [*model.parameters(), *model.buffers()]}
-    embeddings, head = model.get_input_embeddings().weight, output_head(model).weight
+    modules = model.get_input_embeddings(), output_head(model)
+    embeddings, head = (cast(torch.Tensor, module.weight) for module in modules)
     if embeddings.data_ptr() != head.data_ptr():
         tensors.pop(embeddings.data_ptr(), None)
     return sum(tensors.values())
