@@ -6,7 +6,9 @@ from importlib.metadata import version
 
 import torch
 
+from dynatree.models.cuda_settings import settings
 from dynatree.utils.host import allocation, checkout, cpu_clock, describe_host
+from dynatree.utils.nvidia import PROPERTIES, query
 
 LIBRARIES = ("torch", "transformers", "tokenizers", "safetensors", "numpy")
 
@@ -19,21 +21,31 @@ def environment(device: torch.device) -> dict:
         **allocation(),
         "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU",
+        **({"gpu": describe_gpu(device)} if device.type == "cuda" else {}),
         "threads": torch.get_num_threads(),
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         "versions": {"python": platform.python_version()} | {name: version(name) for name in LIBRARIES},
     }
 
 
+def describe_gpu(device: torch.device) -> dict:
+    """Return the driver, memory (MiB), power limit (W) and settings of a GPU; None for what is unknown."""
+    values = query(PROPERTIES, _uuid(device)) or [None] * len(PROPERTIES)
+    return dict(zip(PROPERTIES, values, strict=True)) | (settings(device) or {})
+
+
 def clock(device: torch.device | None = None) -> float | None:
     """Return the current clock in MHz: of a GPU's multiprocessors, or the mean over the CPU's cores.
 
     Returns:
-        None if the system does not report it or, for a GPU, ``nvidia-ml-py`` is not installed.
+        None if the system does not report it or, for a GPU, ``nvidia-smi`` is missing.
     """
     if device is None or device.type != "cuda":
         return cpu_clock()
-    try:
-        return float(torch.cuda.clock_rate(device))
-    except (ImportError, RuntimeError):
-        return None
+    values = query(("clocks.sm",), _uuid(device))
+    return float(values[0]) if values and values[0].replace(".", "", 1).isdigit() else None
+
+
+def _uuid(device: torch.device) -> str:
+    """Return the name of a device for its driver, which numbers devices differently from torch."""
+    return f"GPU-{torch.cuda.get_device_properties(device).uuid}"

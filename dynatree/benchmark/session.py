@@ -24,6 +24,7 @@ from dynatree.config.optional_methods import LLAMA_CPP_PACKAGE
 from dynatree.decoding.engine import generate
 from dynatree.decoding.results import Generation
 from dynatree.errors import DynatreeError
+from dynatree.models.cuda_settings import check_float32
 from dynatree.models.loading import parameter_count
 from dynatree.models.pair import ModelPair
 from dynatree.policies.registry import make_policy
@@ -109,6 +110,7 @@ def measure(
     Raises:
         DynatreeError: in float32, a case emits other tokens than the baseline; the message names the position.
     """
+    check_float32(pair.device, pair.target.dtype)
     session = journal.begin(about)
     run = functools.partial(_run, pair, llama_cpp, job.traces)
     _warm_up(functools.partial(_run, pair, llama_cpp, False), requests, job)

@@ -12,15 +12,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+import transformers
 from tqdm import tqdm
 from transformers import PreTrainedModel
 
 from dynatree.latency.cost_model import CostModel
+from dynatree.models.cuda_settings import settings
 from dynatree.models.forward import head_rows
 from dynatree.models.positions import served_positions
 from dynatree.models.runner import ModelRunner
 from dynatree.utils.files import write_json
 from dynatree.utils.host import describe_host
+from dynatree.version import __version__
 
 if TYPE_CHECKING:
     from dynatree.models.compiled import StaticModel
@@ -37,8 +40,7 @@ def load_cost_model(model: PreTrainedModel, static: "StaticModel | None" = None)
     """Return the cost model of ``model`` on this machine, from disk if it was measured before.
 
     The file lies in ``$DYNATREE_CACHE``, else in ``$XDG_CACHE_HOME/dynatree`` or ``~/.cache/dynatree``. Its name
-    depends on the architecture, the number format, the device, the threads and the version of torch. Without any of
-    these folders, each process measures again.
+    depends on all of :func:`conditions`. Without any of these folders, each process measures again.
 
     Args:
         model: target or draft.
@@ -170,6 +172,9 @@ def conditions(model: PreTrainedModel, static: "StaticModel | None" = None) -> d
         "device": device,
         "threads": torch.get_num_threads() if model.device.type == "cpu" else None,
         "torch": torch.__version__,
+        "transformers": transformers.__version__,
+        "dynatree": __version__,
+        "cuda": settings(model.device),
         "host": platform.node(),
         "passes": static.name if static else "ordinary",
     }

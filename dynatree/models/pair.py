@@ -10,6 +10,7 @@ import torch
 from transformers import PreTrainedModel
 
 from dynatree.errors import DynatreeError
+from dynatree.models.cuda_settings import apply_settings
 from dynatree.models.supported import plain_model
 from dynatree.models.transfer import input_device
 from dynatree.models.trimmed_head import output_head
@@ -83,6 +84,8 @@ class ModelPair:
             tokens = len(self.tokenizer) if hasattr(self.tokenizer, "__len__") else None
             rows = [model.config.get_text_config().vocab_size for model in (self.target, self.draft)]
             check_vocabularies(*rows, tokens)
+        for model in self.models.values():
+            apply_settings(model.device)
 
     @property
     def models(self) -> dict[Role, PreTrainedModel]:

@@ -13,9 +13,12 @@ ALLOCATION = ("SLURM_JOB_ID", "CUDA_VISIBLE_DEVICES")
 
 
 def checkout() -> dict:
-    """Return the repository's commit ("unknown" outside a checkout) and True if files differ from it."""
+    """Return the commit of the repository and True if files differ from it.
+
+    The commit of a copy without history is ``$DYNATREE_COMMIT``, else "unknown".
+    """
     return {
-        "commit": _git("rev-parse", "HEAD") or "unknown",
+        "commit": os.environ.get("DYNATREE_COMMIT") or _git("rev-parse", "HEAD") or "unknown",
         "uncommitted_changes": bool(_git("status", "--porcelain")),
     }
 
