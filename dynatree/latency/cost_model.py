@@ -33,13 +33,15 @@ class CostModel:
     def __call__(self, new: int, context: int) -> float:
         """Return the seconds of a forward pass, interpolated linearly between the measured points.
 
+        Beyond the largest width, the latency continues with the slope of the last two points.
+
         Args:
             new: number of new tokens.
             context: number of cache entries before it.
         """
         row = self._row(context)
         ((low, high, left, right),) = _weights(self.widths, (new,))
-        return left * row[low] + right * row[high]
+        return _weighted(row, low, high, left, right)
 
     def of(self, widths: Sequence[int], context: int) -> list[float]:
         """Return the seconds of forward passes over each number of new tokens, see :meth:`__call__`.
@@ -49,7 +51,7 @@ class CostModel:
             context: number of cache entries before each forward pass.
         """
         row = self._row(context)
-        return [left * row[low] + right * row[high] for low, high, left, right in _weights(self.widths, widths)]
+        return [_weighted(row, *weights) for weights in _weights(self.widths, widths)]
 
     def observe(self, new: int, context: int, seconds: float) -> None:
         """Correct the model by a forward pass that took ``seconds``.
@@ -76,14 +78,22 @@ class CostModel:
         return [factor * (left * one + right * other) for one, other, factor in measured]
 
 
+def _weighted(row: list[float], low: int, high: int, left: float, right: float) -> float:
+    """Return a weighted sum of two entries; with a negative weight, beyond the last point, it is at least the last."""
+    value = left * row[low] + right * row[high]
+    return value if left >= 0 else max(value, row[high])
+
+
 @lru_cache(maxsize=64)
 def _weights(points: tuple[int, ...], widths: Sequence[int]) -> list[tuple[int, int, float, float]]:
-    """Return for each width two indices into ``points`` and their weights; proportional beyond the last point."""
+    """Return for each width two indices into ``points`` and their weights; beyond the last point the slope goes on."""
     last, found = len(points) - 1, list[tuple[int, int, float, float]]()
     for width in widths:
         low, high, share = _between(points, width)
-        beyond = width > points[last] > 1
-        found.append((last, last, width / points[last], 0.0) if beyond else (low, high, 1 - share, share))
+        if width > points[last] and last:
+            low, high = last - 1, last
+            share = (width - points[low]) / (points[high] - points[low])
+        found.append((low, high, 1 - share, share))
     return found
 
 

@@ -29,7 +29,12 @@ def test_times_are_interpolated_linearly(latency):
     assert latency(3, 10) == 2.5
     assert latency(2, 15) == 2.5
     assert latency(1, 5) == 1.0 and latency(1, 99) == 2.0
-    assert latency(8, 10) == 6.0
+
+
+def test_wider_passes_continue_the_slope_of_the_last_points(latency):
+    assert latency(8, 10) == 5.0
+    assert CostModel((32, 64), (64,), [[3.0, 3.5]])(392, 64) == pytest.approx(3.5 + 0.5 * 328 / 32)
+    assert CostModel((1,), (64,), [[3.0]])(9, 64) == 3.0
 
 
 def test_slower_passes_of_one_width_slow_all_widths(latency):
