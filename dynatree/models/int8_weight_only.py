@@ -23,19 +23,33 @@ class Int8Linear(nn.Module):
         weight = linear.weight.detach().float()
         scale = weight.abs().amax(dim=1).clamp_min(1e-12) / 127
         self.register_buffer("weight", (weight / scale[:, None]).round().to(torch.int8))  # [out, in]
-        self.register_buffer("scale", scale.to(linear.weight.dtype))  # [out]
+        self.register_buffer("scale", scale)  # [out], float32
         self.bias = linear.bias
 
     def forward(self, hidden: torch.Tensor) -> torch.Tensor:
         # hidden: [..., in]
         rows = hidden.reshape(-1, hidden.shape[-1])
         if rows.device.type == "cpu":
-            output = torch.ops.aten._weight_int8pack_mm(rows.contiguous(), self.weight, self.scale)
+            output = torch.ops.aten._weight_int8pack_mm(rows.contiguous(), self.weight, self.scale.to(rows.dtype))
         else:
-            output = nn.functional.linear(rows, self.weight.to(rows.dtype)) * self.scale
+            output = nn.functional.linear(rows, unpacked(self.weight, self.scale, rows.dtype))
         if self.bias is not None:
             output = output + self.bias
         return output.reshape(*hidden.shape[:-1], -1)
+
+
+def unpacked(weight: torch.Tensor, scale: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """Return the weight [out, in] in a floating-point format.
+
+    The scale is a part of the weight. As a factor of the output, it would leave products of up to 127 times the output,
+    which overflow float16.
+
+    Args:
+        weight: int8 [out, in].
+        scale: float32 [out].
+        dtype: format of the result.
+    """
+    return (weight * scale[:, None]).to(dtype)
 
 
 def quantize(model: PreTrainedModel) -> PreTrainedModel:

@@ -7,7 +7,7 @@ from torch import nn
 from dynatree import ModelPair, generate, load_pair
 from dynatree.benchmark.logit_gap import largest_gap
 from dynatree.data.random_model import save_tiny_checkpoint
-from dynatree.models.int8_weight_only import Int8Linear, quantize
+from dynatree.models.int8_weight_only import Int8Linear, quantize, unpacked
 from tests.support.models import disturbed, tiny_model
 
 
@@ -22,6 +22,19 @@ def test_a_quantized_layer_multiplies_by_its_rounded_weight(bias):
     expected = nn.functional.linear(hidden.float(), rounded, linear.bias.float() if bias else None)
     assert layer(hidden).shape == (1, 5, 48)
     assert torch.allclose(layer(hidden).float(), expected, atol=0.02, rtol=0.02)
+
+
+def test_large_outputs_of_small_weights_do_not_overflow_float16():
+    """Devices other than a CPU multiply by the unpacked weight."""
+    torch.manual_seed(0)
+    linear = nn.Linear(64, 8, bias=False)
+    nn.init.uniform_(linear.weight, -0.3, 0.3)
+    layer = Int8Linear(linear.half())
+    hidden = 1e3 * linear.weight.detach()[:1].float().sign()
+    output = nn.functional.linear(hidden.half(), unpacked(layer.weight, layer.scale, torch.float16))
+    expected = nn.functional.linear(hidden, linear.weight.float())
+    assert expected.abs().max() > 5e3
+    assert torch.allclose(output.float(), expected, rtol=0.01, atol=40)
 
 
 @pytest.mark.parametrize("kind", ["llama", "gpt_neox"])
