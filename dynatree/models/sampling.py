@@ -57,7 +57,7 @@ class Sampler:
     seed: int
     vocabulary: int
     warpers: tuple[Warper, ...] | None = None
-    _noise: dict[int, torch.Tensor] = field(default_factory=dict, init=False, repr=False)
+    _noise: dict[torch.device, dict[int, torch.Tensor]] = field(default_factory=dict, init=False, repr=False)
 
     def add_gumbel_noise(
         self, logits: torch.Tensor, positions: Sequence[int], token_map: torch.Tensor | None = None
@@ -70,8 +70,7 @@ class Sampler:
             token_map: [tokens] token id of each column; None if column and id agree.
         """
         scores = self._warped(logits.float())
-        noise = torch.stack([self._noise_at(position) for position in positions])
-        noise = upload(noise, scores.device)
+        noise = self._noise_at(positions, scores.device)
         if token_map is not None:
             return scores + noise[:, token_map.clamp(max=self.vocabulary - 1)]  # larger ids are never proposed
         shared = min(scores.shape[-1], self.vocabulary)
@@ -98,16 +97,25 @@ class Sampler:
             scores = scores.masked_fill(torch.zeros_like(beyond).scatter(-1, order, beyond), -torch.inf)
         return scores
 
-    def _noise_at(self, position: int) -> torch.Tensor:
+    def _noise_at(self, positions: Sequence[int], device: torch.device) -> torch.Tensor:
+        """Gumbel noise [n, vocabulary]; the noise of a position is uploaded once, and its nodes share it."""
+        held = self._noise.setdefault(device, {})
+        distinct = sorted(set(positions))
+        for position in distinct:
+            if position not in held:
+                held[position] = upload(self._drawn(position), device)
+        noise = torch.stack([held[position] for position in distinct])
+        for position in sorted(held)[: max(0, len(held) - MAX_CACHED_POSITIONS)]:
+            del held[position]
+        if list(positions) == distinct:
+            return noise
+        rows = {position: row for row, position in enumerate(distinct)}
+        return noise.index_select(0, upload([rows[position] for position in positions], device))
+
+    def _drawn(self, position: int) -> torch.Tensor:
         """Gumbel noise [vocabulary], drawn on the CPU so that it is the same for every device."""
-        if position not in self._noise:
-            if len(self._noise) >= MAX_CACHED_POSITIONS:
-                del self._noise[min(self._noise)]
-            generator = torch.Generator("cpu").manual_seed((self.seed * 1_000_003 + position) % 2**63)
-            self._noise[position] = (
-                -torch.empty(self.vocabulary, dtype=torch.float32).exponential_(generator=generator).log()
-            )
-        return self._noise[position]
+        generator = torch.Generator("cpu").manual_seed((self.seed * 1_000_003 + position) % 2**63)
+        return -torch.empty(self.vocabulary, dtype=torch.float32).exponential_(generator=generator).log()
 
 
 def make_sampler(options: SamplingOptions, vocabulary: int) -> Sampler | None:

@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from scipy.stats import chisquare
 
 from dynatree import DynatreeError, ModelPair, generate
+from dynatree.models import sampling
 from dynatree.models.sampling import Sampler, SamplingOptions, make_sampler
+from dynatree.models.transfer import upload
 from dynatree.models.trimmed_head import trim_vocabulary
 from tests.support.models import VOCABULARY, tiny_model
 from tests.support.strategies import KINDS, kinds, methods, pair_of, prompts
@@ -92,3 +94,21 @@ def test_the_draft_and_the_target_add_the_same_noise():
 def test_wrong_options_are_rejected(wrong, message):
     with pytest.raises(DynatreeError, match=message):
         make_sampler(SamplingOptions(**wrong), 8)
+
+
+def test_the_noise_of_a_position_is_uploaded_once(monkeypatch):
+    uploaded = []
+
+    def count(values, device):
+        uploaded.append(torch.as_tensor(values).numel())
+        return upload(values, device)
+
+    monkeypatch.setattr(sampling, "upload", count)
+    sampler = Sampler(1.0, None, None, 7, 1000)
+    first = sampler.add_gumbel_noise(torch.zeros(5, 1000), [3, 4, 4, 4, 5])
+    assert torch.equal(first[1], first[2]) and not torch.equal(first[0], first[1])
+    again = sampler.add_gumbel_noise(torch.zeros(3, 1000), [4, 5, 5])
+    assert torch.equal(again, first[[1, 4, 4]])
+    assert [size for size in uploaded if size >= 1000] == [1000] * 3
+    sampler.add_gumbel_noise(torch.zeros(200, 1000), range(200))
+    assert sum(map(len, sampler._noise.values())) == sampling.MAX_CACHED_POSITIONS
