@@ -17,6 +17,7 @@ WITHOUT_EFFECT = {
     *("sliding_window", "is_causal", "position_ids", "use_cache", "output_attentions", "output_hidden_states"),
     *("output_router_logits", "logits_to_keep", "return_dict", "cache_position", "deterministic"),
 }
+ALIGNED = 16  # elements between the rows of an additive mask, or CUDA kernels copy it
 QUERIES_AT_ONCE = 128  # bounds the memory of attention weights over all entries
 
 
@@ -105,8 +106,8 @@ def _attend(query, key, value, mask: torch.Tensor | None, scaling: float | None)
         return attend(query, key, value, is_causal=True, scale=scaling, enable_gqa=heads != kv_heads)
     groups = heads // kv_heads
     rows = query.reshape(batch, kv_heads, groups * n, head_dim)
-    if mask is not None and groups > 1:
-        mask = _repeated(mask, groups, kv_heads)
+    if mask is not None:
+        mask = _prepared(mask, groups, kv_heads, query.dtype)
     return attend(rows, key, value, attn_mask=mask, scale=scaling).reshape(batch, heads, n, -1)
 
 
@@ -137,21 +138,36 @@ def _attend_by_scores(query, key, value, mask, scaling, softcap, sinks, position
 
 class _Latest(threading.local):
     mask: torch.Tensor | None = None
-    sizes = (0, 0)
-    repeated: torch.Tensor | None = None
+    key: tuple[int, int, torch.dtype] | None = None
+    prepared: torch.Tensor | None = None
 
 
 _latest = _Latest()
 
 
-def _repeated(mask: torch.Tensor, groups: int, kv_heads: int) -> torch.Tensor:
-    """Return the repeated mask; layers with the same mask share it."""
+def _prepared(mask: torch.Tensor, groups: int, kv_heads: int, dtype: torch.dtype) -> torch.Tensor:
+    """Return the mask as the kernel takes it; layers with the same mask share it."""
     if torch.compiler.is_compiling():
         return repeat_for_groups(mask, groups, kv_heads)
-    if _latest.mask is not mask or _latest.sizes != (groups, kv_heads) or _latest.repeated is None:
-        _latest.repeated = repeat_for_groups(mask, groups, kv_heads)
-        _latest.mask, _latest.sizes = mask, (groups, kv_heads)
-    return _latest.repeated
+    key = groups, kv_heads, dtype
+    if _latest.mask is not mask or _latest.key != key or _latest.prepared is None:
+        prepared = repeat_for_groups(mask, groups, kv_heads)
+        _latest.prepared = additive(prepared, dtype) if mask.is_cuda else prepared
+        _latest.mask, _latest.key = mask, key
+    return _latest.prepared
+
+
+def additive(mask: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """Return a mask to add to scores, whose rows are aligned, so that kernels on CUDA neither convert nor pad it.
+
+    Args:
+        mask: boolean [batch, heads, rows, length].
+        dtype: format of the scores.
+    """
+    *sizes, length = mask.shape
+    aligned = -(-length // ALIGNED) * ALIGNED
+    values = torch.zeros(*sizes, aligned, dtype=dtype, device=mask.device)[..., :length]
+    return values.masked_fill_(~mask, -torch.inf)
 
 
 def repeat_for_groups(mask: torch.Tensor, groups: int, kv_heads: int) -> torch.Tensor:
@@ -162,6 +178,8 @@ def repeat_for_groups(mask: torch.Tensor, groups: int, kv_heads: int) -> torch.T
         groups: query heads of a key/value head.
         kv_heads: key/value heads.
     """
+    if groups == 1:
+        return mask
     if mask.shape[1] in (1, kv_heads):
         return mask.repeat(1, 1, groups, 1)
     batch, _, n, length = mask.shape
