@@ -18,7 +18,7 @@ def peak_bytes(model: PreTrainedModel, work: Callable[[], object]) -> int:
 
     Tensors that were alive before do not count. On CUDA this is the allocator's peak.
     """
-    live = LiveTensors({head_rows(model)})
+    live = LiveTensors({head_rows(model)}, model.device)
     with allocator_peak(model.device) as allocator, live:
         work()
     return allocator.get("peak", live.peak)
@@ -29,6 +29,7 @@ class LiveTensors(TorchDispatchMode):
 
     Args:
         vocabularies: a tensor with a dimension of one of these sizes counts as logits.
+        device: tensors on devices of another type do not count.
 
     Attributes:
         peak: maximum number of bytes alive at once.
@@ -36,8 +37,9 @@ class LiveTensors(TorchDispatchMode):
         largest_logits: maximum number of bytes of logits alive at once.
     """
 
-    def __init__(self, vocabularies: set[int]):
+    def __init__(self, vocabularies: set[int], device: torch.device):
         super().__init__()
+        self.device_type = device.type
         self.vocabularies = vocabularies
         self.alive: dict[int, tuple[int, str]] = {}  # storage -> bytes, kind
         self.now: Counter[str] = Counter()
@@ -49,7 +51,7 @@ class LiveTensors(TorchDispatchMode):
         result = function(*arguments, **(options or {}))
         known = {storage_key(leaf) for leaf in _tensors((arguments, options))}
         for leaf in _tensors(result):
-            if storage_key(leaf) not in known | self.alive.keys():
+            if leaf.device.type == self.device_type and storage_key(leaf) not in known | self.alive.keys():
                 self._add(leaf)
         return result
 

@@ -47,7 +47,7 @@ def measure_memory(pair: ModelPair, prompt: list[int], case: Case, new_tokens: i
         peak_mib, and largest_logits_mib, which may occur at another time than the peak.
     """
     weights = _weights(pair)
-    live = LiveTensors(_vocabularies(pair))
+    live = LiveTensors(_vocabularies(pair), pair.device)
     with allocator_peak(pair.device) as allocator, live, _watched_caches(pair, live):
         out = run_case(pair, prompt, case, new_tokens)
     working = allocator.get("peak", live.peak)

@@ -41,7 +41,7 @@ class ModelDrafter(Drafter):
         return self._runner
 
     def prefill(self, prompt: list[int]) -> None:
-        self.runner.forward(prompt, range(len(prompt)), last_only=True)
+        self.runner.prefill(prompt)
         self.runner.cache.keep(len(prompt), [])
 
     def begin_round(self, root: int) -> None:

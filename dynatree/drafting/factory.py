@@ -39,13 +39,18 @@ def make_drafter(
     if policy.drafts_with_model:
         runner = _draft_runner(pair, policy, total_tokens, sampler, draft_cache)
         if runner:
-            drafter_type = StaticTreeDrafter if runner.static and policy.shape() else ModelDrafter
+            drafter_type = StaticTreeDrafter if _stays_on_device(runner) and policy.shape() else ModelDrafter
             model = drafter_type(runner, policy, stop_tokens)
     if policy.selector is None:
         return model
     timed = TimedDraft(model, _cost_model(pair, "draft"), pair.clock) if model else None
     chains = any(mode_of(model) == "chain" for model in pair.models.values())
     return HybridDrafter(policy.selector, _cost_model(pair, "target"), timed, stop_tokens, pair.clock, chains)
+
+
+def _stays_on_device(runner: ModelRunner) -> bool:
+    """Return True if drafted tokens that stay on the device save time; on a CPU, nodes below a stop token cost some."""
+    return runner.static is not None or runner.model.device.type == "cuda"
 
 
 def _draft_runner(

@@ -34,8 +34,7 @@ class BatchLayer(OwnLayer):
         # key_states: [batch, kv_heads, n, head_dim]
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
-        entries = upload(self.cache.new_entries, key_states.device)  # [batch, n]
-        requests = torch.arange(len(entries), device=entries.device)[:, None]
+        requests, entries = self.cache.written(key_states.device)
         end = self.cache.end
         self.cache.grow(end)
         self.keys, self.values = self.block.views(self.place)
@@ -77,6 +76,7 @@ class BatchCache(Cache):
         self.lengths = [0] * requests
         self.new_entries = torch.empty(0, 0, dtype=torch.int64)
         self.end = 0
+        self._written: tuple[torch.Tensor, torch.Tensor, torch.Tensor] | None = None
         self.blocks: list[Block] = []
         kinds = [None] * num_layers if kinds is None else list(kinds)
         blocks = {kind: self.add_block(kinds.count(kind)) for kind in dict.fromkeys(kinds)}
@@ -117,6 +117,13 @@ class BatchCache(Cache):
         while layer_idx >= len(self.layers):  # a model may run some layers more than once
             self.layers.append(BatchLayer(self, self.add_block(1), 0))
         return super().update(key_states, value_states, layer_idx, *args, **kwargs)
+
+    def written(self, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the requests [batch, 1] and entries [batch, n] that a forward pass writes, uploaded once per pass."""
+        if self._written is None or self._written[0] is not self.new_entries or self._written[2].device != device:
+            requests = torch.arange(len(self.new_entries))[:, None]
+            self._written = self.new_entries, upload(requests, device), upload(self.new_entries, device)
+        return self._written[1:]
 
     def select(self, requests: list[int]) -> None:
         """Drop all requests except ``requests``."""

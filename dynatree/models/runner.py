@@ -17,7 +17,7 @@ from dynatree.models.largest_logits import largest
 from dynatree.models.modes import implementation_of, new_cache
 from dynatree.models.path_cache import PathCache, Tree
 from dynatree.models.sampling import Sampler
-from dynatree.models.transfer import download, input_device, upload
+from dynatree.models.transfer import download, finish, input_device, upload
 from dynatree.models.trimmed_head import TrimmedHead, output_head
 from dynatree.utils.stopwatch import Stopwatch
 
@@ -157,6 +157,12 @@ class ModelRunner:
     ) -> Tree:
         """Return the arguments of :meth:`forward` as a tree of the strict model."""
         return Tree(cast(PathCache, self.cache), self._ids(tokens), torch.tensor(positions), visible)
+
+    def prefill(self, prompt: Sequence[int]) -> None:
+        """Run the model over a prompt of which no logit is read, and count the time of the device, too."""
+        self.forward(prompt, range(len(prompt)), last_only=True)
+        with self.stopwatch:
+            finish(self.model.device)
 
     def _ids(self, tokens: Sequence[int] | torch.Tensor) -> torch.Tensor:
         """Ids [n] on the device, within the model's embeddings."""

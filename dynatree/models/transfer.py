@@ -17,14 +17,20 @@ def upload(values: Sequence[int] | torch.Tensor, device: torch.device) -> torch.
     """Return ``values`` on ``device`` without host-device synchronization.
 
     Args:
-        values: numbers, or a tensor on the host.
+        values: numbers, or a tensor on the host or on ``device``.
         device: device of the result.
     """
     tensor = torch.as_tensor(values)
-    if device.type != "cuda":
+    if device.type != "cuda" or tensor.is_cuda:
         return tensor.to(device)
     # The allocator of pinned memory holds the block until the copy is done.
     return tensor.pin_memory().to(device, non_blocking=True)
+
+
+def finish(device: torch.device) -> None:
+    """Wait until a device has finished all work, so that its time counts where it was caused."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
 
 
 def input_device(model: PreTrainedModel) -> torch.device:

@@ -24,7 +24,7 @@ def case(engine: str, method: str, **options) -> Case:
 
 
 def test_live_tensors_count_each_storage_once_until_it_dies():
-    with LiveTensors({7}) as live:
+    with LiveTensors({7}, torch.device("cpu")) as live:
         first = torch.zeros(1000)
         view = first.view(10, 100)
         second = torch.ones(2000)
@@ -36,6 +36,12 @@ def test_live_tensors_count_each_storage_once_until_it_dies():
     assert live.largest_logits == 84
     del first, view
     assert live.now["other"] == 0
+
+
+def test_tensors_on_other_devices_do_not_count():
+    with LiveTensors({7}, torch.device("cuda")) as live:
+        torch.zeros(1000)
+    assert live.peak == 0
 
 
 def weights(model) -> float:

@@ -5,6 +5,8 @@ import torch
 
 from dynatree import DynatreeError, ModelPair, generate, generate_batch
 from dynatree.drafting.hybrid import HybridDrafter
+from dynatree.models import batch_cache
+from dynatree.models.transfer import upload
 from dynatree.policies.registry import make_policy
 from tests.support.models import disturbed, reference, tiny_model
 from tests.support.strategies import PROMPTS, pair_of
@@ -34,6 +36,14 @@ def test_one_forward_pass_of_the_target_serves_the_whole_batch(method):
         seconds = out.stats.seconds
         assert seconds["total"] >= seconds["prefill"] + seconds["draft"] + seconds["verify"] > 0
         assert sum(entry.emitted for entry in out.stats.rounds_log) == 29
+
+
+def test_entries_of_a_pass_are_uploaded_once_for_all_layers(monkeypatch):
+    uploaded = []
+    monkeypatch.setattr(batch_cache, "upload", lambda values, device: uploaded.append(values) or upload(values, device))
+    pair = ModelPair(tiny_model("llama", 1, layers=3))
+    out = generate_batch(pair, PROMPTS[:2], "autoregressive", 9, None)
+    assert len(uploaded) == 2 * (1 + out[0].stats.rounds)
 
 
 def test_a_request_ends_when_it_leaves_the_batch():

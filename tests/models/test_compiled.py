@@ -10,11 +10,14 @@ from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from dynatree import DynatreeError, ModelPair, compile_pair, generate, generate_batch, load_pair
+from dynatree.drafting.draft_model import ModelDrafter, StaticTreeDrafter
+from dynatree.drafting.factory import make_drafter
 from dynatree.latency.measure import CostModel
 from dynatree.models import runner
 from dynatree.models.compiled import WIDTHS, StaticModel
 from dynatree.models.runner import ModelRunner
 from dynatree.models.trimmed_head import trim_vocabulary
+from dynatree.policies.registry import make_policy
 from tests.support.models import VOCABULARY, check_counts, disturbed, reference, tiny_model
 from tests.support.strategies import KINDS, PROMPTS, methods, pair_of
 
@@ -220,6 +223,35 @@ def test_a_policy_that_uses_probabilities_synchronizes_once_per_level(downloads)
     out = generate(static_pair("llama", 1, 0.06), [5, 9, 2, 7], "dynatree", 30, None)
     levels = sum(entry.depth for entry in out.stats.rounds_log)
     assert 1 + out.stats.rounds + levels <= len(downloads) == len(out.stats.passes["draft"]) + out.stats.rounds
+
+
+def test_lookups_synchronize_once_per_round(downloads):
+    """The target's successors that they store come with its predictions."""
+    lookups = {"sources": ("ngram", "recycling"), "method": "cost_aware"}
+    pair = pair_of("llama", 1, 0.06)
+    pair.state.cost_models.setdefault("target", CostModel((1, 2, 4), (64,), [[1.0, 1.0, 1.1]]))
+    downloads.clear()
+    out = generate(pair, [5, 9, 2, 7], max_new_tokens=30, eos_token_id=None, **lookups)
+    assert len(downloads) == 1 + out.stats.rounds
+
+
+def test_trees_of_known_shape_stay_on_a_gpu_without_static_passes(monkeypatch):
+    pair = pair_of("llama", 1, 0.06)
+    chain, tree = make_policy("chain", length=3), make_policy("dynatree")
+    assert type(make_drafter(pair, chain, 40)) is ModelDrafter
+    monkeypatch.setattr(type(pair.draft), "device", property(lambda _: torch.device("cuda")))
+    assert type(make_drafter(pair, chain, 40)) is StaticTreeDrafter
+    assert type(make_drafter(pair, tree, 40)) is ModelDrafter
+
+
+def test_the_prefill_of_the_draft_counts_until_the_device_has_done_it(monkeypatch):
+    pair = pair_of("llama", 1, 0.06)
+    waits = []
+    monkeypatch.setattr(runner, "finish", waits.append)
+    generate(pair, [5, 9, 2, 7], "chain", 9, None)
+    assert waits == [torch.device("cpu")]
+    generate(pair, [5, 9, 2, 7], "autoregressive", 9, None)
+    assert len(waits) == 1
 
 
 def test_half_precision_runs():
