@@ -12,7 +12,7 @@ _HOMES = {
     "TokenTree": "dynatree.tree",
     "TreeCache": "dynatree.models.kv_cache",
     "__version__": "dynatree.version",
-    "compile_pair": "dynatree.models.compiled",
+    "use_graphs": "dynatree.models.graphs",
     "custom_generate": "dynatree.decoding.transformers_generate",
     "generate": "dynatree.decoding.engine",
     "generate_batch": "dynatree.decoding.batch",

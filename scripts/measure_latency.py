@@ -12,7 +12,7 @@ from dynatree.workflow.script import run
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument(
-    "--layers", required=True, help="layers that the run uses, stock or small_batch; stock is always measured"
+    "--layers", required=True, help="layers that the run uses, stock, small_batch or graphs; stock is always measured"
 )
 parser.add_argument("--output", type=Path, required=True, help="CSV: one row per model, layers, context and width")
 parser.add_argument("--exclusive", action="store_true", help="run nothing else of any pipeline meanwhile")

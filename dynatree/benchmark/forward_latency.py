@@ -4,6 +4,7 @@ from statistics import median
 
 from dynatree.latency.bandwidth import bytes_read, read_bandwidth
 from dynatree.latency.measure import CONTEXTS, measure_latency
+from dynatree.models.graphs import use_graphs
 from dynatree.models.kernels.backend import use_small_batches
 from dynatree.models.pair import ModelPair
 
@@ -20,16 +21,19 @@ def measure_forwards(pair: ModelPair, backend: str) -> list[dict]:
 
     Args:
         pair: target and draft with stock layers; with another backend, their layers are replaced in place.
-        backend: "stock" or "small_batch", the layers that the run uses; stock layers are measured in either case.
+        backend: "stock", "small_batch" or "graphs", as the run uses; stock layers are measured in either case.
     """
     rows = []
     bandwidth = read_bandwidth(pair.device) / GIGA
+    if backend == "graphs":
+        use_graphs(pair)
     for layers in dict.fromkeys(("stock", backend)):
         for role, model in pair.models.items():
             used = use_small_batches(model) if layers == "small_batch" else model
+            static = pair.static[role] if layers == "graphs" else None
             size = bytes_read(used) / GIGA
             contexts = CONTEXTS if layers == backend else CONTEXTS[len(CONTEXTS) // 2 :][:1]
-            latency = measure_latency(used, REPETITIONS, typical=median, contexts=contexts)
+            latency = measure_latency(used, REPETITIONS, static, median, contexts)
             for context, times in zip(latency.contexts, latency.seconds, strict=True):
                 for width, seconds in zip(latency.widths, times, strict=True):
                     names = {"model": role, "backend": layers, "context": context, "new": width}

@@ -3,10 +3,10 @@
 from contextlib import contextmanager
 
 from dynatree.benchmark.live_tensors import LiveTensors, allocator_peak, storage_key
-from dynatree.benchmark.session import run_case
+from dynatree.benchmark.session import WARM_UP_TOKENS, run_case
 from dynatree.config.jobs import Case, Job
 from dynatree.models.forward import head_rows
-from dynatree.models.pair import ModelPair
+from dynatree.models.pair import ModelPair, Role
 from dynatree.utils.units import MIB
 
 
@@ -19,6 +19,9 @@ def measure_job(pair: ModelPair, job: Job, prompts: dict) -> list[dict]:
         prompts: the prepared prompts of the data set, see :func:`dynatree.data.prompts.prepare`.
     """
     how = "CUDA allocator" if pair.device.type == "cuda" else "live tensors"
+    if pair.device.type == "cuda":  # libraries keep the workspace of their first calls
+        group, _, case = next(iter(job.cases()))
+        run_case(pair, prompts["prompts"][0]["tokens"], case, min(WARM_UP_TOKENS, job.groups[group].new_tokens))
     return [
         {
             "dataset": job.dataset,
@@ -46,6 +49,7 @@ def measure_memory(pair: ModelPair, prompt: list[int], case: Case, new_tokens: i
         weights_target_mib, weights_draft_mib, cache_target_mib, cache_draft_mib, logits_mib, other_mib, their sum
         peak_mib, and largest_logits_mib, which may occur at another time than the peak.
     """
+    pair.prepare()
     weights = _weights(pair)
     live = LiveTensors(_vocabularies(pair), pair.device)
     with allocator_peak(pair.device) as allocator, live, _watched_caches(pair, live):
@@ -54,8 +58,8 @@ def measure_memory(pair: ModelPair, prompt: list[int], case: Case, new_tokens: i
     parts = {
         "weights_target_mib": weights["target"],
         "weights_draft_mib": weights["draft"] if out["draft_forwards"] else 0,
-        "cache_target_mib": live.parts["target"],
-        "cache_draft_mib": live.parts["draft"],
+        "cache_target_mib": live.parts["target"] + _buffer_bytes(pair, "target"),
+        "cache_draft_mib": live.parts["draft"] + _buffer_bytes(pair, "draft"),
         "logits_mib": live.parts["logits"],
         "other_mib": working - sum(live.parts[part] for part in ("target", "draft", "logits")),
     }
@@ -72,6 +76,11 @@ def _weights(pair: ModelPair) -> dict[str, int]:
         sizes[role] = sum(size for key, size in storages.items() if key not in seen)
         seen |= set(storages)
     return sizes
+
+
+def _buffer_bytes(pair: ModelPair, role: Role) -> int:
+    """Return the bytes of a buffer that exists before the request."""
+    return pair.static[role].buffer_bytes if role in pair.static else 0
 
 
 def _vocabularies(pair: ModelPair) -> set[int]:

@@ -113,6 +113,7 @@ def measure(
     check_float32(pair.device, pair.target.dtype)
     session = journal.begin(about)
     run = functools.partial(_run, pair, llama_cpp, job.traces)
+    pair.prepare()
     _warm_up(functools.partial(_run, pair, llama_cpp, False), requests, job)
 
     @functools.cache  # most cases of a prompt emit the same tokens

@@ -41,8 +41,9 @@ def _jobs_of(name: str, config: dict) -> Iterator[tuple[str, Job]]:
         if "dtypes" not in experiment:
             yield f"{name}-{dataset}", job
         for dtype in experiment.get("dtypes", ()):
-            # number formats are compared on stock layers, which support every format
-            yield f"{name}-{dataset}-{dtype}", replace(job, dtype=dtype, backend="stock")
+            # number formats are compared on layers that support every format
+            backend = "stock" if job.backend == "small_batch" else job.backend
+            yield f"{name}-{dataset}-{dtype}", replace(job, dtype=dtype, backend=backend)
 
 
 def memory_jobs(config: dict) -> dict[str, Job]:

@@ -53,6 +53,8 @@ def check(config: dict) -> Plan:
         raise DynatreeError("config: prompt_tokens/min exceeds prompt_tokens/max")
     if config["backend"] == "small_batch" and (config["device"], config["dtype"]) != ("cpu", "float32"):
         raise DynatreeError("config: backend: small_batch needs device: cpu and dtype: float32; choose backend: stock")
+    if config["backend"] == "graphs" and not config["device"].startswith("cuda"):
+        raise DynatreeError("config: backend: graphs needs device: cuda; choose backend: stock")
     for key, dataset in config["prompts"].items():
         _check_dataset(key, dataset)
     for key, method in config["methods"].items():

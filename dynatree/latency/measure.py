@@ -26,17 +26,19 @@ from dynatree.utils.host import describe_host
 from dynatree.version import __version__
 
 if TYPE_CHECKING:
-    from dynatree.models.compiled import StaticModel
+    from dynatree.models.graphs import GraphedModel
 
 WIDTHS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
 CONTEXTS = (64, 256, 1024)
 REPETITIONS = 5
+CUDA_WIDTHS = (*WIDTHS, 96, 128, 192, 256, 384, 512)  # a GPU verifies more tokens at nearly the same cost
 FIRST_USE_WIDTHS = (1, 64, 8, 2, 16, 4, 32)  # in the order of measurement
+FIRST_USE_CUDA_WIDTHS = (1, 256, *FIRST_USE_WIDTHS[1:], 128, 512)
 FIRST_USE_CONTEXT = 64
 FIRST_USE_SECONDS = 1.2  # for each model
 
 
-def load_cost_model(model: PreTrainedModel, static: "StaticModel | None" = None) -> CostModel:
+def load_cost_model(model: PreTrainedModel, static: "GraphedModel | None" = None) -> CostModel:
     """Return the cost model of ``model`` on this machine, from disk if it was measured before.
 
     The file lies in ``$DYNATREE_CACHE``, else in ``$XDG_CACHE_HOME/dynatree`` or ``~/.cache/dynatree``. Its name
@@ -44,7 +46,7 @@ def load_cost_model(model: PreTrainedModel, static: "StaticModel | None" = None)
 
     Args:
         model: target or draft.
-        static: runs forward passes of static shapes, see :func:`dynatree.compile_pair`; None for ordinary ones.
+        static: repeats recorded forward passes, see :func:`dynatree.use_graphs`; None for ordinary ones.
     """
     folder = cache_folder()
     if folder is None:
@@ -74,7 +76,7 @@ def cache_folder() -> Path | None:
 
 @torch.inference_mode()
 def measure_at_first_use(
-    model: PreTrainedModel, static: "StaticModel | None" = None, seconds: float = FIRST_USE_SECONDS
+    model: PreTrainedModel, static: "GraphedModel | None" = None, seconds: float = FIRST_USE_SECONDS
 ) -> CostModel:
     """Time forward passes of a few widths for a short time. Later forward passes correct the cost model in use.
 
@@ -85,8 +87,9 @@ def measure_at_first_use(
         static: see :func:`measure_latency`.
         seconds: no measurement begins after this time.
     """
-    context = max(1, min(FIRST_USE_CONTEXT, served_positions(model.config) - FIRST_USE_WIDTHS[1]))
-    widths = [width for width in FIRST_USE_WIDTHS if context + width <= served_positions(model.config)]
+    chosen = FIRST_USE_CUDA_WIDTHS if model.device.type == "cuda" else FIRST_USE_WIDTHS
+    context = max(1, min(FIRST_USE_CONTEXT, served_positions(model.config) - max(chosen)))
+    widths = [width for width in chosen if context + width <= served_positions(model.config)]
     runner = ModelRunner(model, "target", context + max(widths), static=static)
     runner.forward([0] * context, range(context), last_only=True)
     times: dict[int, list[float]] = {}
@@ -104,7 +107,7 @@ def measure_at_first_use(
 def measure_latency(
     model: PreTrainedModel,
     repetitions: int = REPETITIONS,
-    static: "StaticModel | None" = None,
+    static: "GraphedModel | None" = None,
     typical: Callable[[list[float]], float] = min,
     contexts: Sequence[int] = CONTEXTS,
 ) -> CostModel:
@@ -113,15 +116,16 @@ def measure_latency(
     Args:
         model: target or draft.
         repetitions: timed forward passes of each width, after one that warms up.
-        static: runs forward passes of static shapes, see :func:`dynatree.compile_pair`; None for ordinary ones.
+        static: repeats recorded forward passes, see :func:`dynatree.use_graphs`; None for ordinary ones.
         typical: reduces the repetitions to one value. The default is the minimum, because other work only prolongs a
             forward pass. A draft that seems slow is rarely run and therefore never corrected; a draft that seems fast
             is corrected in use.
         contexts: numbers of cache entries; those that exceed the model's positions are left out.
     """
     positions = served_positions(model.config)
-    contexts = tuple(c for c in contexts if c + WIDTHS[-1] <= positions) or (1,)
-    widths = tuple(w for w in WIDTHS if contexts[0] + w <= positions)
+    chosen = CUDA_WIDTHS if model.device.type == "cuda" else WIDTHS
+    contexts = tuple(c for c in contexts if c + chosen[-1] <= positions) or (1,)
+    widths = tuple(w for w in chosen if contexts[0] + w <= positions)
     runner = ModelRunner(model, "target", contexts[-1] + widths[-1], static=static)
     rows: list[list[float]] = []
     for context in contexts:
@@ -155,7 +159,7 @@ def time_forward(runner: ModelRunner, width: int, context: int) -> float:
     return seconds
 
 
-def conditions(model: PreTrainedModel, static: "StaticModel | None" = None) -> dict[str, Any]:
+def conditions(model: PreTrainedModel, static: "GraphedModel | None" = None) -> dict[str, Any]:
     """Return the conditions that a latency depends on, as a JSON value.
 
     Args:

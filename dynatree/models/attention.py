@@ -78,7 +78,7 @@ def grouped_attention(
     effective = [name for name, given in unused.items() if name not in WITHOUT_EFFECT and given is not None]
     if effective:
         raise DynatreeError(f"an attention layer passes {effective[0]}, which grouped attention does not apply")
-    compressed = None if torch.compiler.is_compiling() else compressed_cache()
+    compressed = compressed_cache()
     if isinstance(compressed, PathAttention):
         if (softcap, s_aux, sinks, position_bias, window_of(attention_mask)) != (None,) * 5:
             raise DynatreeError(
@@ -147,8 +147,6 @@ _latest = _Latest()
 
 def _prepared(mask: torch.Tensor, groups: int, kv_heads: int, dtype: torch.dtype) -> torch.Tensor:
     """Return the mask as the kernel takes it; layers with the same mask share it."""
-    if torch.compiler.is_compiling():
-        return repeat_for_groups(mask, groups, kv_heads)
     key = groups, kv_heads, dtype
     if _latest.mask is not mask or _latest.key != key or _latest.prepared is None:
         prepared = repeat_for_groups(mask, groups, kv_heads)

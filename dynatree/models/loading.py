@@ -9,14 +9,14 @@ from safetensors.torch import load_file, save
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from dynatree.errors import DynatreeError
-from dynatree.models.compiled import compile_pair
+from dynatree.models.graphs import suits_graphs, use_graphs
 from dynatree.models.int8_weight_only import quantize
 from dynatree.models.kernels.backend import faster_in_small_batches, use_small_batches
 from dynatree.models.pair import ModelPair
 from dynatree.models.trimmed_head import TrimmedHead, output_head, trim_vocabulary
 from dynatree.utils.files import write_bytes, write_text
 
-BACKENDS = ("stock", "small_batch", "auto")
+BACKENDS = ("stock", "small_batch", "graphs", "auto")
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")
 BORROWED = "dynatree"  # key of config.json in a draft that borrows its target's embeddings
 
@@ -28,7 +28,6 @@ def load_pair(
     dtype: str = "auto",
     draft_tokens: list[int] | None = None,
     backend: str = "auto",
-    compile: bool = False,
 ) -> ModelPair:
     """Load a target, its tokenizer and, if named, its draft.
 
@@ -41,10 +40,9 @@ def load_pair(
             CPU.
         draft_tokens: trim the draft's output vocabulary to these token ids.
         backend: "stock" for the layers of torch; "small_batch" for kernels that multiply a few rows at the read
-            bandwidth of the machine, see :mod:`dynatree.models.kernels.backend`, in float32 on the CPU; "auto" for
-            the faster one in a short measurement of each model.
-        compile: True for forward passes of static shapes through :func:`torch.compile`, see
-            :func:`dynatree.compile_pair`; needs CUDA.
+            bandwidth of the machine, see :mod:`dynatree.models.kernels.backend`, in float32 on the CPU; "graphs" for
+            recorded forward passes on CUDA, see :func:`dynatree.use_graphs`; "auto" for graphs on CUDA where the
+            models permit them, and on the CPU for the faster layers in a short measurement of each model.
 
     Returns:
         The pair, ready to decode.
@@ -74,7 +72,9 @@ def load_pair(
     for model in pair.models.values():
         if backend == "small_batch" or (backend == "auto" and faster_in_small_batches(model)):
             use_small_batches(model)
-    return compile_pair(pair) if compile else pair
+    if backend == "graphs" or (backend == "auto" and suits_graphs(pair)):
+        use_graphs(pair)
+    return pair
 
 
 def parameter_count(model: PreTrainedModel) -> int:

@@ -11,13 +11,14 @@ from transformers import PreTrainedModel
 
 from dynatree.errors import DynatreeError
 from dynatree.models.cuda_settings import apply_settings
+from dynatree.models.exclusive import exclusive
 from dynatree.models.supported import plain_model
 from dynatree.models.transfer import input_device
 from dynatree.models.trimmed_head import output_head
 
 if TYPE_CHECKING:
     from dynatree.latency.cost_model import CostModel
-    from dynatree.models.compiled import StaticModel
+    from dynatree.models.graphs import GraphedModel
     from dynatree.policies.base import Policy
 
 MIN_SHARED = 0.8  # share of the target's tokens that a draft of the same tokenizer has; padding may hide the rest
@@ -63,7 +64,7 @@ class ModelPair:
     Attributes:
         state: statistics of earlier requests.
         clock: returns the current time in seconds.
-        static: forward passes of static shapes, by role; see :func:`dynatree.compile_pair`.
+        static: recorded forward passes, by role; see :func:`dynatree.use_graphs`.
 
     Raises:
         DynatreeError: an architecture is not supported or the vocabularies do not fit.
@@ -74,7 +75,7 @@ class ModelPair:
     tokenizer: Any = None
     state: PairState = field(default_factory=PairState, init=False, repr=False, compare=False)
     clock: Callable[[], float] = field(default=time.perf_counter, init=False, repr=False, compare=False)
-    static: dict[Role, "StaticModel"] = field(default_factory=dict, init=False, repr=False, compare=False)
+    static: dict[Role, "GraphedModel"] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         self.target = plain_model(self.target, "target")
@@ -94,6 +95,12 @@ class ModelPair:
         if self.draft is not None:
             models["draft"] = self.draft
         return models
+
+    def prepare(self) -> None:
+        """Record the forward passes that requests repeat, so that no request does it."""
+        with exclusive(self.models.values()):
+            for model in self.static.values():
+                model.prepare()
 
     def without_draft(self) -> "ModelPair":
         """Return the pair without its draft, with the same statistics."""

@@ -22,7 +22,8 @@ from dynatree.models.trimmed_head import TrimmedHead, output_head
 from dynatree.utils.stopwatch import Stopwatch
 
 if TYPE_CHECKING:
-    from dynatree.models.compiled import StaticCache, StaticModel
+    from dynatree.models.graphs import GraphedModel
+    from dynatree.models.kv_cache import TreeCache
     from dynatree.models.strict import StrictModel
 
 Arguments = ParamSpec("Arguments")
@@ -53,7 +54,7 @@ class ModelRunner:
         sampler: adds noise to logits; None for greedy decoding.
         cache: a compressed cache or one request's part of the cache of a batch; None for a cache of its own.
         clock: returns the current time in seconds.
-        static: runs forward passes of static shapes; None for ordinary ones. A given ``cache`` needs ordinary ones.
+        static: repeats recorded forward passes; None for ordinary ones. A given ``cache`` needs ordinary ones.
         strict: runs forward passes over trees with the bits of plain decoding; None for ordinary ones.
 
     Attributes:
@@ -70,7 +71,7 @@ class ModelRunner:
         sampler: Sampler | None = None,
         cache: DecodingCache | None = None,
         clock: Callable[[], float] = time.perf_counter,
-        static: "StaticModel | None" = None,
+        static: "GraphedModel | None" = None,
         strict: "StrictModel | None" = None,
     ):
         self.model = model
@@ -87,7 +88,8 @@ class ModelRunner:
     def _own_cache(self, capacity: int) -> DecodingCache:
         if self.strict:
             return self.strict.cache(capacity)
-        return self.static.cache(capacity) if self.static else new_cache(self.model, capacity)
+        recorded = self.static.cache(capacity) if self.static else None
+        return new_cache(self.model, capacity) if recorded is None else recorded
 
     def record_shared_pass(self, new: int, seconds: float) -> None:
         """Record a forward pass of a batch that included this request.
@@ -131,12 +133,13 @@ class ModelRunner:
         """
         cache = self.cache
         self.passes.append((len(tokens), cache.entries))
-        ids, position_ids = self._ids(tokens), torch.tensor(positions) - cache.shift
         if self.strict and self.length:
             return self.strict.forward([self.tree(tokens, positions, visible)])[0]
-        if self.static and self.static.serves(len(tokens), self.length):
-            logits = self.static.forward(cast("StaticCache", cache), ids, position_ids, visible)
+        known = self._known(tokens)
+        if self.static and self.static.serves(cache, len(tokens), visible):
+            logits = self.static.forward(cast("TreeCache", cache), known, positions, visible)
             return logits[-1:] if last_only else logits
+        ids, position_ids = upload(known, input_device(self.model)), torch.tensor(positions) - cache.shift
         if isinstance(cache, ChainCache):
             return cache.forward(ids, positions, visible, last_only)
         layout = cache.layout(positions, visible)
@@ -156,7 +159,12 @@ class ModelRunner:
         self, tokens: Sequence[int] | torch.Tensor, positions: Sequence[int], visible: torch.Tensor | None
     ) -> Tree:
         """Return the arguments of :meth:`forward` as a tree of the strict model."""
-        return Tree(cast(PathCache, self.cache), self._ids(tokens), torch.tensor(positions), visible)
+        return Tree(
+            cast(PathCache, self.cache),
+            upload(self._known(tokens), input_device(self.model)),
+            torch.tensor(positions),
+            visible,
+        )
 
     def prefill(self, prompt: Sequence[int]) -> None:
         """Run the model over a prompt of which no logit is read, and count the time of the device, too."""
@@ -164,13 +172,13 @@ class ModelRunner:
         with self.stopwatch:
             finish(self.model.device)
 
-    def _ids(self, tokens: Sequence[int] | torch.Tensor) -> torch.Tensor:
-        """Ids [n] on the device, within the model's embeddings."""
+    def _known(self, tokens: Sequence[int] | torch.Tensor) -> Sequence[int] | torch.Tensor:
+        """Ids within the model's embeddings; a tensor [n] on the device if they are on one."""
         vocabulary = self.model.config.get_text_config().vocab_size
         if isinstance(tokens, torch.Tensor):
             ids = tokens.to(input_device(self.model))
             return ids.masked_fill(ids >= vocabulary, 0)
-        return upload([token if token < vocabulary else 0 for token in tokens], input_device(self.model))
+        return [token if token < vocabulary else 0 for token in tokens]
 
     @_timed
     def add_gumbel_noise(self, logits: torch.Tensor, positions: Sequence[int]) -> torch.Tensor:

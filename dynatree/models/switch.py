@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from typing import Any, cast
 from weakref import WeakKeyDictionary
 
-import torch
 from transformers import PreTrainedConfig, PreTrainedModel
 
 from dynatree.models.attention import GROUPED
@@ -28,14 +27,6 @@ def attention_of(model: PreTrainedModel, implementation: str | None = GROUPED) -
     """
     if implementation is None:
         yield
-        return
-    if torch.compiler.is_compiling():  # a compiler traces the setting and undoes it
-        before = model.config._attn_implementation
-        model.config._attn_implementation = implementation
-        try:
-            yield
-        finally:
-            model.config._attn_implementation = before
         return
     configs = attention_configs(model)
     for config in configs:

@@ -21,10 +21,15 @@ def upload(values: Sequence[int] | torch.Tensor, device: torch.device) -> torch.
         device: device of the result.
     """
     tensor = torch.as_tensor(values)
-    if device.type != "cuda" or tensor.is_cuda:
+    if device.type != "cuda" or not tensor.is_cpu:
         return tensor.to(device)
     # The allocator of pinned memory holds the block until the copy is done.
     return tensor.pin_memory().to(device, non_blocking=True)
+
+
+def overwrite(tensor: torch.Tensor, values: torch.Tensor) -> None:
+    """Copy ``values`` from the host into ``tensor`` on any device, without host-device synchronization."""
+    tensor.copy_(values.pin_memory() if tensor.is_cuda else values, non_blocking=True)
 
 
 def finish(device: torch.device) -> None:

@@ -34,7 +34,7 @@ def add_model_arguments(parser: argparse.ArgumentParser, draft: bool = True, pla
     if placement:
         parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N (default: %(default)s)")
         parser.add_argument("--dtype", default="float32", help="number format (default: %(default)s)")
-        parser.add_argument("--backend", default="stock", help="stock or small_batch (default: %(default)s)")
+        parser.add_argument("--backend", default="stock", help="stock, small_batch or graphs (default: %(default)s)")
     parser.add_argument("--threads", type=int, default=2, help="threads of torch on the CPU (default: %(default)s)")
 
 

@@ -33,6 +33,7 @@ def test_a_method_may_compress_its_draft():
         ("threads", 0, "threads: 0 is less than the minimum of 1"),
         ("dtype", "int4", "dtype: 'int4' is not one of"),
         ("device", "cuda", "backend: small_batch needs device: cpu and dtype: float32; choose backend: stock"),
+        ("backend", "graphs", "backend: graphs needs device: cuda; choose backend: stock"),
         ("run", "../escape", "run: '../escape' does not match"),
         ("models/target/name", "a/b", "models/target/name: 'a/b' does not match"),
         ("models/draft/name", "smollm2-135m-instruct", "models/draft/name must differ"),

@@ -6,7 +6,7 @@ import pytest
 import torch
 from transformers import LlamaConfig
 
-from dynatree import DynatreeError, ModelPair, compile_pair, custom_generate, generate, generate_batch
+from dynatree import DynatreeError, ModelPair, custom_generate, generate, generate_batch, use_graphs
 from dynatree.data.random_model import random_model
 from dynatree.models.positions import served_positions, switching_length, uniform_depth
 from tests.support.models import VOCABULARY, disturbed, reference, tiny_model
@@ -75,9 +75,9 @@ def test_requests_of_a_batch_never_change_each_other(kind):
 
 
 @pytest.mark.parametrize("kind", CHANGING)
-def test_changing_frequencies_are_not_compiled(kind):
-    with pytest.raises(DynatreeError, match="depend on the length of the text, which cannot be compiled"):
-        compile_pair(ModelPair(scaled(kind)), "eager")
+def test_changing_frequencies_are_not_recorded(kind):
+    with pytest.raises(DynatreeError, match="depend on the length of the text, which a graph cannot"):
+        use_graphs(ModelPair(scaled(kind)), lambda run: run)
 
 
 def test_positions_after_scaling_are_the_limit():

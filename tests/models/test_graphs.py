@@ -1,4 +1,4 @@
-"""Static passes, compiled or not, decode what ordinary passes decode."""
+"""Recorded forward passes decode what ordinary ones decode; on a CPU, plain calls stand in for CUDA graphs."""
 
 import copy
 import functools
@@ -9,12 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from dynatree import DynatreeError, ModelPair, compile_pair, generate, generate_batch, load_pair
+from dynatree import DynatreeError, ModelPair, generate, generate_batch, load_pair, use_graphs
 from dynatree.drafting.draft_model import ModelDrafter, StaticTreeDrafter
 from dynatree.drafting.factory import make_drafter
 from dynatree.latency.measure import CostModel
 from dynatree.models import runner
-from dynatree.models.compiled import WIDTHS, StaticModel
+from dynatree.models.graphs import WIDTHS, GraphCache, GraphedModel
+from dynatree.models.int8_weight_only import quantize
 from dynatree.models.runner import ModelRunner
 from dynatree.models.trimmed_head import trim_vocabulary
 from dynatree.policies.registry import make_policy
@@ -37,9 +38,14 @@ SMALL = [  # trees of at most four nodes
 prompts = st.lists(st.integers(0, VOCABULARY - 1), min_size=1, max_size=9)
 
 
+def plain(run):
+    return run
+
+
 @functools.cache
 def static_pair(kind: str, seed: int, noise: float) -> ModelPair:
-    return compile_pair(pair_of(kind, seed, noise), None)
+    models = pair_of(kind, seed, noise).models
+    return use_graphs(ModelPair(models["target"], models["draft"]), plain)
 
 
 @settings(deadline=None)
@@ -91,7 +97,7 @@ def test_drafts_may_differ_in_kind_format_and_vocabulary(trimmed, method, option
     draft = tiny_model("gpt_neox", 3, vocabulary=VOCABULARY + 16).double()
     if trimmed:
         trim_vocabulary(draft, range(VOCABULARY - 1, VOCABULARY + 16))
-    out = generate(compile_pair(ModelPair(target, draft), None), [9, 8], method, 30, None, **options)
+    out = generate(use_graphs(ModelPair(target, draft), plain), [9, 8], method, 30, None, **options)
     assert out.tokens == reference(target, [9, 8], 30, None)
 
 
@@ -104,7 +110,7 @@ def test_a_batch_is_each_of_its_requests_alone(method, options):
 
 def test_trees_wider_than_the_widest_pass_decode_exactly():
     pair = static_pair("llama", 0, 0.06)
-    wide = {"depth": 3, "branch": 5, "prune_probability": 0.0}
+    wide = {"depth": 4, "branch": 4, "prune_probability": 0.0, "node_budget": 400}
     out = generate(pair, [5, 6], "fixed_tree", 30, None, **wide)
     assert max(entry.nodes for entry in out.stats.rounds_log) > WIDTHS[-1]
     assert out.tokens == reference(pair.target, [5, 6], 30, None)
@@ -115,7 +121,7 @@ def test_trees_wider_than_the_widest_pass_decode_exactly():
 def test_a_padded_pass_is_the_ordinary_one(kind):
     model = tiny_model(kind, 1)
     ordinary = ModelRunner(model, "target", 40)
-    static = ModelRunner(model, "target", 40, static=StaticModel(model, None))
+    static = ModelRunner(model, "target", 40, static=GraphedModel(model, plain))
     visible = torch.tensor([[1, 0, 0], [1, 1, 0], [1, 0, 1]], dtype=torch.bool)
     for one in (ordinary, static):
         one.forward([4, 5, 6, 7], range(4))
@@ -123,48 +129,87 @@ def test_a_padded_pass_is_the_ordinary_one(kind):
     torch.testing.assert_close(*found)
     assert static.length == ordinary.length == 7
     torch.testing.assert_close(static.cache.buffer[..., :7, :], ordinary.cache.buffer[..., :7, :])
+    assert isinstance(static.cache, GraphCache)
+
+
+class Repeated:
+    """Stands in for CUDA graphs: runs while it records, and notes when."""
+
+    def __init__(self):
+        self.modes: list[bool] = []
+        self.requests = 0
+
+    def __call__(self, run):
+        self.modes.append(torch.is_inference_mode_enabled())
+        run()
+        return run
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_few_graphs_serve_all_methods_rounds_and_requests(kind):
-    graphs = []
-
-    def count(graph, inputs):
-        graphs.append(graph)
-        return graph.forward
-
-    target = tiny_model(kind, 1, layers=1)
-    ordinary = ModelPair(target, disturbed(target))
-    pair = compile_pair(ordinary, count)
+def test_all_shapes_are_recorded_before_the_first_request(kind):
+    """Outside of inference mode, or a later recording of another program fails."""
+    target, record = tiny_model(kind, 1), Repeated()
+    pair = use_graphs(ModelPair(target, disturbed(target)), record)
+    pair.prepare()
+    recorded = len(record.modes)
+    assert recorded == sum(len(model.shapes) for model in pair.static.values()) and not any(record.modes)
     known = CostModel((1, 2, 4), (64,), [[1.0, 1.0, 1.1]])
     pair.state.cost_models |= {"target": known, "draft": known}
     for method, options in SMALL:
         expected = reference(pair.target, [5, 9, 2, 7], 20, None)
         assert generate(pair, [5, 9, 2, 7], method, 20, None, **options).tokens == expected, method
-    shapes = [shape for model in pair.static.values() for shape in model.shapes]
-    assert len(graphs) == len(shapes)
-    assert {width for width, _ in shapes} <= {1, 2, 4} and {capacity for _, capacity in shapes} == {256}
-    how = {"max_new_tokens": 20, "eos_token_id": None, "temperature": 1.0, "seed": 3}
-    for prompt in ([4, 8], [11] * 30):
-        expected = generate(ordinary, prompt, "autoregressive", **how).tokens
-        assert generate(pair, prompt, "chain", length=3, **how).tokens == expected
-    assert len(graphs) == len(shapes)
+    generate(pair, [11] * 60, "chain", 60, None)
+    assert len(record.modes) == recorded
 
 
 def test_a_buffer_is_reused_after_its_request():
-    static = StaticModel(tiny_model("llama", 1), None)
-    like = torch.ones(1, 2, 3, 8)
-    first, second = static.cache(100), static.cache(100)
-    for cache in (first, second):
-        for index in range(2):
-            cache.update(like, like, index)
-    places = [cache.buffer.data_ptr() for cache in (first, second)]
-    assert len(set(places)) == 2
-    del first, cache
-    third = static.cache(90)
-    third.allocate(third.blocks[0], like, like)
-    assert third.buffer.data_ptr() == places[0]
-    assert not third.buffer.any()
+    static = GraphedModel(tiny_model("llama", 1), plain)
+    first = static.cache(100)
+    assert first is not None
+    assert static.cache(100) is None
+    first.update(like := torch.ones(1, 2, 3, 8), like, 0)
+    place = first.layers[0].keys.data_ptr()
+    del first
+    second = static.cache(90)
+    second.update(like, like, 0)
+    assert second.layers[0].keys.data_ptr() == place
+    assert not second.layers[0].keys[..., 3:, :].any()
+    assert static.cache(static.entries + 1) is None
+
+
+def test_a_second_request_meanwhile_has_a_cache_of_its_own():
+    pair = static_pair("llama", 1, 0.06)
+    inner = []
+
+    def again(*_):
+        if not inner:
+            inner.append(generate(pair, [7, 8, 9], "chain", 20, None).tokens)
+
+    out = generate(pair, [5, 6], "chain", 20, None, on_round=again)
+    assert out.tokens == reference(pair.target, [5, 6], 20, None)
+    assert inner == [reference(pair.target, [7, 8, 9], 20, None)]
+
+
+@pytest.mark.parametrize("length", [1, 300, 505, 506, 700])
+@torch.inference_mode()
+def test_a_forward_pass_reads_the_smallest_part_that_holds_its_entries(length):
+    model = tiny_model("llama", 1, positions=1024)
+    static = GraphedModel(model, plain)
+    one, other = ModelRunner(model, "target", 800, static=static), ModelRunner(model, "target", 800)
+    for runner_ in (one, other):
+        runner_.forward([4 + index % 9 for index in range(length)], range(length), last_only=True)
+    found = [each.forward([8, 9, 10, 11, 12], range(length, length + 5)) for each in (one, other)]
+    torch.testing.assert_close(*found)
+    assert static.parts == [512, 1024, 1536] and one.cache.length == length + 5
+
+
+def test_models_that_a_graph_cannot_repeat_are_refused():
+    hooked = tiny_model("llama", 1)
+    hooked.model.layers[0].register_forward_hook(lambda *_: None)
+    with pytest.raises(DynatreeError, match="the target LlamaForCausalLM has hooks"):
+        use_graphs(ModelPair(hooked), plain)
+    with pytest.raises(DynatreeError, match="is on the device cpu, and graphs need CUDA; choose backend='stock'"):
+        use_graphs(ModelPair(tiny_model("llama", 1)))
 
 
 class NothingWaits(TorchDispatchMode):
@@ -256,7 +301,7 @@ def test_the_prefill_of_the_draft_counts_until_the_device_has_done_it(monkeypatc
 
 def test_half_precision_runs():
     target = tiny_model("llama", 1).bfloat16()
-    pair = compile_pair(ModelPair(target, disturbed(target)), None)
+    pair = use_graphs(ModelPair(target, disturbed(target)), plain)
     assert len(generate(pair, [5, 6], "chain", 20, None).tokens) == 20
 
 
@@ -265,12 +310,18 @@ def test_a_draft_that_returns_nan_is_reported():
     draft = copy.deepcopy(target)
     draft.model.norm.weight.data.fill_(float("nan"))
     with pytest.raises(DynatreeError, match=r"the draft model .* not finite"):
-        generate(compile_pair(ModelPair(target, draft), None), [5, 6], "chain", 20, None)
+        generate(use_graphs(ModelPair(target, draft), plain), [5, 6], "chain", 20, None)
 
 
-def test_compiling_for_a_cpu_is_refused(random_pair):
-    with pytest.raises(DynatreeError, match="need CUDA, and the target is on a CPU, where they are slower"):
-        load_pair(*random_pair, device="cpu", compile=True)
+def test_graphs_on_a_cpu_are_refused(random_pair):
+    with pytest.raises(DynatreeError, match="graphs need CUDA"):
+        load_pair(*random_pair, device="cpu", backend="graphs")
+
+
+def test_int8_targets_can_be_recorded():
+    target = quantize(tiny_model("llama", 1).bfloat16())
+    pair = use_graphs(ModelPair(target, disturbed(tiny_model("llama", 1)).bfloat16()), plain)
+    assert len(generate(pair, [5, 6], "chain", 20, None).tokens) == 20
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -291,5 +342,5 @@ def test_latency_of_static_passes_is_kept_apart(tmp_path, monkeypatch):
     monkeypatch.setenv("DYNATREE_CACHE", str(tmp_path))
     model = tiny_model("llama", 1)
     load_cost_model(model)
-    load_cost_model(model, StaticModel(model, None))
+    load_cost_model(model, GraphedModel(model, plain))
     assert len(list((tmp_path / "latency").iterdir())) == 2
