@@ -17,6 +17,7 @@ from dynatree.decoding.arguments import (
 from dynatree.decoding.prompts import EosTokens, Prompt
 from dynatree.decoding.request import Request
 from dynatree.decoding.results import Generation
+from dynatree.drafting.factory import prepare_costs
 from dynatree.kvcompress.methods.base import Method
 from dynatree.kvcompress.tree_cache import CompressedTreeCache
 from dynatree.models.exclusive import exclusive
@@ -109,6 +110,7 @@ def decode(pair: ModelPair, options: RequestOptions, callbacks: Callbacks = NO_C
     with exclusive(pair.models.values()):
         if options.policy.max_children:
             check_independence(pair.target)
+        prepare_costs(pair if options.drafts else pair.without_draft(), options.policy)
         target = _target_runner(pair, options)
         request = Request(pair, target, options, callbacks)
         if options.max_new_tokens:

@@ -48,6 +48,15 @@ def make_drafter(
     return HybridDrafter(policy.selector, _cost_model(pair, "target"), timed, stop_tokens, pair.clock, chains)
 
 
+def prepare_costs(pair: ModelPair, policy: Policy) -> None:
+    """Load or measure the cost models that a policy needs, before a request has the buffers of recorded passes."""
+    if policy.selector is None:
+        return
+    _cost_model(pair, "target")
+    if policy.drafts_with_model and pair.draft is not None:
+        _cost_model(pair, "draft")
+
+
 def _stays_on_device(runner: ModelRunner) -> bool:
     """Return True if drafted tokens that stay on the device save time; on a CPU, nodes below a stop token cost some."""
     return runner.static is not None or runner.model.device.type == "cuda"

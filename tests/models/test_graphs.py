@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from dynatree import DynatreeError, ModelPair, generate, generate_batch, load_pair, use_graphs
+from dynatree.drafting import factory
 from dynatree.drafting.draft_model import ModelDrafter, StaticTreeDrafter
 from dynatree.drafting.factory import make_drafter
 from dynatree.latency.measure import CostModel
@@ -201,6 +202,17 @@ def test_a_forward_pass_reads_the_smallest_part_that_holds_its_entries(length):
     found = [each.forward([8, 9, 10, 11, 12], range(length, length + 5)) for each in (one, other)]
     torch.testing.assert_close(*found)
     assert static.parts == [512, 1024, 1536] and one.cache.length == length + 5
+
+
+def test_latencies_are_those_of_recorded_passes(monkeypatch, tmp_path):
+    """A cost model is measured before the first request takes the buffers."""
+    monkeypatch.setenv("DYNATREE_CACHE", str(tmp_path))
+    target, lent = tiny_model("llama", 1), []
+    pair = use_graphs(ModelPair(target, disturbed(target)), plain)
+    measure = factory.load_cost_model
+    monkeypatch.setattr(factory, "load_cost_model", lambda *given: lent.append(given[1]._is_lent) or measure(*given))
+    generate(pair, [5, 6], "cost_aware", 8, None)
+    assert lent == [False, False]
 
 
 def test_models_that_a_graph_cannot_repeat_are_refused():

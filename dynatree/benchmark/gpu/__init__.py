@@ -1,0 +1,1 @@
+"""One command that measures a CUDA machine and proves exactness there."""

@@ -1,0 +1,53 @@
+"""Requests of the proof: methods of this package with ordinary and recorded forward passes, and peers."""
+
+from typing import Any
+
+from dynatree.benchmark.hf_baselines import reference
+from dynatree.benchmark.quiet import quiet
+from dynatree.decoding.engine import generate
+from dynatree.models.graphs import use_graphs
+from dynatree.models.pair import ModelPair
+from dynatree.models.recorded_forward import Run
+
+CASES: dict[str, tuple[str, dict[str, Any]]] = {
+    "autoregressive": ("autoregressive", {}),
+    "chain": ("chain", {"length": 5}),
+    "fixed_tree": ("fixed_tree", {"depth": 5, "branch": 2, "prune_probability": 0.0}),
+    "dynatree": ("dynatree", {}),
+    "cost_aware": ("cost_aware", {}),
+}
+
+
+def both_backends(pair: ModelPair) -> dict[str, ModelPair]:
+    """Return pairs of the same models with ordinary and with recorded forward passes; plain calls on a CPU."""
+    recorded = ModelPair(pair.target, pair.draft, pair.tokenizer)
+    return {"stock": pair, "graphs": use_graphs(recorded, _plain if pair.device.type == "cpu" else None)}
+
+
+def _plain(run: Run) -> Run:
+    return run
+
+
+def measured_request(
+    pairs: dict[str, ModelPair], engine: str, case: str, prompt: list[int], new_tokens: int
+) -> dict[str, Any]:
+    """Return the "tokens", "tokens_per_second" after the first token, "rounds" and "seconds" of one request.
+
+    Args:
+        pairs: see :func:`both_backends`.
+        engine: a key of ``pairs``, or "huggingface".
+        case: a key of ``CASES``, or a method of :mod:`dynatree.benchmark.hf_baselines`.
+        prompt: token ids.
+        new_tokens: tokens to emit.
+    """
+    pair = pairs.get(engine) or pairs["stock"]
+    with quiet(pair.device):
+        if engine == "huggingface":
+            found = reference(pair, prompt, case, new_tokens)
+            tokens, rounds, seconds = found.tokens, found.rounds, found.seconds
+        else:
+            method, options = CASES[case]
+            out = generate(pair, prompt, method, new_tokens, None, **options)
+            tokens, rounds, seconds = out.tokens, out.stats.rounds, out.stats.seconds
+    rate = (len(tokens) - 1) / (seconds["total"] - seconds["ttft"])
+    return {"tokens": tokens, "tokens_per_second": rate, "rounds": rounds, "seconds": seconds}
