@@ -7,7 +7,7 @@ RUN := .venv/bin/
 PYTEST = $(RUN)python -m pytest --numprocesses $(WORKERS) --dist loadgroup
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: help setup model latex demo test test-nightly test-slurm lint format docs distill snapshot plan report archive verify dag lock clean
+.PHONY: help setup model latex demo test test-nightly test-slurm lint format docs distill snapshot plan report archive verify dag lock gpu-proof gpu-pack clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -79,6 +79,12 @@ verify: setup latex  ## rebuild tables, figures and PDF from RESULTS=archive.tar
 
 dag: setup  ## draw the rules in docs/architecture.md
 	$(RUN)python scripts/draw_rules.py
+
+gpu-proof:  ## exactness and speed on this CUDA machine: results/gpu/table.md (PYTHON, SECTIONS=probe ...)
+	TORCH_CUDNN_SDPA_DEPRIORITIZED=1 PYTHONPATH=. $(PYTHON) scripts/gpu_proof.py $(or $(SECTIONS),all)
+
+gpu-pack: setup  ## .gpu/: what gpu-proof needs on a machine without a network
+	$(RUN)python scripts/gpu_pack.py
 
 lock:  ## pin the newest versions that pyproject.toml admits
 	@PYTHON=$(PYTHON) envs/lock.sh

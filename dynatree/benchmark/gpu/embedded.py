@@ -7,11 +7,13 @@ from typing import Any
 import torch
 
 from dynatree.benchmark.gpu.output import Section, Setting
+from dynatree.benchmark.gpu.pack import join
 from dynatree.benchmark.gpu.requests import CASES, both_backends, measured_request
 from dynatree.benchmark.hf_baselines import METHODS
 from dynatree.benchmark.logit_gap import largest_gap
 from dynatree.benchmark.quiet import quiet
 from dynatree.benchmark.session import first_difference
+from dynatree.data.checkpoints import dequantize
 from dynatree.data.random_model import random_model
 from dynatree.decoding.batch import generate_batch
 from dynatree.decoding.engine import generate
@@ -47,6 +49,9 @@ def embedded(section: Section, setting: Setting) -> None:
 def load_embedded(setting: Setting, dtype: str) -> ModelPair:
     """Return the embedded pair in a number format; random models of a tiny proof."""
     if not setting.tiny:
+        if not (setting.target / "config.json").exists():  # from the pack, on a machine without a network
+            setting.target.mkdir(parents=True, exist_ok=True)
+            dequantize(join(setting.pack, setting.pack / "joined"), setting.target)
         return load_pair(setting.target, setting.draft, str(setting.device), dtype, backend="stock")
     sizes = {"vocab_size": 97, "intermediate_size": 32, "num_hidden_layers": 1, "max_position_embeddings": 128}
     models = [random_model("llama", 1, **sizes).eval().to(getattr(torch, dtype)) for _ in range(2)]
@@ -64,7 +69,7 @@ def _prompts(setting: Setting) -> list[dict[str, list[int]]]:
         pair = load_embedded(replace(setting, device=torch.device("cpu")), "float32")
         texts = [[5, 9, 2, 7, 11], [4, 8, 15, 16]]
         return [{"tokens": text, "new": plain_tokens(pair, text, 8)} for text in texts]
-    return json.loads((setting.pack / EXPECTED).read_text())
+    return json.loads((setting.pack / "common" / EXPECTED).read_text())
 
 
 def _plan(pairs: dict[str, ModelPair], prompts: int) -> list[tuple[str, str, int]]:

@@ -34,7 +34,7 @@ def _format(setting: Setting) -> torch.dtype:
 
 
 def _ceilings(section: Section, setting: Setting) -> None:
-    """Bytes per second of a copy, reads and writes together, and operations per second of a product."""
+    """Measure the bytes per second of a copy, reads and writes together, and operations per second of a product."""
     source = torch.ones(2**18 if setting.tiny else 2**29, dtype=torch.float16, device=setting.device)
     copied = torch.empty_like(source)
     seconds = seconds_of(lambda: copied.copy_(source), setting.device)
@@ -47,7 +47,7 @@ def _ceilings(section: Section, setting: Setting) -> None:
 
 
 def _successive_lengths(section: Section, setting: Setting, cudnn: bool) -> None:
-    """The first attention over each of forty successive lengths, with and without cuDNN."""
+    """Measure the first attention over each of forty successive lengths, with and without cuDNN."""
     before = torch.backends.cuda.cudnn_sdp_enabled()
     torch.backends.cuda.enable_cudnn_sdp(cudnn)
     query, keys = (torch.ones(1, HEADS, n, HEAD_DIM, dtype=_format(setting), device=setting.device) for n in (1, 1024))
@@ -63,7 +63,7 @@ def _successive_lengths(section: Section, setting: Setting, cudnn: bool) -> None
 
 
 def _attention(kernel: str, width: int, context: int, setting: Setting) -> float:
-    """Seconds of attention of some queries over a context and themselves."""
+    """Return the seconds of attention of some queries over a context and themselves."""
     length = context + width
     shape = (1, HEADS, length, HEAD_DIM)
     query, keys, values = (torch.randn(shape, dtype=_format(setting), device=setting.device) for _ in range(3))
