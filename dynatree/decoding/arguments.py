@@ -146,7 +146,9 @@ def _is_strict(pair: ModelPair, caches: CacheMethods, exact: Exactness | None) -
     if caches.target:
         raise DynatreeError("exact='strict' is the text of a full cache; leave out target_cache")
     if "target" in pair.static:
-        raise DynatreeError("exact='strict' needs forward passes of ordinary shapes; load the pair with compile=False")
+        raise DynatreeError(
+            "exact='strict' needs forward passes of ordinary shapes; load the pair with backend='stock'"
+        )
     check_strict(pair.target)
     return True
 
