@@ -8,8 +8,7 @@ import torch
 
 from dynatree.benchmark.gpu.output import Section, Setting
 from dynatree.benchmark.gpu.pack import join
-from dynatree.benchmark.gpu.requests import CASES, both_backends, measured_request
-from dynatree.benchmark.hf_baselines import METHODS
+from dynatree.benchmark.gpu.requests import CASES, both_backends, cases, measured_request
 from dynatree.benchmark.logit_gap import largest_gap
 from dynatree.benchmark.quiet import quiet
 from dynatree.benchmark.session import first_difference
@@ -74,11 +73,10 @@ def _prompts(setting: Setting) -> list[dict[str, list[int]]]:
 
 def _plan(pairs: dict[str, ModelPair], prompts: int) -> list[tuple[str, str, int]]:
     """Engine, case and prompt of each request; the first case changes from prompt to prompt."""
-    cases = [*((b, c) for b in pairs for c in CASES), *(("huggingface", m) for m in METHODS)]
-    plan: list[tuple[str, str, int]] = []
+    planned, plan = cases(pairs), list[tuple[str, str, int]]()
     for index in range(prompts):
-        first = index % len(cases)
-        plan += [(engine, case, index) for engine, case in cases[first:] + cases[:first]]
+        first = index % len(planned)
+        plan += [(engine, case, index) for engine, case in planned[first:] + planned[:first]]
     return plan
 
 

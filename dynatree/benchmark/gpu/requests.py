@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from dynatree.benchmark.hf_baselines import reference
+from dynatree.benchmark.hf_baselines import METHODS, reference
 from dynatree.benchmark.quiet import quiet
 from dynatree.decoding.engine import generate
 from dynatree.models.graphs import use_graphs
@@ -16,6 +16,15 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "dynatree": ("dynatree", {}),
     "cost_aware": ("cost_aware", {}),
 }
+
+
+STATIC_ENTRIES = 1536  # of transformers' static cache, whose forward passes compile once
+
+
+def cases(pairs: dict[str, ModelPair]) -> list[tuple[str, str]]:
+    """Return engine and case of all methods and peers that run on the device of the pairs."""
+    methods = [method for method in METHODS if method != "static" or pairs["stock"].device.type == "cuda"]
+    return [*((engine, case) for engine in pairs for case in CASES), *(("huggingface", method) for method in methods)]
 
 
 def both_backends(pair: ModelPair) -> dict[str, ModelPair]:
@@ -43,7 +52,8 @@ def measured_request(
     pair = pairs.get(engine) or pairs["stock"]
     with quiet(pair.device):
         if engine == "huggingface":
-            found = reference(pair, prompt, case, new_tokens)
+            static = {"capacity": STATIC_ENTRIES} if case == "static" else {}
+            found = reference(pair, prompt, case, new_tokens, **static)
             tokens, rounds, seconds = found.tokens, found.rounds, found.seconds
         else:
             method, options = CASES[case]

@@ -8,9 +8,8 @@ import torch
 from transformers import AutoModelForCausalLM, GPTNeoXConfig, PreTrainedModel
 
 from dynatree.benchmark.gpu.output import Section, Setting
-from dynatree.benchmark.gpu.requests import CASES, both_backends, measured_request
+from dynatree.benchmark.gpu.requests import both_backends, cases, measured_request
 from dynatree.benchmark.gpu.scripted import follow_script
-from dynatree.benchmark.hf_baselines import METHODS
 from dynatree.latency.measure import time_forward
 from dynatree.models.pair import ModelPair, Role
 from dynatree.models.runner import ModelRunner
@@ -96,7 +95,7 @@ def scripted(section: Section, setting: Setting) -> None:
         (repetition, acceptance, engine, case)
         for repetition in range(-1, repetitions)  # the first one warms up
         for acceptance in profiles
-        for engine, case in [*((b, c) for b in pairs for c in CASES), *(("huggingface", m) for m in METHODS)]
+        for engine, case in cases(pairs)
     ]
     followed = ACCEPTANCE[0]
     for repetition, acceptance, engine, case in section.until_late(plan):
