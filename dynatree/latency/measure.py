@@ -23,7 +23,6 @@ from dynatree.models.positions import served_positions
 from dynatree.models.runner import ModelRunner
 from dynatree.utils.files import write_json
 from dynatree.utils.host import describe_host
-from dynatree.version import __version__
 
 if TYPE_CHECKING:
     from dynatree.models.graphs import GraphedModel
@@ -177,7 +176,6 @@ def conditions(model: PreTrainedModel, static: "GraphedModel | None" = None) -> 
         "threads": torch.get_num_threads() if model.device.type == "cpu" else None,
         "torch": torch.__version__,
         "transformers": transformers.__version__,
-        "dynatree": __version__,
         "cuda": settings(model.device),
         "host": platform.node(),
         "passes": static.name if static else "ordinary",

@@ -15,7 +15,7 @@ from dynatree.benchmark.gpu.shapes import repetitive_text
 from dynatree.utils.paths import ROOT
 from tests.support.models import tiny_model
 
-MISSING = ("snakemake", "datasets", "jsonschema", "gguf")  # on a machine that only measures
+MISSING = ("snakemake", "datasets", "jsonschema")  # on a machine that only measures
 
 
 def test_all_sections_of_a_tiny_proof(tmp_path):
@@ -63,6 +63,7 @@ def test_a_scripted_pair_emits_its_text(kind):
     assert rounds[0] > rounds[1]
 
 
+@pytest.mark.nightly
 def test_the_proof_imports_nothing_that_a_measuring_machine_lacks():
     """Imports of a program of its own, because this one has imported them."""
     code = f"import sys; sys.modules.update(dict.fromkeys({MISSING})); import dynatree.benchmark.gpu.proof"
