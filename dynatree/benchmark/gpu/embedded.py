@@ -26,7 +26,7 @@ EXPECTED = "expected.json"  # of the pack: for each prompt, its "tokens" and the
 def embedded(section: Section, setting: Setting) -> None:
     """Measure all methods and peers on the embedded pair in three number formats, interleaved."""
     prompts = _prompts(setting)
-    for dtype in ("float32", "float16", "bfloat16"):
+    for dtype in ("float32", "bfloat16") if setting.tiny else ("float32", "float16", "bfloat16"):
         pair = load_embedded(setting, dtype)
         pairs = both_backends(pair)
         pairs["graphs"].prepare()
