@@ -7,7 +7,7 @@ RUN := .venv/bin/
 PYTEST = $(RUN)python -m pytest --numprocesses $(WORKERS) --dist loadgroup
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: help setup model latex demo test test-nightly test-slurm lint format docs distill snapshot plan report archive verify dag lock gpu-proof gpu-pack clean
+.PHONY: help setup model latex demo test test-nightly test-slurm lint format docs distill snapshot plan report archive verify dag lock gpu-proof gpu-pack gpu-snapshot clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -85,6 +85,10 @@ gpu-proof:  ## exactness and speed on this CUDA machine: results/gpu/table.md (P
 
 gpu-pack: setup  ## .gpu/: what gpu-proof needs on a machine without a network
 	$(RUN)python scripts/gpu_pack.py
+
+gpu-snapshot:  ## keep the files of the last gpu-proof in results/snapshots/gpu
+	mkdir -p results/snapshots/gpu
+	cp results/gpu/* results/snapshots/gpu/
 
 lock:  ## pin the newest versions that pyproject.toml admits
 	@PYTHON=$(PYTHON) envs/lock.sh

@@ -2,6 +2,7 @@
 
 import copy
 import functools
+import gc
 
 import pytest
 import torch
@@ -176,6 +177,19 @@ def test_a_buffer_is_reused_after_its_request():
     assert second.layers[0].keys.data_ptr() == place
     assert not second.layers[0].keys[..., 3:, :].any()
     assert static.cache(static.entries + 1) is None
+
+
+@pytest.mark.parametrize(("method", "options"), [*METHODS, ("cost_aware", {})])
+def test_a_finished_request_returns_its_buffers_at_once(method, options):
+    """Without garbage collection, which measurements switch off; the next request would run ordinary passes."""
+    pair = static_pair("llama", 1, 0.06)
+    gc.collect()
+    gc.disable()
+    try:
+        generate(pair, [5, 6], method, 12, None, **options)
+        assert not any(model._is_lent for model in pair.static.values())
+    finally:
+        gc.enable()
 
 
 def test_a_second_request_meanwhile_has_a_cache_of_its_own():
