@@ -15,7 +15,8 @@ def memory(section: Section, setting: Setting) -> None:
     prompt, new_tokens = ([5, 9, 2, 7], 8) if setting.tiny else ([5, 9, 2, 7] * 64, 128)
     for engine, case in section.until_late([(engine, case) for case in METHODS for engine in pairs]):
         method, options = CASES[case]
-        found = [
-            measure_memory(pairs[engine], prompt, Case("dynatree", method, options), new_tokens) for _ in range(2)
-        ][1]
+        measured = Case("dynatree", method, options)
+        found = [measure_memory(pairs[engine], prompt, measured, new_tokens) for _ in range(1 if setting.tiny else 2)][
+            -1
+        ]
         section.add(kind="memory", engine=engine, case=case, new_tokens=new_tokens, **found)

@@ -93,7 +93,7 @@ def scripted(section: Section, setting: Setting) -> None:
     profiles = ACCEPTANCE[:1] if setting.tiny else ACCEPTANCE
     plan = [
         (repetition, acceptance, engine, case)
-        for repetition in range(-1, repetitions)  # the first one warms up
+        for repetition in range(0 if setting.tiny else -1, repetitions)  # number -1 warms up
         for acceptance in profiles
         for engine, case in cases(pairs)
     ]
