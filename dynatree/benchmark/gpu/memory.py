@@ -16,7 +16,7 @@ def memory(section: Section, setting: Setting) -> None:
     for engine, case in section.until_late([(engine, case) for case in METHODS for engine in pairs]):
         method, options = CASES[case]
         measured = Case("dynatree", method, options)
-        found = [measure_memory(pairs[engine], prompt, measured, new_tokens) for _ in range(1 if setting.tiny else 2)][
-            -1
-        ]
+        for _ in range(0 if setting.tiny else 1):  # warms up
+            measure_memory(pairs[engine], prompt, measured, new_tokens)
+        found = measure_memory(pairs[engine], prompt, measured, new_tokens)
         section.add(kind="memory", engine=engine, case=case, new_tokens=new_tokens, **found)
