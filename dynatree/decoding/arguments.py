@@ -11,8 +11,9 @@ from dynatree.errors import DynatreeError
 from dynatree.kvcompress.methods.base import Method
 from dynatree.kvcompress.registry import CacheArgument, find_method
 from dynatree.models.generation_config import check_generation_config
+from dynatree.models.modes import mode_of
 from dynatree.models.pair import ModelPair, PolicyKey
-from dynatree.models.positions import served_positions
+from dynatree.models.positions import reading_again_length, served_positions
 from dynatree.models.sampling import Sampler, SamplingOptions, make_sampler
 from dynatree.models.strict import check_strict
 from dynatree.models.supported import check_forward
@@ -121,9 +122,16 @@ def request_options(
     started = pair.clock() if started is None else started
     check_forward(pair.target, "target")
     check_caches(policy, caches)
+    check_shape(pair, policy)
     strict = _is_strict(pair, caches, exact)
     tokens = encode(pair, prompt)
     max_new_tokens = whole_number("max_new_tokens", max_new_tokens, 0)
+    border = reading_again_length(pair.target)
+    if caches.target and border is not None and len(tokens) + max_new_tokens > border:
+        raise DynatreeError(
+            f"the target reads its text again after {border} tokens, which a compressed target_cache has no room for; "
+            "leave out target_cache or shorten the text"
+        )
     needs = check_lengths(pair, policy, len(tokens), max_new_tokens, caches)
     stop_tokens = find_stop_tokens(pair, eos_token_id)
     sampler = make_sampler(sampling, pair.target.config.get_text_config().vocab_size)
@@ -176,6 +184,18 @@ def find_policy(
         return policy
     key = PolicyKey(repr(policy), repr(draft_cache) if draft_cache else "")
     return pair.state.policies.setdefault(key, policy)
+
+
+def check_shape(pair: ModelPair, policy: Policy) -> None:
+    """Raise if a policy draws trees and a model reads tokens in order only."""
+    if policy.max_children <= 1 or policy.selector is not None:
+        return
+    for role, model in pair.models.items():
+        if mode_of(model) == "chain":
+            raise DynatreeError(
+                f"the {role} {type(model).__name__} reads tokens in order, so it takes chains and no trees; use "
+                "method='chain', 'cost_aware' or 'autoregressive'"
+            )
 
 
 def check_caches(policy: Policy, caches: CacheMethods) -> None:

@@ -11,7 +11,7 @@ from dynatree.drafting.factory import make_drafter
 from dynatree.drafting.pool import Pool
 from dynatree.models.largest_logits import top_successors
 from dynatree.models.pair import ModelPair
-from dynatree.models.positions import uniform_depth
+from dynatree.models.positions import reading_again_length, uniform_depth
 from dynatree.models.runner import ModelRunner
 from dynatree.tree import TokenTree
 
@@ -58,6 +58,7 @@ class Request:
         self._tokenizer = pair.tokenizer
         self._target = target
         self._rotary = pair.target.config
+        self._border = reading_again_length(pair.target)
         self._drafter = None
         if options.max_new_tokens > 1:
             total, stops, method = options.total_tokens, options.stop_tokens, options.caches.draft
@@ -90,6 +91,7 @@ class Request:
             seconds["prefill"] += self._drafter.pop_elapsed()
         self._emit([first], accepted=0)
         seconds["ttft"] = self._clock() - self._options.started
+        self._read_again_at_border()
 
     def share(self, batch: int) -> None:
         """Set the number of requests that are decoded together from the next round on."""
@@ -131,6 +133,16 @@ class Request:
             self._callbacks.on_round(tree, path, bonus)
         emitted = self._emit([tree.tokens[node] for node in path] + [bonus], accepted=len(path))
         self._close_round(opened, min(len(path), emitted), emitted, verify_seconds)
+        self._read_again_at_border()
+
+    def _read_again_at_border(self) -> None:
+        """Read the text again, with its newest token, where ``generate`` does so because frequencies change."""
+        target, text = self._target, [*self._options.prompt, *self._emitted]
+        if self.finished or target.length != self._border:
+            return
+        self.propose()  # the root alone, because no tree crosses the border
+        target.cache.keep(0, [])
+        self.accept(target.forward(text, range(len(text)), last_only=True))
 
     def close(self) -> Generation:
         """Return the emitted tokens and their cost."""
@@ -174,7 +186,7 @@ class Request:
     def _context(self) -> RoundContext:
         cache = self._target.cache
         tokens_left = min(self._options.max_new_tokens - len(self._emitted), cache.capacity_left)
-        uniform = uniform_depth(self._rotary, self._target.length)
+        uniform = 0 if self._target.length == self._border else uniform_depth(self._rotary, self._target.length)
         max_depth = tokens_left - 1 if uniform is None else min(tokens_left - 1, uniform)
         return RoundContext(max_depth, cache.entries, self._batch)
 

@@ -14,6 +14,7 @@ from dynatree.errors import DynatreeError
 from dynatree.kvcompress.hf_cache import CompressedCache
 from dynatree.kvcompress.methods.base import Method
 from dynatree.kvcompress.registry import make_method
+from dynatree.models.admission import admit
 from dynatree.models.layout import compressed_cache, laid_out
 from dynatree.models.supported import check_attention, plain_model
 from dynatree.models.switch import attention_of
@@ -142,6 +143,7 @@ def compress(model: PreTrainedModel, method: str | Method, **options) -> Iterato
     """
     compression = CompressionContext(model, make_method(method, **options))
     plain = plain_model(model, "model")  # the layers inside an adapter
+    admit(plain, "model")
     check_attention(plain, "model")
     CompressedCache(plain, compression.method)  # raises errors here rather than in the first pass
     hooks = (

@@ -9,6 +9,7 @@ from dynatree.kvcompress.hf_layer import CompressedLayer
 from dynatree.kvcompress.methods.base import Method
 from dynatree.kvcompress.registry import make_method
 from dynatree.kvcompress.rotary import rotary_frequencies
+from dynatree.models.admission import admit
 from dynatree.models.attention import head_counts
 from dynatree.models.layout import MaskFunction
 from dynatree.models.supported import plain_model
@@ -37,6 +38,7 @@ class CompressedCache(Cache):
 
     def __init__(self, model: PreTrainedModel, method: str | Method, **options):
         model = plain_model(model, "model")
+        admit(model, "model")
         counts = head_counts(model.config)
         self.method = make_method(method, **options)
         self.method.check_model(*counts)

@@ -2,13 +2,11 @@
 
 import hashlib
 import json
-import os
 import platform
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -23,6 +21,7 @@ from dynatree.models.positions import served_positions
 from dynatree.models.runner import ModelRunner
 from dynatree.utils.files import write_json
 from dynatree.utils.host import describe_host
+from dynatree.utils.paths import cache_folder
 
 if TYPE_CHECKING:
     from dynatree.models.graphs import GraphedModel
@@ -59,18 +58,6 @@ def load_cost_model(model: PreTrainedModel, static: "GraphedModel | None" = None
     with suppress(OSError):  # without a writable cache, each process measures again
         write_json(path, asdict(cost_model) | {"conditions": conditions(model, static)})
     return cost_model
-
-
-def cache_folder() -> Path | None:
-    """Return the folder that keeps measurements of this machine; None for a user without a home folder."""
-    if chosen := os.environ.get("DYNATREE_CACHE"):
-        return Path(chosen)
-    if base := os.environ.get("XDG_CACHE_HOME"):
-        return Path(base) / "dynatree"
-    try:
-        return Path.home() / ".cache/dynatree"
-    except RuntimeError:  # no HOME, and a user id without an entry in passwd
-        return None
 
 
 @torch.inference_mode()

@@ -32,7 +32,7 @@ class ChainCache(DecodingCache):
 
     def __init__(self, model: PreTrainedModel):
         self.model = model
-        self.own: Cache = DynamicCache(config=model.config.get_text_config(decoder=True))
+        self.own: Cache = _new(model)
         self._snapshot: Cache | None = None
         self._settled = 0  # tokens of the text that the snapshot has read
         self._log: list[int] = []  # later tokens of the text
@@ -52,6 +52,9 @@ class ChainCache(DecodingCache):
 
     def keep(self, start: int, entries: list[int]) -> None:
         kept = start + len(entries)
+        if kept == 0:
+            self.own, self._snapshot, self._settled, self._log, self._stale = _new(self.model), None, 0, [], False
+            return
         if entries != list(range(start, kept)) or not self._settled <= kept <= self.length:
             raise DynatreeError(f"a chain of {self.length} tokens cannot keep the entries {entries} after {start}")
         if kept < self.length:
@@ -105,6 +108,10 @@ class ChainCache(DecodingCache):
     def _read(self, ids: torch.Tensor, start: int, last_only: bool) -> torch.Tensor:
         positions = torch.arange(start, start + len(ids), device=ids.device)[None]
         return forward_logits(self.model, ids[None], positions, None, self.own, last_only, implementation=None)[0]
+
+
+def _new(model: PreTrainedModel) -> Cache:
+    return DynamicCache(config=model.config.get_text_config(decoder=True))
 
 
 def is_chain(visible: torch.Tensor | None) -> bool:

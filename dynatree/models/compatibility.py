@@ -1,6 +1,5 @@
 """Compatibility of a target, a draft and this machine: files, hashes, tokens, positions, number format, memory."""
 
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,11 +10,11 @@ from safetensors import SafetensorError, safe_open
 from transformers import AutoConfig, GenerationConfig, PreTrainedConfig
 
 from dynatree.errors import DynatreeError
+from dynatree.models.admission import find_verdict
 from dynatree.models.generation_config import check_generation_config
 from dynatree.models.loading import BORROWED, check_tokenizers, has_tokenizer, load_tokenizer
 from dynatree.models.pair import check_vocabularies
 from dynatree.models.positions import served_positions
-from dynatree.models.supported import ARCHITECTURES
 from dynatree.utils.files import MANIFEST, sha256
 
 # int8 weights are loaded in a format of two bytes first
@@ -112,13 +111,18 @@ def _check_files(role: str, folder: Path) -> Iterator[CheckResult]:
 
 
 def _check_architecture(role: str, folder: Path) -> CheckResult:
+    """Check that decoding with the kind of model is exact, by a proof on a small one if it is not known."""
     subject = f"{role} architecture"
     try:
-        kind = json.loads((folder / "config.json").read_text()).get("model_type")
-    except (ValueError, AttributeError) as error:
-        return CheckResult(subject, False, f"config.json is damaged ({error}); fetch the model again")
-    known = f"{kind}; supported are {', '.join(ARCHITECTURES)}"
-    return CheckResult(subject, kind in ARCHITECTURES, kind if kind in ARCHITECTURES else known)
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        line = str(error).strip().partition("\n")[0]
+        return CheckResult(
+            subject, False, f"config.json is damaged or of an unknown kind ({line}); fetch the model again"
+        )
+    verdict = find_verdict(config)
+    detail = {"chain": "exact as chains", None: f"refused: {verdict.reason}"}.get(verdict.mode, "exact as trees")
+    return CheckResult(subject, verdict.mode is not None, f"{config.model_type}, {detail}")
 
 
 def _check_hashes(role: str, folder: Path) -> CheckResult:
@@ -167,11 +171,12 @@ def _token_count(folder: Path) -> int | None:
 
 
 def _compare(target: PreTrainedConfig, draft: PreTrainedConfig, tokens: int | None) -> Iterator[CheckResult]:
-    sizes = f"target {target.vocab_size}, draft {draft.vocab_size}"
+    rows = target.get_text_config().vocab_size, draft.get_text_config().vocab_size
+    sizes = f"target {rows[0]}, draft {rows[1]}"
     if borrowed := getattr(draft, BORROWED, None):
         sizes += f" of which it proposes {borrowed['output_tokens']}"
     try:
-        check_vocabularies(target.vocab_size, draft.vocab_size, tokens)
+        check_vocabularies(*rows, tokens)
         yield CheckResult("vocabulary", True, sizes)
     except DynatreeError as error:
         yield CheckResult("vocabulary", False, str(error))

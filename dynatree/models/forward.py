@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import cache
 from typing import Any
 
@@ -11,7 +11,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from dynatree.models.attention import GROUPED
-from dynatree.models.layout import PassLayout, laid_out
+from dynatree.models.layout import PassLayout, laid_out, position_mask
 from dynatree.models.supported import is_hooked
 from dynatree.models.switch import attention_of
 from dynatree.models.trimmed_head import TrimmedHead, output_head
@@ -48,16 +48,41 @@ def forward_logits(
     known = accepted_arguments(type(model))
     inputs: dict[str, Any] = {"input_ids": ids, cache_argument(model): cache, "use_cache": cache is not None}
     inputs |= {"position_ids": positions} if "position_ids" in known and positions is not None else {}
+    if layout is not None and ("position_ids" not in known or getattr(model.config, "alibi", False)):
+        inputs["attention_mask"] = position_mask(layout, ids.device)
     keeps = last_only and "logits_to_keep" in known
     inputs |= {"logits_to_keep": 1} if keeps else {}
     head = output_head(model)
-    with attention_of(model, implementation), laid_out(layout, compressed), _own_tokens(head), _selected(head, rows):
+    with ExitStack() as stack:
+        for context in (attention_of(model, implementation), laid_out(layout, compressed), _own_tokens(head)):
+            stack.enter_context(context)
+        stack.enter_context(_selected(head, rows))
+        stack.enter_context(_biased(model.base_model, layout))
         logits = model(**inputs, return_dict=True).logits
     if isinstance(head, TrimmedHead) and is_hooked(head):
         logits = logits[..., head.token_map]
     if rows is not None:
         return logits.flatten(0, 1)
     return logits[:, -1:] if last_only and not keeps else logits
+
+
+@contextmanager
+def _biased(base: nn.Module, layout: PassLayout | None) -> Iterator[None]:
+    """Let a model that looks up its biases by the index of an entry look them up by its position within the block."""
+    build: Any = getattr(base, "build_mpt_alibi_tensor", None)
+    if layout is None or build is None:
+        yield
+        return
+
+    def by_position(*args: Any, **options: Any) -> torch.Tensor:
+        bias = build(*args, **options)  # [heads, 1, positions]
+        return bias[..., layout.entries[0].to(bias.device)]
+
+    base.build_mpt_alibi_tensor = by_position
+    try:
+        yield
+    finally:
+        del base.build_mpt_alibi_tensor
 
 
 @cache

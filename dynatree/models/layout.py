@@ -55,6 +55,33 @@ class PassLayout:
         return mask
 
 
+class PositionMask(torch.Tensor):
+    """A padding mask of ones, whose cumulative sum counts positions instead of entries.
+
+    Models without position ids compute the positions of their keys from it, for biases such as ALiBi.
+    """
+
+    positions: torch.Tensor
+
+    @classmethod
+    def __torch_function__(cls, func, types, args=(), kwargs=None):
+        mask = args[0]
+        if func in (torch.Tensor.cumsum, torch.cumsum):
+            return mask.positions.to(mask.device) + 1
+        result = super().__torch_function__(func, types, args, kwargs)
+        if isinstance(result, cls) and func in (torch.Tensor.to, torch.Tensor.long):
+            result.positions = mask.positions
+            return result
+        return result.as_subclass(torch.Tensor) if isinstance(result, cls) else result
+
+
+def position_mask(layout: PassLayout, device: torch.device) -> PositionMask:
+    """Return a padding mask [batch, entries] for the entries of a forward pass."""
+    mask = torch.ones_like(layout.entries, device=device).as_subclass(PositionMask)
+    mask.positions = layout.entries
+    return mask
+
+
 class LayerMask(torch.Tensor):
     """A placeholder for the mask of a layer whose cache makes the mask itself.
 
@@ -168,4 +195,9 @@ def _additive_mask(*args: Any, dtype: torch.dtype = torch.float32, **options: An
     return torch.where(mask, torch.zeros((), dtype=dtype, device=mask.device), torch.finfo(dtype).min)
 
 
+def _own_boolean_mask(*args: Any, **options: Any) -> torch.Tensor | None:
+    return sdpa_mask(*args, **options) if _current.layout is None else boolean_mask(*args, **options)
+
+
 AttentionMaskInterface.register("eager", _additive_mask)
+AttentionMaskInterface.register("sdpa", _own_boolean_mask)

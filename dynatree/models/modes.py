@@ -9,10 +9,10 @@ from dynatree.models.attention import GROUPED
 from dynatree.models.chain_cache import ChainCache
 from dynatree.models.kv_cache import TreeCache
 
-Mode = Literal["grouped", "eager", "chain"]
-"""Attention without copied keys, or the eager attention of the model; both verify trees. Or chains in its own cache."""
-MODES: tuple[Mode, ...] = ("grouped", "eager", "chain")
-IMPLEMENTATIONS: dict[Mode, str | None] = {"grouped": GROUPED, "eager": "eager", "chain": None}
+Mode = Literal["grouped", "eager", "sdpa", "chain"]
+"""Attention without copied keys, an attention of the model itself, or chains in the model's own cache and no trees."""
+MODES: tuple[Mode, ...] = ("grouped", "eager", "sdpa", "chain")
+IMPLEMENTATIONS: dict[Mode, str | None] = {"grouped": GROUPED, "eager": "eager", "sdpa": "sdpa", "chain": None}
 
 _modes: WeakKeyDictionary[PreTrainedModel, Mode] = WeakKeyDictionary()
 
@@ -20,6 +20,11 @@ _modes: WeakKeyDictionary[PreTrainedModel, Mode] = WeakKeyDictionary()
 def mode_of(model: PreTrainedModel) -> Mode:
     """Return how the forward passes of a model run."""
     return _modes.get(model, "grouped")
+
+
+def is_admitted(model: PreTrainedModel) -> bool:
+    """Return True if :func:`set_mode` was called for a model."""
+    return model in _modes
 
 
 def set_mode(model: PreTrainedModel, mode: Mode) -> None:

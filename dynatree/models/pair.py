@@ -12,6 +12,7 @@ from transformers import PreTrainedModel
 from dynatree.errors import DynatreeError
 from dynatree.models.cuda_settings import apply_settings
 from dynatree.models.exclusive import exclusive
+from dynatree.models.admission import admit
 from dynatree.models.supported import plain_model
 from dynatree.models.transfer import input_device
 from dynatree.models.trimmed_head import output_head
@@ -67,7 +68,7 @@ class ModelPair:
         static: recorded forward passes, by role; see :func:`dynatree.use_graphs`.
 
     Raises:
-        DynatreeError: an architecture is not supported or the vocabularies do not fit.
+        DynatreeError: decoding with a model is not exact, or the vocabularies do not fit.
     """
 
     target: PreTrainedModel
@@ -79,9 +80,11 @@ class ModelPair:
 
     def __post_init__(self) -> None:
         self.target = plain_model(self.target, "target")
+        admit(self.target, "target")
         output_head(self.target)  # raises if it has none
         if self.draft is not None:
             self.draft = plain_model(self.draft, "draft")
+            admit(self.draft, "draft")
             tokens = len(self.tokenizer) if hasattr(self.tokenizer, "__len__") else None
             rows = [model.config.get_text_config().vocab_size for model in (self.target, self.draft)]
             check_vocabularies(*rows, tokens)

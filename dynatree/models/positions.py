@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from torch import nn
-from transformers import PretrainedConfig, PreTrainedModel
+from transformers import GenerationMixin, PretrainedConfig, PreTrainedModel
 
 CHANGING = ("dynamic", "longrope")
 
@@ -33,6 +33,17 @@ def switching_length(config: PretrainedConfig) -> int | None:
     if parameters["rope_type"] == "longrope":
         return parameters.get("original_max_position_embeddings") or config.max_position_embeddings
     return config.max_position_embeddings
+
+
+def reading_again_length(model: PreTrainedModel) -> int | None:
+    """Return the tokens after which ``generate`` reads the text again with other frequencies; None if it never does.
+
+    Models that do so prepare the inputs of a forward pass in their own way, and compare with this entry.
+    """
+    own: Any = type(model).prepare_inputs_for_generation
+    if own is GenerationMixin.prepare_inputs_for_generation or switching_length(model.config) is None:
+        return None
+    return getattr(model.config, "original_max_position_embeddings", None)
 
 
 def uniform_depth(config: PretrainedConfig, root: int) -> int | None:

@@ -6,22 +6,27 @@ those of ``generate``.
 """
 
 import random
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 import torch
+import transformers
 from transformers import PreTrainedConfig, PreTrainedModel
 
 from dynatree.errors import DynatreeError
+from dynatree.models.decoding_cache import DecodingCache
 from dynatree.models.exclusive import exclusive
 from dynatree.models.modes import MODES, Mode, set_mode
-from dynatree.models.positions import uniform_depth
+from dynatree.models.positions import reading_again_length, uniform_depth, unscaled_frequencies
 from dynatree.models.runner import ModelRunner
 from dynatree.models.tiny_config import tiny_config, tiny_model
 from dynatree.tree import TokenTree
 
 PROMPTS = (5, 1, 17, 29)  # tokens of the prompts; more than a window and a chunk
 NEW_TOKENS = 24
+CAPACITY = max(PROMPTS) + NEW_TOKENS + 64
 TOLERANCE = 1e-3  # of the logits, relative to the largest
 SHAPES = ("autoregressive", "chain", "fixed_tree", "dynatree", "cost_aware")
 
@@ -52,70 +57,98 @@ class Verdict:
 
     mode: Mode | None
     reason: str = ""
-    tried: dict[str, str] = field(default_factory=dict)
 
 
-def prove(config: PreTrainedConfig) -> Verdict:
+def prove(config: PreTrainedConfig, kind: type[PreTrainedModel] | None = None) -> Verdict:
     """Return how a kind of model decodes exactly.
 
     Args:
         config: of the model; only its kind matters, not its sizes.
+        kind: class of the model; None for the causal language model of the configuration.
     """
+    if config.is_encoder_decoder:
+        return Verdict(None, "its decoder reads the output of an encoder")
+    with quiet():
+        try:
+            model = tiny_model(tiny_config(config), kind)
+            texts = list(texts_of(model))
+        except Exception as error:  # any class of transformers may fail in any way
+            return Verdict(None, f"no small model of it generates: {line_of(error)}")
+        differences = {}
+        for mode in MODES:
+            set_mode(model, mode)
+            difference = first_difference(model, texts, trees=mode != "chain")
+            if difference is None:
+                return Verdict(mode, differences.get("eager", "") if mode == "chain" else "")
+            differences[mode] = difference
+    if getattr(config, "is_decoder", None) is False:
+        return Verdict(None, "its tokens attend to later ones (is_decoder=False)")
+    return Verdict(None, differences["chain"])
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Hide the warnings of transformers within the block."""
+    level = transformers.logging.get_verbosity()
+    transformers.logging.set_verbosity_error()
     try:
-        model = tiny_model(tiny_config(config))
-        texts = list(_texts(model))
-    except Exception as error:  # any class of transformers may fail in any way
-        return Verdict(None, f"no small model of it generates: {_line(error)}")
-    reasons: dict[str, str] = {}
-    for mode in MODES:
-        set_mode(model, mode)
-        difference = _first_difference(model, texts, trees=mode != "chain")
-        if difference is None:
-            return Verdict(mode, next(iter(reasons.values()), ""), reasons)
-        reasons[mode] = difference
-    return Verdict(None, reasons["chain"], reasons)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        transformers.logging.set_verbosity(level)
 
 
-def _texts(model: PreTrainedModel) -> Iterator[Text]:
+def texts_of(model: PreTrainedModel) -> Iterator[Text]:
+    """Yield texts that ``generate`` makes of random prompts."""
     generator = torch.Generator().manual_seed(1)
     vocabulary = model.config.get_text_config().vocab_size
+    model.generation_config.eos_token_id = None
     for length in PROMPTS:
         prompt = torch.randint(4, vocabulary - 1, (1, length), generator=generator)
-        out = model.generate(
-            prompt,
-            attention_mask=torch.ones_like(prompt),
-            max_new_tokens=NEW_TOKENS,
-            min_new_tokens=NEW_TOKENS,
-            do_sample=False,
-            pad_token_id=0,
-            output_logits=True,
-            return_dict_in_generate=True,
-        )
+        with unscaled_frequencies(model):
+            out = model.generate(
+                prompt,
+                attention_mask=torch.ones_like(prompt),
+                max_new_tokens=NEW_TOKENS,
+                do_sample=False,
+                pad_token_id=0,
+                output_logits=True,
+                return_dict_in_generate=True,
+            )
         tokens = out.sequences[0, length:].tolist()
         yield Text(prompt[0].tolist(), tokens, torch.stack(out.logits)[:, 0].float())
 
 
 @torch.inference_mode()
-def _first_difference(model: PreTrainedModel, texts: list[Text], trees: bool) -> str | None:
-    """Return where decoding first differs from ``generate``; None if it does not."""
+def first_difference(
+    model: PreTrainedModel, texts: list[Text], trees: bool, new_cache: Callable[[], DecodingCache] | None = None
+) -> str | None:
+    """Return where decoding first differs from known texts; None if it does not.
+
+    Args:
+        model: a small model.
+        texts: the texts.
+        trees: False for chains only.
+        new_cache: makes the cache of a request; None for an ordinary one.
+    """
     shapes = SHAPES if trees else SHAPES[:2]
     for number, text in enumerate(texts):
         for first in range(len(shapes)):
             try:
                 with exclusive([model]):
-                    difference = _replay(model, text, random.Random(7 * number + first), shapes, first)
+                    runner = ModelRunner(model, "target", CAPACITY, cache=new_cache() if new_cache else None)
+                    difference = _replay(runner, text, random.Random(7 * number + first), shapes, first)
             except Exception as error:  # attention and caches of any class may fail in any way
-                return _line(error)
+                return line_of(error)
             if difference:
                 return f"{difference} of case {number + 1}"
     return None
 
 
-def _replay(
-    model: PreTrainedModel, text: Text, choose: random.Random, shapes: tuple[str, ...], first: int
-) -> str | None:
+def _replay(runner: ModelRunner, text: Text, choose: random.Random, shapes: tuple[str, ...], first: int) -> str | None:
     """Decode a text in rounds of different shapes; return the first difference."""
-    runner = ModelRunner(model, "target", len(text.prompt) + NEW_TOKENS + 64)
+    model = runner.model
     difference = _compare(runner.forward(text.prompt, range(len(text.prompt)), last_only=True)[0], text, 0)
     runner.cache.keep(len(text.prompt), [])
     done, rounds = 1, first
@@ -123,9 +156,16 @@ def _replay(
         shape = shapes[rounds % len(shapes)]
         rounds += 1
         root = runner.length
-        limits = [NEW_TOKENS - done, uniform_depth(model.config, root)]
-        tree = _draft(shape, text.tokens[done - 1 :], min(one for one in limits if one is not None), choose)
-        logits = _verify(runner, tree, root, by_levels=len(tree) > 1 and choose.random() < 0.3)
+        border = root == reading_again_length(model)
+        limits = [NEW_TOKENS - done, runner.cache.capacity_left - 1, uniform_depth(model.config, root)]
+        depth = 0 if border else min(one for one in limits if one is not None)
+        tree = _draft(shape, text.tokens[done - 1 :], depth, choose)
+        if border:
+            runner.cache.keep(0, [])
+            complete = [*text.prompt, *text.tokens[:done]]
+            logits = runner.forward(complete, range(len(complete)), last_only=True)
+        else:
+            logits = _verify(runner, tree, root, by_levels=len(tree) > 1 and choose.random() < 0.3)
         true_tokens = [text.tokens[done + depth] if done + depth < NEW_TOKENS else -1 for depth in tree.depths]
         path = tree.accepted_path(true_tokens)
         for node in (0, *path):
@@ -195,6 +235,7 @@ def _draft(shape: str, text: list[int], depth: int, choose: random.Random) -> To
     return tree
 
 
-def _line(error: Exception) -> str:
+def line_of(error: Exception) -> str:
+    """Return an error of any class in one line."""
     text = str(error).strip().partition("\n")[0] or type(error).__name__
     return text if isinstance(error, DynatreeError) else f"{type(error).__name__}: {text}"

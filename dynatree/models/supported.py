@@ -1,4 +1,4 @@
-"""Models whose forward pass over a tree is exact, and wrappers around them."""
+"""Wrappers, hooks and settings around a model, admitted or refused."""
 
 from typing import Any
 
@@ -7,7 +7,6 @@ from transformers import PreTrainedModel
 
 from dynatree.errors import DynatreeError
 
-ARCHITECTURES = ("gpt_neox", "llama")
 ATTENTION = (None, "eager", "sdpa", "flex_attention")  # all compute the same attention, as "flash" kernels do
 # PEFT methods that change layers of the model and nothing around it
 LAYER_ADAPTERS = (
@@ -24,7 +23,7 @@ def plain_model(model: Any, role: str) -> PreTrainedModel:
         role: "target", "draft" or "model", for messages.
 
     Raises:
-        DynatreeError: the architecture is not supported, or a wrapper does more than a forward pass of its layers.
+        DynatreeError: it is no model of transformers, or a wrapper does more than a forward pass of its layers.
     """
     if hasattr(model, "get_base_model") and hasattr(model, "peft_config"):
         _check_adapters(model, role)
@@ -33,15 +32,7 @@ def plain_model(model: Any, role: str) -> PreTrainedModel:
         raise DynatreeError(
             f"the {role} is a {type(model).__name__}, not a model of transformers; give the model that it wraps"
         )
-    check_architecture(model, role)
     return model
-
-
-def check_architecture(model: PreTrainedModel, role: str) -> None:
-    """Raise unless the forward pass over a tree is exact for the model's architecture."""
-    kind = model.config.model_type
-    if kind not in ARCHITECTURES:
-        raise DynatreeError(f"the {role} is a {kind!r} model; supported are {', '.join(ARCHITECTURES)}")
 
 
 def check_forward(model: PreTrainedModel, role: str) -> None:

@@ -80,17 +80,19 @@ def tiny_config(config: PreTrainedConfig) -> PreTrainedConfig:
     return type(config).from_dict(_cut(values, kinds))
 
 
-def tiny_model(config: PreTrainedConfig, seed: int = 0) -> PreTrainedModel:
+def tiny_model(config: PreTrainedConfig, kind: type[PreTrainedModel] | None = None, seed: int = 0) -> PreTrainedModel:
     """Return a random float32 model of a small configuration, whose greedy text varies.
 
     Args:
         config: see :func:`tiny_config`.
+        kind: class of the model; None for the causal language model of the configuration.
         seed: of the weights.
     """
     random = torch.random.get_rng_state()
     try:
         torch.manual_seed(seed)
-        model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+        make = AutoModelForCausalLM.from_config if kind is None else kind._from_config
+        model = make(config, dtype=torch.float32)
         _randomize(model)
     finally:
         torch.random.set_rng_state(random)

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from dynatree.latency.cost_model import CostModel
+from dynatree.utils.paths import cache_folder
 from dynatree.latency.measure import (
     FIRST_USE_WIDTHS,
     WIDTHS,
-    cache_folder,
     conditions,
     load_cost_model,
     measure_at_first_use,

@@ -1,0 +1,112 @@
+"""The table of verdicts of all causal model types, for the package and for the documentation."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from transformers import PreTrainedConfig
+
+from dynatree.kvcompress.proof import compression_refusal
+from dynatree.models.admission import fingerprint, versions
+from dynatree.models.model_types import configurations
+from dynatree.models.modes import set_mode
+from dynatree.models.proof import Verdict, line_of, prove, quiet, texts_of
+from dynatree.models.tiny_config import tiny_config, tiny_model
+
+RECURRENT = ("linear_attention", "conv", "hybrid", "hybrid_sliding", "recurrent")
+
+
+@dataclass(frozen=True)
+class Row:
+    """The verdict of one configuration.
+
+    Attributes:
+        model_type: as in ``config.json``.
+        number: 0 for the characteristic configuration of the type.
+        kind: "attention", "recurrent" or "encoder".
+        key: fingerprint of the configuration; "" if there is none.
+        verdict: the verdict.
+        compression: why its caches cannot be compressed; "" if they can.
+    """
+
+    model_type: str
+    number: int
+    kind: str
+    key: str
+    verdict: Verdict
+    compression: str
+
+
+def rows_of(model_type: str) -> Iterator[Row]:
+    """Yield the verdicts of the configurations of a type.
+
+    Args:
+        model_type: see :func:`dynatree.models.model_types.model_types`.
+    """
+    with quiet():
+        try:
+            configs = configurations(model_type)
+        except Exception as error:  # some defaults are not valid
+            yield Row(model_type, 0, "attention", "", Verdict(None, f"no configuration: {line_of(error)}"), "")
+            return
+        for number, config in enumerate(configs):
+            verdict = prove(config)
+            compression = "no proof of the model itself"
+            if verdict.mode in ("grouped",):
+                model = tiny_model(tiny_config(config))
+                set_mode(model, verdict.mode)
+                compression = compression_refusal(model, list(texts_of(model)))
+            elif verdict.mode == "chain":
+                compression = "its cache is the model's own"
+            elif verdict.mode:
+                compression = "its attention is the model's own"
+            try:
+                key = fingerprint(config)
+            except Exception:  # no small configuration
+                key = ""
+            yield Row(model_type, number, kind_of(config), key, verdict, compression)
+
+
+def kind_of(config: PreTrainedConfig) -> str:
+    """Return "encoder" for encoders and encoder-decoders, "recurrent" for a recurrent or convolutional state."""
+    text = config.get_text_config(decoder=True)
+    if config.is_encoder_decoder or getattr(text, "is_decoder", None) is False:
+        return "encoder"
+    types = getattr(text, "layer_types", None) or getattr(text, "layers_block_type", None) or ()
+    state = any(hasattr(text, name) for name in ("state_size", "conv_kernel_size", "block_types", "rescale_every"))
+    return "recurrent" if state or any(one in RECURRENT for one in types) or "xlstm" in text.model_type else "attention"
+
+
+def shipped_table(rows: Iterable[Row]) -> dict[str, Any]:
+    """Return the content of ``verdicts.json``."""
+    verdicts = {row.key: asdict(row.verdict) for row in rows if row.key}
+    return {"versions": versions(), "verdicts": dict(sorted(verdicts.items()))}
+
+
+def markdown(rows: Iterable[Row]) -> str:
+    """Return the table of the documentation, and the counts above it."""
+    first = [row for row in rows if row.number == 0]
+    lines = [_counts(first), "", "| Type | Layers | Decoding | Compressed caches | Reason |", "|---|---|---|---|---|"]
+    for row in first:
+        compressed = "yes" if row.verdict.mode and not row.compression else "no"
+        reason = row.verdict.reason if row.verdict.mode in (None, "chain") else row.compression
+        lines.append(f"| `{row.model_type}` | {row.kind} | {_decoding(row)} | {compressed} | {_cell(reason)} |")
+    return "\n".join(lines)
+
+
+def _counts(rows: list[Row]) -> str:
+    lines = ["| Layers | Types | Exact as trees | Exact as chains | Refused |", "|---|---:|---:|---:|---:|"]
+    for kind in ("attention", "recurrent", "encoder"):
+        counts = Counter(_decoding(row) for row in rows if row.kind == kind)
+        cells = [sum(counts.values()), counts["trees"], counts["chains"], counts["refused"]]
+        lines.append(f"| {kind} | {' | '.join(map(str, cells))} |")
+    return "\n".join(lines)
+
+
+def _decoding(row: Row) -> str:
+    return {None: "refused", "chain": "chains"}.get(row.verdict.mode, "trees")
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("<", "&lt;")[:160]

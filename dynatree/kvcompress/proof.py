@@ -1,0 +1,51 @@
+"""A proof by example that trees over a compressed cache give what decoding token by token gives."""
+
+import torch
+from transformers import PreTrainedModel
+
+from dynatree.errors import DynatreeError
+from dynatree.kvcompress.methods.base import Method
+from dynatree.kvcompress.registry import make_method
+from dynatree.kvcompress.tree_cache import CompressedTreeCache
+from dynatree.models.exclusive import exclusive
+from dynatree.models.proof import CAPACITY, NEW_TOKENS, Text, first_difference
+from dynatree.models.runner import ModelRunner
+
+EVICTING = (("l2_norm", {"budget": 12}), ("snapkv", {"budget": 12, "window": 4, "when": "both"}))
+EVERY = 8
+
+
+def compression_refusal(model: PreTrainedModel, texts: list[Text]) -> str:
+    """Return why the caches of a kind of model cannot be compressed; "" if they can.
+
+    Args:
+        model: a small model.
+        texts: what ``generate`` makes of it.
+    """
+    try:
+        full = make_method("full", every=EVERY)
+        difference = first_difference(model, texts, True, lambda: CompressedTreeCache(model, full, CAPACITY, 64))
+        for name, options in EVICTING:
+            method = make_method(name, **options, every=EVERY)
+            known = [_token_by_token(model, text, method) for text in texts]
+            difference = difference or first_difference(
+                model, known, True, lambda method=method: CompressedTreeCache(model, method, CAPACITY, 64)
+            )
+    except DynatreeError as error:
+        return str(error)
+    return difference or ""
+
+
+@torch.inference_mode()
+def _token_by_token(model: PreTrainedModel, text: Text, method: Method) -> Text:
+    """Return the text that a compressed cache gives."""
+    with exclusive([model]):
+        runner = ModelRunner(model, "target", CAPACITY, cache=CompressedTreeCache(model, method, CAPACITY, 64))
+        logits = [runner.forward(text.prompt, range(len(text.prompt)), last_only=True)[0]]
+        runner.cache.keep(len(text.prompt), [])
+        tokens = [int(logits[-1].argmax())]
+        while len(tokens) < NEW_TOKENS:
+            logits.append(runner.forward(tokens[-1:], [runner.length])[0])
+            runner.cache.keep(runner.length, [])
+            tokens.append(int(logits[-1].argmax()))
+    return Text(text.prompt, tokens, torch.stack(logits))
