@@ -7,7 +7,7 @@ RUN := .venv/bin/
 PYTEST = $(RUN)python -m pytest --numprocesses $(WORKERS) --dist loadgroup
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: help setup model latex demo test test-nightly test-slurm lint format docs distill snapshot plan report archive verify dag lock gpu-proof gpu-pack gpu-snapshot clean
+.PHONY: help setup model latex demo test test-nightly test-slurm lint format docs distill snapshot plan models report archive verify dag lock gpu-proof gpu-pack gpu-snapshot clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -67,6 +67,9 @@ snapshot: setup  ## show the last demo in the README and in docs/results.md
 
 plan: setup  ## write what each configuration measures into docs/experiments.md
 	$(RUN)python scripts/plan.py
+
+models: setup  ## prove all model types into docs/models.md and the shipped verdicts (minutes)
+	$(RUN)python scripts/models.py
 
 report: setup  ## report.html: figures, tables and claims of a finished run (CONFIG=...)
 	$(RUN)snakemake --configfile $(CONFIG) --report report.html

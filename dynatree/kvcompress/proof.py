@@ -8,6 +8,7 @@ from dynatree.kvcompress.methods.base import Method
 from dynatree.kvcompress.registry import make_method
 from dynatree.kvcompress.tree_cache import CompressedTreeCache
 from dynatree.models.exclusive import exclusive
+from dynatree.models.positions import reading_again_length
 from dynatree.models.proof import CAPACITY, NEW_TOKENS, Text, first_difference
 from dynatree.models.runner import ModelRunner
 
@@ -22,7 +23,10 @@ def compression_refusal(model: PreTrainedModel, texts: list[Text]) -> str:
         model: a small model.
         texts: what ``generate`` makes of it.
     """
+    if reading_again_length(model) is not None:
+        return "its text is read again where rotary frequencies change"
     try:
+        texts = texts[len(texts) // 2 :]  # those that evict entries
         full = make_method("full", every=EVERY)
         difference = first_difference(model, texts, True, lambda: CompressedTreeCache(model, full, CAPACITY, 64))
         for name, options in EVICTING:

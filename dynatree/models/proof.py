@@ -83,7 +83,7 @@ def prove(config: PreTrainedConfig, kind: type[PreTrainedModel] | None = None) -
             differences[mode] = difference
     if getattr(config, "is_decoder", None) is False:
         return Verdict(None, "its tokens attend to later ones (is_decoder=False)")
-    return Verdict(None, differences["chain"])
+    return Verdict(None, differences[MODES[-1]])
 
 
 @contextmanager

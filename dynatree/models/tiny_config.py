@@ -33,7 +33,18 @@ SIZES: dict[str, int] = {
     ),
     **dict.fromkeys(("moe_shared_expert_intermediate_size", "router_hidden_size"), 96),
     **dict.fromkeys(("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts"), 4),
-    **dict.fromkeys(("num_experts_per_tok", "moe_topk", "moe_k", "moe_top_k", "top_k_experts", "zero_expert_num"), 2),
+    **dict.fromkeys(
+        (
+            "num_experts_per_tok",
+            "num_experts_per_token",
+            "moe_topk",
+            "moe_k",
+            "moe_top_k",
+            "top_k_experts",
+            "zero_expert_num",
+        ),
+        2,
+    ),
     **dict.fromkeys(("n_group", "topk_group", "n_shared_experts", "moe_num_shared_experts", "num_shared_experts"), 1),
     **dict.fromkeys(
         ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len", "max_target_positions"), POSITIONS
@@ -58,7 +69,13 @@ SIZES: dict[str, int] = {
     "query_pre_attn_scalar": HEAD_DIM,
 }
 LAYER_COUNTS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers", "decoder_layers", "encoder_layers")
-KV_COUNTS = ("num_key_value_heads", "num_kv_heads", "swa_num_key_value_heads", "num_global_key_value_heads")
+KV_COUNTS = (
+    "num_key_value_heads",
+    "kv_n_heads",
+    "num_kv_heads",
+    "swa_num_key_value_heads",
+    "num_global_key_value_heads",
+)
 LAYER_INDICES = ("attn_layer_indices", "full_attn_idxs", "moe_layers", "local_layer_ids", "mlp_only_layers")
 UNSCALED = (None, 0, 1, -1, True, False)
 
@@ -187,7 +204,7 @@ def _cut_rotary(value: dict[str, Any], small: dict[str, Any]) -> dict[str, Any]:
         cut["original_max_position_embeddings"] = SWITCH
     for name in ("short_factor", "long_factor"):
         if isinstance(cut.get(name), list):
-            cut[name] = cut[name][:half]
+            cut[name] = (cut[name] * half)[:half]
     if isinstance(cut.get("mrope_section"), list):
         count = len(cut["mrope_section"])
         cut["mrope_section"] = [half - (count - 1) * (half // count), *[half // count] * (count - 1)]

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from transformers import GPT2Config, GPT2LMHeadModel
+from transformers import BertConfig, BertLMHeadModel
 
 from dynatree import DynatreeError, ModelPair, generate
 from tests.support.models import POSITIONS, VOCABULARY, disturbed, tiny_model
@@ -66,8 +66,8 @@ def test_without_a_draft_autoregressive_works_and_dynatree_raises():
 def test_vocabularies_and_architectures_must_fit():
     with pytest.raises(DynatreeError, match="the draft has 32 tokens"):
         ModelPair(tiny_model(), tiny_model(vocabulary=32))
-    with pytest.raises(DynatreeError, match="'gpt2' model; supported are gpt_neox, llama"):
-        ModelPair(GPT2LMHeadModel(GPT2Config(n_layer=1, n_head=2, n_embd=8, vocab_size=16)))
+    with pytest.raises(DynatreeError, match="'bert' model, which is refused: its tokens attend to later ones"):
+        ModelPair(BertLMHeadModel(BertConfig(num_hidden_layers=1, hidden_size=24, vocab_size=16)))
 
 
 @pytest.mark.parametrize("role", ["target", "draft"])

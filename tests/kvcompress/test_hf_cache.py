@@ -4,7 +4,7 @@ import threading
 
 import pytest
 import torch
-from transformers import DynamicCache, GPT2Config, GPT2LMHeadModel
+from transformers import BertConfig, BertLMHeadModel, DynamicCache
 
 from dynatree.errors import DynatreeError
 from dynatree.kvcompress import CompressedCache, compress, make_method
@@ -218,8 +218,8 @@ def test_compressing_without_observed_attention_is_refused():
 
 
 def test_other_architectures_are_refused():
-    model = GPT2LMHeadModel(GPT2Config(n_layer=1, n_head=2, n_embd=8, vocab_size=16))
-    with pytest.raises(DynatreeError, match="the model is a 'gpt2' model"), compress(model, "full"):
+    model = BertLMHeadModel(BertConfig(num_hidden_layers=1, hidden_size=24, vocab_size=16))
+    with pytest.raises(DynatreeError, match="the model is a 'bert' model"), compress(model, "full"):
         pass
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from dynatree.latency.cost_model import CostModel
-from dynatree.utils.paths import cache_folder
 from dynatree.latency.measure import (
     FIRST_USE_WIDTHS,
     WIDTHS,
@@ -16,6 +15,7 @@ from dynatree.latency.measure import (
     measure_at_first_use,
     measure_latency,
 )
+from dynatree.utils.paths import cache_folder
 from tests.support.models import tiny_model
 
 

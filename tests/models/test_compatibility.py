@@ -80,7 +80,7 @@ def test_a_config_without_sizes_means_those_of_transformers(copies):
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [("{}", "None; supported are gpt_neox, llama"), ("{", "damaged"), ("[]", "damaged")],
+    [("{}", "of an unknown kind"), ("{", "damaged"), ("[]", "damaged")],
 )
 def test_a_config_of_no_supported_model_is_one_line(copies, content, message):
     (copies[0] / "config.json").write_text(content)
