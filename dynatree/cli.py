@@ -65,6 +65,7 @@ def _add_generate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--method", default="cost_aware", choices=POLICIES, help="default: %(default)s")
     parser.add_argument("--max-new-tokens", type=int, default=128, help="default: %(default)s")
     parser.add_argument("--backend", default="auto", help="stock, small_batch, graphs or auto (default: %(default)s)")
+    parser.add_argument("--device-map", help="spread the target over devices as accelerate does, for example auto")
     parser.add_argument("--ignore-eos", action="store_true", help="do not stop at an end-of-sequence token")
     parser.add_argument("--temperature", type=float, default=0.0, help="0 decodes greedily (default: %(default)s)")
     parser.add_argument("--top-k", type=int, help="draw from the k most likely tokens only")
@@ -127,6 +128,7 @@ def _generate(options: argparse.Namespace) -> int:
         options.dtype,
         _read_ids(options.draft_tokens) if draft or not options.draft else None,
         options.backend,
+        options.device_map,
     )
     stream = None if options.json else _Stream(pair.tokenizer, options.color)
     out = generate(

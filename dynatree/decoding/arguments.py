@@ -187,7 +187,12 @@ def find_policy(
 
 
 def check_shape(pair: ModelPair, policy: Policy) -> None:
-    """Raise if a policy draws trees and a model reads tokens in order only."""
+    """Raise if a policy draws trees that a model does not take, or that differ between its processes."""
+    if policy.selector is not None and getattr(pair.target, "_tp_size", None):
+        raise DynatreeError(
+            "the processes of a tensor-parallel target measure different times, and 'cost_aware' would draw different "
+            "trees in each; use method='chain', 'fixed_tree' or 'dynatree'"
+        )
     if policy.max_children <= 1 or policy.selector is not None:
         return
     for role, model in pair.models.items():

@@ -6,7 +6,7 @@ import torch
 
 from dynatree.errors import DynatreeError
 from dynatree.kvcompress.methods.base import Kept, gather_entries
-from dynatree.kvcompress.rotary import rotate_keys
+from dynatree.kvcompress.rotary import Rotation, rotate_keys
 from dynatree.models.kv_cache import Block, TreeCache
 from dynatree.models.masks import tree_mask
 
@@ -19,17 +19,17 @@ class EntryBuffer(TreeCache):
     Args:
         indices: the layers, by their index in the model.
         slack: entries that the tail needs.
-        frequencies: of the rotary embedding if kept keys are rotated to consecutive positions, else None.
+        rotation: of the layers if kept keys are rotated to consecutive positions, else None.
 
     Attributes:
         offset: tokens evicted. The tail's entry ``i`` is token ``i + offset`` of the text.
     """
 
-    def __init__(self, indices: list[int], slack: int, frequencies: torch.Tensor | None):
+    def __init__(self, indices: list[int], slack: int, rotation: Rotation | None):
         super().__init__(len(indices), 0)
         self.indices = indices
         self.slack = slack
-        self.frequencies = frequencies
+        self.rotation = rotation
         self.offset = 0
         self._kept: torch.Tensor | None = None  # [layers, kv_heads, entries] text index of each entry before the tail
         self._filling: torch.Tensor | None = None  # boolean [kv_heads, entries]: entries that a head lacks, if any
@@ -75,10 +75,10 @@ class EntryBuffer(TreeCache):
             index: index of the layer in the model.
         """
         places = self._places()[self.indices.index(index)].clone()
-        if self.frequencies is not None:
+        if self.rotation is not None:
             places = torch.arange(places.shape[1], device=places.device).expand_as(places).clone()
         if self._tail:
-            shift = self.offset if self.frequencies is not None else 0
+            shift = self.offset if self.rotation is not None else 0
             places[:, -len(self._tail) :] = torch.tensor(self._tail, device=places.device) - shift
         return places
 
@@ -130,12 +130,12 @@ class EntryBuffer(TreeCache):
 
     def _rotate(self, gathered: list[torch.Tensor], kept: list[Kept]) -> None:
         """Rotate kept keys from their former entries to their new ones."""
-        if self.frequencies is None:
+        if self.rotation is None:
             return
         for i, entries in enumerate(kept):
             assert isinstance(entries, torch.Tensor), "no method both rotates keys and keeps heads of different length"
             shift = torch.arange(entries.shape[-1], device=entries.device) - entries
-            gathered[2 * i] = rotate_keys(gathered[2 * i], shift, self.frequencies)
+            gathered[2 * i] = rotate_keys(gathered[2 * i], shift, *self.rotation)
 
     def _fit(self, entries: int) -> None:
         """Provide a buffer for ``entries`` and the tail; a new buffer is empty."""

@@ -8,7 +8,7 @@ from dynatree.errors import DynatreeError
 from dynatree.kvcompress.hf_layer import CompressedLayer
 from dynatree.kvcompress.methods.base import Method
 from dynatree.kvcompress.registry import make_method
-from dynatree.kvcompress.rotary import rotary_frequencies
+from dynatree.kvcompress.rotary import layer_rotations
 from dynatree.models.admission import admit
 from dynatree.models.attention import head_counts
 from dynatree.models.layout import MaskFunction
@@ -43,7 +43,7 @@ class CompressedCache(Cache):
         self.method = make_method(method, **options)
         self.method.check_model(*counts)
         self.config = model.config
-        self.frequencies = rotary_frequencies(model) if self.method.rotates else None
+        self.rotations = layer_rotations(model) if self.method.rotates else None
         self.guided = False
         super().__init__(layers=[CompressedLayer(self, index) for index in range(counts.layers)])
 

@@ -114,10 +114,10 @@ class CompressedLayer(OwnLayer):
 
         Stored keys stay as computed, so a key is rounded once however often earlier entries are evicted.
         """
-        if self.cache.frequencies is None:
+        if self.cache.rotations is None:
             return keys
         shift = torch.arange(self.longest, device=keys.device) - self.phases  # [1, longest]
-        return rotate_keys(keys, shift, self.cache.frequencies)
+        return rotate_keys(keys, shift, *self.cache.rotations[self.index])
 
     def attend(
         self, query: torch.Tensor, key: torch.Tensor, scaling: float | None, window: MaskFunction | None = None

@@ -6,6 +6,7 @@ from transformers import PreTrainedModel
 from dynatree.errors import DynatreeError
 from dynatree.kvcompress.methods.base import Method
 from dynatree.kvcompress.registry import make_method
+from dynatree.kvcompress.rotary import layer_rotations
 from dynatree.kvcompress.tree_cache import CompressedTreeCache
 from dynatree.models.exclusive import exclusive
 from dynatree.models.positions import reading_again_length
@@ -13,6 +14,7 @@ from dynatree.models.proof import CAPACITY, NEW_TOKENS, Text, first_difference
 from dynatree.models.runner import ModelRunner
 
 EVICTING = (("l2_norm", {"budget": 12}), ("snapkv", {"budget": 12, "window": 4, "when": "both"}))
+ROTATING = ("streaming_llm", {"sinks": 2, "window": 10})
 EVERY = 8
 
 
@@ -29,7 +31,7 @@ def compression_refusal(model: PreTrainedModel, texts: list[Text]) -> str:
         texts = texts[len(texts) // 2 :]  # those that evict entries
         full = make_method("full", every=EVERY)
         difference = first_difference(model, texts, True, lambda: CompressedTreeCache(model, full, CAPACITY, 64))
-        for name, options in EVICTING:
+        for name, options in EVICTING if not _rotates(model) else (*EVICTING, ROTATING):
             method = make_method(name, **options, every=EVERY)
             known = [_token_by_token(model, text, method) for text in texts]
             difference = difference or first_difference(
@@ -38,6 +40,13 @@ def compression_refusal(model: PreTrainedModel, texts: list[Text]) -> str:
     except DynatreeError as error:
         return str(error)
     return difference or ""
+
+
+def _rotates(model: PreTrainedModel) -> bool:
+    try:
+        return bool(layer_rotations(model))
+    except DynatreeError:
+        return False
 
 
 @torch.inference_mode()

@@ -19,7 +19,7 @@ from dynatree.errors import DynatreeError
 from dynatree.kvcompress.attention_history import AttentionHistory
 from dynatree.kvcompress.entry_buffer import EntryBuffer
 from dynatree.kvcompress.methods.base import Method
-from dynatree.kvcompress.rotary import rotary_frequencies
+from dynatree.kvcompress.rotary import Rotation, layer_rotations
 from dynatree.models.attention import head_counts
 from dynatree.models.decoding_cache import DecodingCache
 from dynatree.models.layout import MaskFunction, windowed
@@ -53,12 +53,12 @@ class CompressedTreeCache(Cache, DecodingCache):
         method.check_model(*counts)
         self.method = method
         self.device = input_device(model)
-        frequencies = rotary_frequencies(model) if method.rotates else None
+        kinds = layer_kinds(model)
+        rotations: list[Rotation | None] = [*layer_rotations(model)] if method.rotates else [None] * len(kinds)
+        kinds = [(kind, _key(rotation)) for kind, rotation in zip(kinds, rotations, strict=True)]
         slack = min(method.every, tokens) + nodes + 1
         layers = range(counts.layers)
-        self.parts = [
-            EntryBuffer(indices, slack, frequencies) for indices in _alike(method, layer_kinds(model)) if indices
-        ]
+        self.parts = [EntryBuffer(indices, slack, rotations[indices[0]]) for indices in _alike(method, kinds)]
         self.histories = [AttentionHistory(method) for _ in layers] if method.observed_queries else []
         self._max_bytes = 0
         self._queries = torch.empty(0, dtype=torch.int64)  # positions of the tokens of the current pass
@@ -192,3 +192,7 @@ def _alike(method: Method, kinds: list[Any]) -> list[list[int]]:
         skipped = index in method.skip_layers
         groups.setdefault(index if method.ragged and not skipped else (kind, skipped), []).append(index)
     return list(groups.values())
+
+
+def _key(rotation: Rotation | None) -> tuple[int, bool] | None:
+    return None if rotation is None else (id(rotation.frequencies), rotation.interleaved)

@@ -28,6 +28,7 @@ def load_pair(
     dtype: str = "auto",
     draft_tokens: list[int] | None = None,
     backend: str = "auto",
+    device_map: str | None = None,
 ) -> ModelPair:
     """Load a target, its tokenizer and, if named, its draft.
 
@@ -43,6 +44,8 @@ def load_pair(
             bandwidth of the machine, see :mod:`dynatree.models.kernels.backend`, in float32 on the CPU; "graphs" for
             recorded forward passes on CUDA, see :func:`dynatree.use_graphs`; "auto" for graphs on CUDA where the
             models permit them, and on the CPU for the faster layers in a short measurement of each model.
+        device_map: spreads the layers of the target over devices, as accelerate does, for example "auto"; None for
+            ``device`` alone. The draft stays on ``device``.
 
     Returns:
         The pair, ready to decode.
@@ -58,7 +61,7 @@ def load_pair(
         )
     place = _device(device)
     number_format = _number_format(dtype, place)
-    target_model = load_model(target, "target", place, number_format)
+    target_model = load_model(target, "target", place, number_format, device_map)
     if dtype == "int8":
         quantize(target_model)
     tokenizer = load_tokenizer(target)
@@ -87,25 +90,31 @@ def parameter_count(model: PreTrainedModel) -> int:
         return plain.num_parameters()
 
 
-def load_model(name: str | Path, role: str, device: torch.device, dtype: torch.dtype) -> PreTrainedModel:
+def load_model(
+    name: str | Path, role: str, device: torch.device, dtype: torch.dtype, device_map: str | None = None
+) -> PreTrainedModel:
     """Load a causal language model from safetensors.
 
     Args:
         name: folder or hub id.
         role: "target" or "draft", for messages.
         device, dtype: of the weights.
+        device_map: see :func:`load_pair`.
 
     Raises:
         DynatreeError: the checkpoint is missing, damaged or incomplete.
     """
+    spread = {} if device_map is None else {"device_map": device_map}
     try:
         model = AutoModelForCausalLM.from_pretrained(
-            name, dtype=dtype, use_safetensors=True, trust_remote_code=False, low_cpu_mem_usage=True
+            name, dtype=dtype, use_safetensors=True, trust_remote_code=False, low_cpu_mem_usage=True, **spread
         )
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise DynatreeError(
             f"cannot load the {role} {name}: {_first_line(error)}; is it a complete checkpoint?"
         ) from error
+    if device_map is not None:
+        return model.eval()
     return model.to(device).eval()  # pyright: ignore[reportArgumentType]  transformers hides the type of `to`
 
 

@@ -14,7 +14,10 @@ EXAMPLES: dict[str, dict[str, Any]] = {
             for kind in ("full_attention", "sliding_attention")
         }
     },
-    "dbrx": {"attn_config": {"rope_theta": 1e4, "kv_n_heads": 8}, "rope_parameters": {"rope_type": "default", "rope_theta": 1e4}},
+    "dbrx": {
+        "attn_config": {"rope_theta": 1e4, "kv_n_heads": 8},
+        "rope_parameters": {"rope_type": "default", "rope_theta": 1e4},
+    },
     "deepseek_v2": {"num_experts_per_tok": 6, "n_routed_experts": 64, "first_k_dense_replace": 1},
     "dots1": {"n_routed_experts": 128, "num_experts_per_tok": 6, "n_shared_experts": 2, "first_k_dense_replace": 1},
     "granitemoehybrid": {"layer_types": ["linear_attention", "full_attention"] * 16},

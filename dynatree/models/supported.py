@@ -64,9 +64,6 @@ def check_forward(model: PreTrainedModel, role: str) -> None:
             "use an adapter that can be merged, such as LoRA"
         )
     check_attention(model, role)
-    devices = {str(device) for device in getattr(model, "hf_device_map", {}).values()} - {"cpu", "disk"}
-    if len(devices) > 1:
-        raise DynatreeError(f"{name} is spread over the devices {', '.join(sorted(devices))}; load it on one of them")
 
 
 def check_attention(model: PreTrainedModel, role: str) -> None:

@@ -2,9 +2,11 @@
 
 import pytest
 import torch
+from transformers import CohereConfig, Gemma3TextConfig, GlmConfig, GPT2Config, Phi3Config, SmolLM3Config
 
 from dynatree.errors import DynatreeError
-from dynatree.kvcompress.rotary import rotary_frequencies, rotate_keys
+from dynatree.kvcompress.rotary import layer_rotations, rotary_frequencies, rotate_keys
+from dynatree.models import tiny_config as tiny
 from dynatree.models.kv_cache import TreeCache
 from tests.support.models import tiny_model
 from tests.support.replay_methods import KINDS, text
@@ -61,3 +63,20 @@ def test_angles_that_change_with_the_text_are_refused():
     model = scaled("llama", {"rope_type": "dynamic", "factor": 2.0})
     with pytest.raises(DynatreeError, match="'dynamic' change with the length of the text"):
         rotary_frequencies(model)
+
+
+@pytest.mark.parametrize(
+    "config", [CohereConfig(), GlmConfig(), Gemma3TextConfig(), SmolLM3Config(), Phi3Config()], ids=type
+)
+def test_the_rotation_of_each_layer_is_read_off_its_keys(config):
+    model = tiny.tiny_model(tiny.tiny_config(config))
+    rotations = layer_rotations(model)
+    assert len(rotations) == model.config.num_hidden_layers
+    kinds = {(one.interleaved, tuple(one.frequencies.tolist())) for one in rotations}
+    assert len(kinds) == (2 if isinstance(config, Gemma3TextConfig | SmolLM3Config) else 1)
+    assert any(one.interleaved for one in rotations) == isinstance(config, CohereConfig | GlmConfig)
+
+
+def test_keys_without_rotation_are_refused():
+    with pytest.raises(DynatreeError, match="'gpt2' model has no rotary embedding"):
+        layer_rotations(tiny.tiny_model(tiny.tiny_config(GPT2Config())))
