@@ -10,7 +10,7 @@ from dynatree.kvcompress.rotary import layer_rotations
 from dynatree.kvcompress.tree_cache import CompressedTreeCache
 from dynatree.models.exclusive import exclusive
 from dynatree.models.positions import reading_again_length
-from dynatree.models.proof import CAPACITY, NEW_TOKENS, Text, first_difference
+from dynatree.models.proof import CAPACITY, NEW_TOKENS, Text, first_difference, line_of
 from dynatree.models.runner import ModelRunner
 
 EVICTING = (("l2_norm", {"budget": 12}), ("snapkv", {"budget": 12, "window": 4, "when": "both"}))
@@ -37,8 +37,8 @@ def compression_refusal(model: PreTrainedModel, texts: list[Text]) -> str:
             difference = difference or first_difference(
                 model, known, True, lambda method=method: CompressedTreeCache(model, method, CAPACITY, 64)
             )
-    except DynatreeError as error:
-        return str(error)
+    except Exception as error:  # masks and caches of any class may fail in any way
+        return line_of(error)
     return difference or ""
 
 
