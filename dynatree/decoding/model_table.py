@@ -90,8 +90,7 @@ def markdown(rows: Iterable[Row]) -> str:
     lines = [_counts(first), "", "| Type | Layers | Decoding | Compressed caches | Reason |", "|---|---|---|---|---|"]
     for row in first:
         compressed = "yes" if row.verdict.mode and not row.compression else "no"
-        reason = row.verdict.reason if row.verdict.mode in (None, "chain") else row.compression
-        lines.append(f"| `{row.model_type}` | {row.kind} | {_decoding(row)} | {compressed} | {_cell(reason)} |")
+        lines.append(f"| `{row.model_type}` | {row.kind} | {_decoding(row)} | {compressed} | {_cell(_reason(row))} |")
     return "\n".join(lines)
 
 
@@ -106,6 +105,12 @@ def _counts(rows: list[Row]) -> str:
 
 def _decoding(row: Row) -> str:
     return {None: "refused", "chain": "chains"}.get(row.verdict.mode, "trees")
+
+
+def _reason(row: Row) -> str:
+    if row.verdict.mode == "chain" and row.kind == "recurrent":
+        return "its state reads tokens in order"
+    return row.verdict.reason if row.verdict.mode in (None, "chain") else row.compression
 
 
 def _cell(text: str) -> str:

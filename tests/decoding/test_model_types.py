@@ -74,4 +74,4 @@ def test_the_table_counts_and_explains():
     text = markdown(rows)
     assert "| attention | 1 | 1 | 0 | 0 |" in text and "| recurrent | 1 | 0 | 1 | 0 |" in text
     assert "| `a` | attention | trees | yes |  |" in text
-    assert r"| `b` | recurrent | chains | no | a \| state |" in text
+    assert "| `b` | recurrent | chains | no | its state reads tokens in order |" in text
