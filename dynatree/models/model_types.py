@@ -15,7 +15,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         }
     },
     "dbrx": {
-        "attn_config": {"rope_theta": 1e4, "kv_n_heads": 8},
+        "attn_config": {"rope_theta": 1e4, "kv_n_heads": 8, "clip_qkv": 8.0},
         "rope_parameters": {"rope_type": "default", "rope_theta": 1e4},
     },
     "deepseek_v2": {"num_experts_per_tok": 6, "n_routed_experts": 64, "first_k_dense_replace": 1},
