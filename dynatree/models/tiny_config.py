@@ -68,6 +68,8 @@ SIZES: dict[str, int] = {
     "qk_head_dim": HEAD_DIM + 8,
     "query_pre_attn_scalar": HEAD_DIM,
 }
+# Bounds of scores and logits, so small that they matter for random weights.
+BOUNDS = {"attn_logit_softcapping": 2.0, "final_logit_softcapping": 3.0, "logits_soft_cap": 3.0}
 LAYER_COUNTS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers", "decoder_layers", "encoder_layers")
 KV_COUNTS = (
     "num_key_value_heads",
@@ -148,14 +150,17 @@ def _cut(values: dict[str, Any], kinds: list[str] | None = None) -> dict[str, An
             small[name] = [kept.index(one) for one in value if one in kept]
         elif isinstance(value, list) and layers and len(value) == layers:
             small[name] = [value[index] for index in kept]
-        elif name in ("rope_parameters", "rope_scaling") and isinstance(value, dict):
-            small[name] = _cut_rotary(value, small)
+        elif name in BOUNDS and value:
+            small[name] = BOUNDS[name]
         elif isinstance(value, dict) and name in ("attn_config", "ffn_config"):
             small[name] = _cut(value)
         elif name == "per_layer_config" and isinstance(value, dict):
             small[name] = {kept.index(int(key)): _cut(one) for key, one in value.items() if int(key) in kept}
         elif name.endswith(("token_id", "token_index")) and value is not None:
             small[name] = _cut_tokens(value)
+    for name in ("rope_parameters", "rope_scaling"):
+        if isinstance(values.get(name), dict):
+            small[name] = _cut_rotary(values[name], small)
     if values.get("head_dim") and values["head_dim"] == values.get("qk_rope_head_dim"):
         small["head_dim"] = small.get("qk_rope_head_dim")
     if "state_size" in small and "num_heads" in small:

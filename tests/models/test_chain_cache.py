@@ -28,7 +28,7 @@ def test_a_recurrent_model_decodes_chains(pair, method):
     assert mode_of(pair.target) == "chain"
     out = generate(pair, PROMPT, method, 40, None)
     assert out.tokens == reference(pair.target, PROMPT, 40, None)
-    assert method == "autoregressive" or out.stats.accepted
+    assert method != "chain" or out.stats.accepted
 
 
 @pytest.mark.parametrize("method", ["fixed_tree", "dynatree"])
