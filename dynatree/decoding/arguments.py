@@ -157,6 +157,10 @@ def _is_strict(pair: ModelPair, caches: CacheMethods, exact: Exactness | None) -
         raise DynatreeError(
             "exact='strict' needs forward passes of ordinary shapes; load the pair with backend='stock'"
         )
+    if mode_of(pair.target) != "grouped":
+        raise DynatreeError(
+            "exact='strict' serves models without an attention or a cache of their own; leave out exact"
+        )
     check_strict(pair.target)
     return True
 

@@ -86,7 +86,13 @@ def _obstacle(model: PreTrainedModel, record: Record | None) -> str | None:
         return f"is on the device {model.device}, and graphs need CUDA"
     if switching_length(model.config) is not None:
         return "has rotary frequencies that depend on the length of the text, which a graph cannot repeat"
-    if mode_of(model) != "grouped" or set(layer_kinds(model)) - {None, "full_attention"}:
+    config = model.config.get_text_config(decoder=True)
+    windows = [name for name in ("sliding_window", "attention_chunk_size") if getattr(config, name, None)]
+    if (
+        mode_of(model) != "grouped"
+        or set(layer_kinds(model)) - {None, "full_attention"}
+        or (windows and not getattr(config, "layer_types", None))
+    ):
         return "has layers with windows or states of their own, which a graph cannot repeat"
     if any(is_hooked(module) for module in model.modules()):
         return "has hooks or offloaded weights, which a graph would skip"

@@ -10,9 +10,9 @@ import torch
 from transformers import PreTrainedModel
 
 from dynatree.errors import DynatreeError
+from dynatree.models.admission import admit
 from dynatree.models.cuda_settings import apply_settings
 from dynatree.models.exclusive import exclusive
-from dynatree.models.admission import admit
 from dynatree.models.supported import plain_model
 from dynatree.models.transfer import input_device
 from dynatree.models.trimmed_head import output_head
