@@ -80,8 +80,8 @@ class ModelPair:
 
     def __post_init__(self) -> None:
         self.target = plain_model(self.target, "target")
-        admit(self.target, "target")
         output_head(self.target)  # raises if it has none
+        admit(self.target, "target")
         if self.draft is not None:
             self.draft = plain_model(self.draft, "draft")
             admit(self.draft, "draft")

@@ -195,7 +195,7 @@ def _verify(runner: ModelRunner, tree: TokenTree, root: int, by_levels: bool) ->
     logits: list[torch.Tensor] = []
     for depth in range(tree.depth + 1):
         level = [node for node in range(len(tree)) if tree.depths[node] == depth]
-        visible = tree.visible(level, list(range(level[-1] + 1))) if depth else None
+        visible = tree.ancestors[level, : level[-1] + 1] if depth else None
         tokens = [tree.tokens[node] for node in level]
         logits.append(runner.forward(tokens, [root + depth] * len(level), visible))
     return torch.cat(logits)
