@@ -100,8 +100,14 @@ def _add_check(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_trace(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", type=Path, help="a file that the pipeline made, for example paper/demo/dynatree.pdf")
+    parser.add_argument(
+        "file", nargs="?", type=Path, help="a file that the pipeline made, for example paper/demo/dynatree.pdf"
+    )
     parser.add_argument("value", nargs="?", help="follow only this number, as printed")
+    parser.add_argument("--table", help="name the requests behind a row of this table, for example peers")
+    parser.add_argument("--row", help="with --table: key or label of a method, for example fixed_tree")
+    parser.add_argument("--column", help="with --table: data set, group, format or limit, for example narrative")
+    parser.add_argument("--run", dest="run_name", default="demo", help="with --table: the run (default: %(default)s)")
     parser.set_defaults(run=_trace)
 
 
@@ -240,9 +246,18 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _trace(options: argparse.Namespace) -> int:
-    from dynatree.provenance.lineage import trace
+    if options.table:
+        from dynatree.provenance.cell import trace_cell
 
-    print("\n".join(trace(options.file, options.value)))
+        folder = Path("results") / options.run_name
+        lines = trace_cell(folder, options.table, options.row or "", options.column)
+    elif options.file:
+        from dynatree.provenance.lineage import trace
+
+        lines = trace(options.file, options.value)
+    else:
+        raise DynatreeError("name a file, or a cell with --table and --row")
+    print("\n".join(lines))
     return 0
 
 

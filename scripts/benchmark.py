@@ -32,7 +32,8 @@ def parse() -> argparse.Namespace:
 def main(options: argparse.Namespace) -> None:
     torch.set_num_threads(options.threads)
     tuned = read_json(options.tuned, "run the pipeline again") if options.tuned else {}
-    job = resolve(Job.from_json(options.job), tuned)
+    stands_for = read_json(options.prompts, "delete it and run the pipeline again")["stands_for"]
+    job = resolve(Job.from_json(options.job), tuned.get(stands_for, {}))
     models = {"target": options.target, "draft": options.draft}
     if options.gguf:
         check_folder(options.gguf)

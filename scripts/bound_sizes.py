@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from dynatree.analysis.oracle_bound import bounds, latencies
+from dynatree.analysis.oracle_bound import bounds
 from dynatree.analysis.summary import read_all
+from dynatree.analysis.work import latencies
 from dynatree.utils.files import write_text
 from dynatree.workflow.script import run
 

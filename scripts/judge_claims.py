@@ -8,7 +8,7 @@ import pandas as pd
 
 from dynatree.analysis.claims import claims_latex, describe_run, judge
 from dynatree.analysis.html_report import ledger_page
-from dynatree.analysis.published import load_claims
+from dynatree.analysis.published import load_claims, load_margins
 from dynatree.utils.files import write_text
 from dynatree.workflow.script import run
 
@@ -18,7 +18,7 @@ parser.add_argument(
     "--requests", type=Path, nargs="+", required=True, help="CSV files, each named after its experiment"
 )
 parser.add_argument("--summaries", type=Path, nargs="*", default=[], help="CSV files, of which only memory.csv is used")
-parser.add_argument("--run", type=json.loads, required=True, help="JSON: device, dtype and models of the configuration")
+parser.add_argument("--run", type=json.loads, required=True, help="JSON: parts of the configuration")
 parser.add_argument("--csv", type=Path, required=True)
 parser.add_argument("--tex", type=Path, required=True)
 parser.add_argument("--html", type=Path, required=True)
@@ -29,7 +29,8 @@ def main() -> None:
     requests, summaries = (
         {path.stem: pd.read_csv(path) for path in paths} for paths in (options.requests, options.summaries)
     )
-    ledger = judge(load_claims(options.claims), requests, summaries, describe_run(options.run))
+    margins = load_margins(options.claims)
+    ledger = judge(load_claims(options.claims), requests, summaries, describe_run(options.run), margins)
     write_text(options.csv, ledger.to_csv(index=False, float_format="%.6g"))
     write_text(options.tex, claims_latex(ledger))
     write_text(options.html, ledger_page(ledger.to_dict("records")))

@@ -24,7 +24,8 @@ options = parser.parse_args()
 
 def main() -> None:
     tuned = read_json(options.tuned, "run the pipeline again") if options.tuned else {}
-    job = resolve(Job.from_json(options.job), tuned)
+    stands_for = read_json(options.prompts, "delete it and run the pipeline again")["stands_for"]
+    job = resolve(Job.from_json(options.job), tuned.get(stands_for, {}))
     prompts = read_json(options.prompts, "delete it and run the pipeline again")
     rows = measure_job(load_models(options, job), job, prompts)
     write_text(options.output, pd.DataFrame(rows).to_csv(index=False, float_format="%.6g"))

@@ -2,76 +2,139 @@
 
 A claim in ``config/claims.yaml`` has a text, its place in the paper, the published number, and a predicate that
 :mod:`dynatree.analysis.predicates` evaluates on a run. ``requires`` lists the conditions under which the number is
-comparable. If a run does not meet them, the claim is inconclusive and the reason names the missing condition.
+comparable. ``standing`` takes duplicates and claims that are not the paper's out of the count.
 """
 
 import math
-from dataclasses import asdict, replace
+from dataclasses import asdict
 
 import pandas as pd
 
+from dynatree.analysis.inference import MIN_TEST, benjamini_hochberg
 from dynatree.analysis.latex import escape
-from dynatree.analysis.names import INCONCLUSIVE
-from dynatree.analysis.predicates import Finding, evaluate
+from dynatree.analysis.names import CONFIRMED, EQUIVALENT, FAILS, FEW, HOLDS, NOT_HERE, REFUTED, VERDICTS
+from dynatree.analysis.predicates import Finding, evaluate, limit
+from dynatree.analysis.published import STANDINGS, Margins
 from dynatree.analysis.selection import NotMeasured
+from dynatree.analysis.tables.booktabs import p_value
 from dynatree.errors import DynatreeError
 
-COLUMNS = ("id", "text", "source", "published", "what", "value", "low", "high", "verdict", "reason")
+NUMBERS = ("value", "low", "high", "n", "p", "q", "margin", "work")
+COLUMNS = ("id", "text", "source", "standing", "published", "what", *NUMBERS, "verdict", "reason")
 ONLY = "Only a run"  # start of the reason if a run cannot judge a claim
 PUBLISHED_PAIR = {"target": "pythia-2.8b", "draft": "pythia-70m"}
 
 
 def describe_run(config: dict) -> dict:
-    """Return what :func:`judge` needs of a run: its device, its models, and whether they are those of the paper."""
+    """Return what :func:`judge` needs of a run: its device, its models, and whether pair and texts are published."""
     names = {}
     for role, model in config["models"].items():
         repository = model["source"].get("repository", model["name"])
         names[role] = repository.rsplit("/", 1)[-1].lower()
     labels = {role: model["label"] for role, model in config["models"].items()}
-    return {"device": config["device"], "models": labels, "published_pair": names == PUBLISHED_PAIR}
+    texts = all(prompts["source"]["kind"] != "file" for prompts in config["prompts"].values())
+    pair = names == PUBLISHED_PAIR
+    return {"device": config["device"], "models": labels, "published_pair": pair, "published": pair and texts}
 
 
 def judge(
-    claims: list[dict], requests: dict[str, pd.DataFrame], summaries: dict[str, pd.DataFrame], run: dict
+    claims: list[dict],
+    requests: dict[str, pd.DataFrame],
+    summaries: dict[str, pd.DataFrame],
+    run: dict,
+    margins: Margins,
 ) -> pd.DataFrame:
     """Return the verdict on each claim: one row each, with the columns COLUMNS.
-
-    A claim is confirmed if the 95 % interval lies entirely on the claimed side, and refuted if it lies entirely on the
-    other side. It is inconclusive otherwise, and if the run cannot judge it.
 
     Args:
         claims: from :func:`load_claims`.
         requests: experiment -> one row per request.
         summaries: experiment -> one row per case; only "memory" is read.
         run: from :func:`describe_run`.
+        margins: from :func:`load_margins`.
     """
+    found = [_find(claim, requests, summaries.get("memory"), run, margins) for claim in claims]
+    counted = [claim.get("standing", STANDINGS[0]) == STANDINGS[0] for claim in claims]
+    tested = [math.nan if why or finding is None else finding.p for finding, why in found]
+    family = benjamini_hochberg([p if p > 0 and count else math.nan for p, count in zip(tested, counted, strict=True)])
     rows = []
-    for claim in claims:
-        try:
-            finding = _judge(claim, requests, summaries.get("memory"), run)
-        except DynatreeError as mistake:
-            raise DynatreeError(f"claim {claim['id']}: {mistake}") from mistake
+    for claim, (finding, why), p, q in zip(claims, found, tested, family, strict=True):
         published = claim["published"] or {"value": math.nan, "what": ""}
-        stated = {key: claim[key] for key in ("id", "text", "source")}
-        rows.append(stated | {"published": published["value"], "what": published["what"]} | asdict(finding))
+        row = {key: claim[key] for key in ("id", "text", "source")}
+        row |= {
+            "standing": claim.get("standing", STANDINGS[0]),
+            "published": published["value"],
+            "what": published["what"],
+        }
+        row |= dict.fromkeys(NUMBERS, math.nan) | {"q": q}
+        if finding is not None:
+            row |= {name: value for name, value in asdict(finding).items() if name in NUMBERS}
+        row["p"] = p
+        alpha = q if not math.isnan(q) else p  # deterministic claims and those outside the count are judged alone
+        verdict, reason = (NOT_HERE, why) if why or finding is None else _verdict(claim, finding, alpha, run, margins)
+        rows.append(row | {"verdict": verdict, "reason": reason})
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def _judge(claim: dict, requests: dict, memory: pd.DataFrame | None, run: dict) -> Finding:
+def counts(ledger: pd.DataFrame) -> dict:
+    """Return what the paper states about the claims that count.
+
+    Returns:
+        "counted", "testable", "positive", "negative", "equivalent" and "few" as numbers; "verdicts": verdict -> ids.
+    """
+    counted = ledger[ledger["standing"] == STANDINGS[0]]
+    found = {verdict: counted.loc[counted["verdict"] == verdict, "id"].tolist() for verdict in VERDICTS}
+    return {
+        "counted": len(counted),
+        "testable": len(counted) - len(found[NOT_HERE]),
+        "positive": len(found[CONFIRMED] + found[HOLDS]),
+        "negative": len(found[REFUTED] + found[FAILS]),
+        "equivalent": len(found[EQUIVALENT]),
+        "few": len(found[FEW]),
+        "verdicts": {verdict: ids for verdict, ids in found.items() if ids},
+    }
+
+
+def _find(
+    claim: dict, requests: dict, memory: pd.DataFrame | None, run: dict, margins: Margins
+) -> tuple[Finding | None, str]:
+    """Return the finding on a claim, if there is one, and the reason why the run cannot judge it, or an empty text."""
     predicate = claim["predicate"]
     try:
-        finding = evaluate(predicate, requests, memory)
-        here = f"The number of this run is {finding.value:.4g} [{finding.low:.4g}, {finding.high:.4g}]."
+        finding, why = evaluate(predicate, requests, memory, margins), ""
+        here = f"The number of this run is {finding.value:.4g}."
     except NotMeasured as reason:
-        finding = Finding(math.nan, math.nan, math.nan, INCONCLUSIVE, str(reason))
-        here = str(reason)
+        finding, why = None, str(reason)
+        here = why
+    except DynatreeError as mistake:
+        raise DynatreeError(f"claim {claim['id']}: {mistake}") from mistake
     frame = memory if predicate["kind"] == "memory" else requests.get(predicate["experiment"])
     needs = _unmet(claim.get("requires", {}), frame, run)
-    if not needs:
-        return finding
-    used = f"this one has {' and '.join(map(str, run['models'].values()))} on {run['device']}"
-    reason = f"{ONLY} {', '.join(needs)} can judge this; {used}. {here}"
-    return replace(finding, verdict=INCONCLUSIVE, reason=reason)
+    if needs:
+        used = f"this one has {' and '.join(map(str, run['models'].values()))} on {run['device']}"
+        why = f"{ONLY} {', '.join(needs)} can judge this; {used}. {here}"
+    return finding, why
+
+
+def _verdict(claim: dict, finding: Finding, alpha: float, run: dict, margins: Margins) -> tuple[str, str]:
+    """Return the verdict on a finding and its reason as sentences."""
+    shown = f"{finding.what[:1].upper()}{finding.what[1:]} is {finding.value:.4g}{_bounds(finding)}"
+    shown = f"{shown} over {finding.n} article{'s' * (finding.n != 1)}; the claim is {limit(claim['predicate'])}."
+    shown += f" {finding.note}" if finding.note else ""
+    if finding.near:
+        return EQUIVALENT, f"{shown} It is equivalent to the limit within {finding.margin:.3g}."
+    if math.isnan(finding.p):
+        return FEW, f"{shown} A verdict needs at least {MIN_TEST} articles."
+    if alpha > margins.discovery_rate:
+        return FEW, f"{shown} The exact test does not separate it from the limit (q = {alpha:.3f})."
+    if finding.blocked:
+        return FEW, f"{shown} The test is significant, but {finding.blocked}."
+    positive, negative = (CONFIRMED, REFUTED) if run["published"] else (HOLDS, FAILS)
+    return (positive if finding.side > 0 else negative), f"{shown} Exact test: q = {alpha:.3g}."
+
+
+def _bounds(finding: Finding) -> str:
+    return "" if math.isnan(finding.low) or finding.low == finding.high else f" [{finding.low:.4g}, {finding.high:.4g}]"
 
 
 def _unmet(requires: dict, frame: pd.DataFrame | None, run: dict) -> list[str]:
@@ -93,8 +156,8 @@ def claims_latex(frame: pd.DataFrame) -> str:
     lines = [
         rf"\begin{{longtable}}{{@{{}}{columns}@{{}}}}",
         r"\caption{Claims of the original paper with their verdicts in this run.}\label{tab:claims}\\",
-        r"\toprule Claim & Published & This run & Verdict \\ \midrule \endfirsthead",
-        r"\toprule Claim & Published & This run & Verdict \\ \midrule \endhead",
+        r"\toprule Claim & Published & This run & Work & $q$ & Verdict \\ \midrule \endfirsthead",
+        r"\toprule Claim & Published & This run & Work & $q$ & Verdict \\ \midrule \endhead",
         r"\bottomrule \endfoot",
         *(" & ".join(_row(row)) + r" \\" for _, row in frame.iterrows()),
         r"\end{longtable}",
@@ -102,15 +165,20 @@ def claims_latex(frame: pd.DataFrame) -> str:
     return "\n".join(lines) + "\n"
 
 
-COLUMN_WIDTHS = (0.48, 0.1, 0.18, 0.15)
+COLUMN_WIDTHS = (0.35, 0.1, 0.16, 0.06, 0.06, 0.12)
 
 
 def _row(row: pd.Series) -> list[str]:
     value, low, high = (_number(row[name]) for name in ("value", "low", "high"))
-    ours = value if low == high else rf"{value} {{\scriptsize [{low}, {high}]}}"
-    verdict = row["verdict"] + (r" {\scriptsize (needs another run)}" if row["reason"].startswith(ONLY) else "")
+    ours = value if low == high or low == "--" else rf"{value} {{\scriptsize [{low}, {high}]}}"
+    verdict = escape(row["verdict"])
+    if row["reason"].startswith(ONLY):
+        verdict += r" {\scriptsize (needs another run)}"
+    if row["standing"] != STANDINGS[0]:
+        verdict += rf" {{\scriptsize ({row['standing']}, not counted)}}"
     claim = rf"{escape(row['text'])} {{\scriptsize ({escape(row['source'])})}}"
-    return [claim, _number(row["published"]), ours, verdict]
+    q = "--" if math.isnan(row["q"]) else p_value(row["q"])
+    return [claim, _number(row["published"]), ours, _number(row["work"]), q, verdict]
 
 
 def _number(value: float) -> str:

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from dynatree.analysis.statistics import geometric_mean, interval
+from dynatree.analysis.inference import geometric_mean, interval
 from dynatree.config.compression_grid import FULL_CACHE
 from dynatree.utils.units import MIB
 
@@ -17,7 +17,8 @@ def compression_requests(measured: list[dict]) -> pd.DataFrame:
 
     Returns:
         Columns "job", "baseline", "dataset", "stands_for", "model", "group" ("reading" or "generation"), "case",
-        "method" (the series of a case), "engine", "dtype", "budget", "prompt", "repetition", "tokens", "chunk",
+        "method" (the series of a case), "engine", "dtype", "budget", "prompt", "article",
+        "sitting", "repetition", "tokens", "chunk",
         "prompt_tokens", "new_tokens", and the measured quantities.
     """
     return pd.concat([_of_dataset(one) for one in measured], ignore_index=True)
@@ -39,7 +40,8 @@ def _of_dataset(one: dict) -> pd.DataFrame:
         **{name: job[name] for name in ("model", "dtype", "tokens", "chunk")},
         **{name: job["generation"][name] for name in ("prompt_tokens", "new_tokens")},
     }
-    return pd.concat(parts, ignore_index=True).assign(**names)
+    rows = pd.concat(parts, ignore_index=True)
+    return rows.assign(article=rows["prompt"], sitting=0, work_throughput=np.nan, **names)
 
 
 def _timed(generation: list[dict], new_tokens: int) -> pd.DataFrame:

@@ -11,9 +11,9 @@ table { border-collapse: collapse; }
 th, td { text-align: left; vertical-align: top; padding: 0.4em 0.8em; border-bottom: 1px solid #ddd; }
 td.number { text-align: right; white-space: nowrap; }
 small { color: #666; }
-.confirmed { color: #00694c; font-weight: bold; }
-.refuted { color: #b34700; font-weight: bold; }
-.inconclusive { color: #666; }
+.confirmed, .holds { color: #00694c; font-weight: bold; }
+.refuted, .fails { color: #b34700; font-weight: bold; }
+.equivalent, .too, .not { color: #666; }
 """
 
 
@@ -25,7 +25,7 @@ def ledger_page(ledger: Iterable[dict]) -> str:
     """
     claims = list(ledger)
     counts = {verdict: sum(claim["verdict"] == verdict for claim in claims) for verdict in VERDICTS}
-    summary = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
+    summary = ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
     head = "".join(f"<th>{name}</th>" for name in ("Claim", "Published", "This run", "Verdict", "Reason"))
     rows = "\n".join(map(_claim, claims))
     table = f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}\n</tbody>\n</table>"

@@ -1,11 +1,13 @@
 """Names in result files and in claims: experiments, cases, factor columns, quantities, limits, verdicts."""
 
-from collections.abc import Callable
-
 from dynatree.config.compression_grid import FULL_CACHE
 from dynatree.config.jobs import BASELINE
 
-VERDICTS = CONFIRMED, REFUTED, INCONCLUSIVE = "confirmed", "refuted", "inconclusive"
+CONFIRMED, REFUTED, EQUIVALENT = "confirmed", "refuted", "equivalent within the margin"
+FEW, NOT_HERE = "too few data", "not testable here"
+HOLDS, FAILS = "holds here", "fails here"  # confirmed and refuted with other models or texts than the published ones
+VERDICTS = CONFIRMED, REFUTED, HOLDS, FAILS, EQUIVALENT, FEW, NOT_HERE
+DECIDED = CONFIRMED, REFUTED, HOLDS, FAILS, EQUIVALENT
 DATASETS = ("WikiText-2", "PG-19")
 AS_THERE = "_original"  # suffix of series that keep the first two layers uncompressed, as the original does
 METHODS = (
@@ -80,12 +82,13 @@ QUANTITIES = {  # their names in sentences
     "perplexity": "perplexity",
     "accuracy": "next-token accuracy",
 }
-
-# limit -> (interval on the claimed side, interval on the other side)
-LIMITS: dict[str, Callable] = {
-    "above": lambda low, high, x: (low > x, high <= x),
-    "below": lambda low, high, x: (high < x, low >= x),
-    "at_least": lambda low, high, x: (low >= x, high < x),
-    "at_most": lambda low, high, x: (high <= x, low > x),
-    "between": lambda low, high, x: (x[0] <= low and high <= x[1], high < x[0] or low > x[1]),
+WORK = {  # times -> the same quantity by work
+    "throughput": "work_throughput",
+    "speedup": "work_speedup",
+    "ttft_ms": "work_ttft_ms",
+    "tpot_ms": "work_tpot_ms",
 }
+SHARES = ("acceptance_rate", "draft_precision", "published_acceptance", "looping_share", "accuracy")
+
+LIMITS = ("above", "below", "at_least", "at_most", "between")
+UPWARDS = ("above", "at_least")

@@ -12,32 +12,16 @@ from itertools import islice
 
 import pandas as pd
 
-from dynatree.benchmark.records import Measurement
-from dynatree.latency.cost_model import CostModel, predict
+from dynatree.analysis.work import Latencies
+from dynatree.benchmark.records import Measurement, Record
+from dynatree.latency.cost_model import predict
 
 Choice = tuple[int, float, int]  # tokens emitted, seconds, nodes verified
-Latencies = dict[str, CostModel]  # of "target" and "draft"
 
 
-def latencies(frame: pd.DataFrame) -> Latencies:
-    """Return the cost models of target and draft.
-
-    Args:
-        frame: output of ``scripts/measure_latency.py``; of several kinds of layers those of the run come last.
-    """
-    used = frame[frame["backend"] == frame["backend"].iloc[-1]]
-    found = {}
-    for role, rows in used.groupby("model"):
-        seconds = rows.pivot(index="context", columns="new", values="ms") / 1e3
-        found[role] = CostModel(tuple(seconds.columns), tuple(seconds.index), seconds.to_numpy().tolist())
-    return found
-
-
-def passes_after_prefill(trace: dict) -> dict[str, list[list[int]]]:
-    """Return the forward passes of a trace's rounds, of the target and of the draft."""
-    rounds = trace["rounds"]
+def passes_after_prefill(passes: dict[str, list[list[int]]], rounds: list[list[int]]) -> dict[str, list[list[int]]]:
+    """Return the forward passes of the rounds of a trace, of the target and of the draft."""
     drafted = sum(draft_passes for *_, draft_passes in rounds)
-    passes = trace["passes"]
     return {
         "target": passes["target"][len(passes["target"]) - len(rounds) :],
         "draft": passes["draft"][len(passes["draft"]) - drafted :],
@@ -82,7 +66,7 @@ def bounds(measurements: list[Measurement], times: Latencies) -> pd.DataFrame:
 def _rows(measurement: Measurement, times: Latencies) -> Iterator[dict]:
     for record in measurement.records:
         if record.trace and record.trace["ranks"]:
-            attained, rounds = choices(record.trace, times)
+            attained, rounds = choices(record, times)
             oracle = best_sizes(rounds)
             yield {
                 "dataset": measurement.job.dataset,
@@ -102,12 +86,14 @@ def _totals(name: str, chosen: list[Choice]) -> dict:
     return {f"{name}_{unit}": total for unit, total in zip(("tokens", "s", "nodes"), sums, strict=True)}
 
 
-def choices(trace: dict, times: Latencies) -> tuple[list[Choice], list[list[Choice]]]:
-    """Return the choice made in each round of a trace, and the possible choices.
+def choices(record: Record, times: Latencies) -> tuple[list[Choice], list[list[Choice]]]:
+    """Return the choice made in each round of a traced record, and the possible choices.
 
     Of the sizes that emit equally many tokens, only the smallest is listed.
     """
-    passes = passes_after_prefill(trace)
+    assert record.trace is not None
+    trace = record.trace
+    passes = passes_after_prefill(record.passes, trace["rounds"])
     drafting = iter(passes["draft"])
     attained, possible = [], []
     for (nodes, _, _, emitted, drafts), ranks, (_, context) in zip(

@@ -7,8 +7,11 @@ that starts with ``%%`` is also a statement. Templates see
 * ``facts``: environment, models, datasets, requests, code, started, finished,
 * ``results``: experiment -> rows of its summary, with the columns as attributes,
 * ``datasets``: data set -> case -> row of the main comparison,
-* ``tuned``: "chain" and "fixed_tree" -> the options chosen by the sweep,
-* ``claims``: rows of the ledger of claims,
+* ``tuned``: published data set -> "chain" and "fixed_tree" -> the options chosen by the sweep,
+* ``sweep_edge``: a sentence on the place of these options in the grid,
+* ``ledger``: counts of the ledger over the claims that count, see :func:`dynatree.analysis.claims.counts`,
+* ``rule``: the options of DynaTree, defaults included,
+* ``constants``: see :func:`dynatree.analysis.constants.constants`,
 * ``published``: data set -> method -> metric -> value of the original paper's main tables,
 * ``published_heads``: metric -> value of the original's classification of heads,
 * ``logged``: file of its other published numbers -> rows,
@@ -38,12 +41,14 @@ from typing import Any
 import jinja2
 import pandas as pd
 
+from dynatree.analysis.claims import counts, describe_run
+from dynatree.analysis.constants import constants
 from dynatree.analysis.heads import head_facts
 from dynatree.analysis.labels import Labels, read_frame
 from dynatree.analysis.latex import escape
 from dynatree.analysis.names import AS_THERE
 from dynatree.analysis.statistics import Comparison, compare
-from dynatree.analysis.tables.booktabs import number
+from dynatree.analysis.tables.booktabs import number, p_value
 from dynatree.analysis.tables.draft_cache import draft_cache_frame
 from dynatree.analysis.tables.forwards import with_shares
 from dynatree.analysis.tables.oracle_bound import bound_frame
@@ -52,6 +57,7 @@ from dynatree.config.jobs import LLAMA_CPP
 from dynatree.config.labels import all_labels
 from dynatree.config.plan import Plan
 from dynatree.errors import DynatreeError
+from dynatree.policies.registry import policy_options
 from dynatree.utils.paths import repository_path
 
 TEMPLATES = "paper"
@@ -126,9 +132,12 @@ def _context(config: dict, results: Results) -> dict:
         "config": config,
         "facts": results.json("summary/facts.json"),
         "tuned": results.json("tuned.json"),
+        "sweep_edge": sweep_edge(results.json("tuned.json"), config["experiments"]["sweep"]),
         "results": {name: rows(frame) for name, frame in summaries.items()},
         "datasets": nested(summaries["main"], "dataset", "case"),
-        "claims": rows(results.frame("claims.csv")),
+        "ledger": counts(results.frame("claims.csv")) | {"published": describe_run(config)["published"]},
+        "rule": {name: one.default for name, one in policy_options("dynatree").items()},
+        "constants": constants(),
         "published": _published(published.pop("main")),
         "published_heads": dict(published.pop("heads")[["metric", "value"]].itertuples(index=False, name=None)),
         "logged": {name: rows(frame) for name, frame in published.items()},
@@ -207,21 +216,25 @@ def _environment() -> jinja2.Environment:
         "interval": interval,
         "percent": percent,
         "options": options,
+        "p": p_value,
+        "times": lambda count: "once" if count == 1 else f"{count} times",
+        "counted": lambda count, noun: f"one {noun}" if count == 1 else f"{count} {noun}s",
     }
     environment.tests |= {"nan": math.isnan, "as_there": lambda series: series.endswith(AS_THERE)}
-    environment.globals |= {"verdict": verdict, "side": side, "ratio": ratio}
+    environment.globals |= {"ratio": ratio, "decision": decision}
     return environment
 
 
 def interval(row: SimpleNamespace, name: str, decimals: int) -> str:
-    """Return a quantity with its 95 % interval."""
+    """Return a quantity with its 95 % interval, if it has one."""
     value, low, high = (number(getattr(row, name + end), decimals) for end in ("", "_low", "_high"))
-    return f"{value} [{low}, {high}]"
+    return value if low == "--" else f"{value} [{low}, {high}]"
 
 
 def ratio(found: Comparison) -> str:
-    """Return a paired ratio with its 95 % interval."""
-    return f"{found.ratio:.2f} [{found.low:.2f}, {found.high:.2f}]"
+    """Return a paired ratio with its 95 % interval, if it has one."""
+    bounds = "" if math.isnan(found.low) else f" [{found.low:.2f}, {found.high:.2f}]"
+    return f"{found.ratio:.2f}{bounds}"
 
 
 def percent(value: float, decimals: int = 0) -> str:
@@ -235,13 +248,36 @@ def options(chosen: dict) -> str:
     return ", ".join(rf"\mbox{{{escape(name)} = {escape(value)}}}" for name, value in shown.items()) or "none"
 
 
-def side(low: float, high: float, of: float = 1.0) -> str:
-    """Return the side of a value on which an interval lies: "above", "below" or "around"."""
-    if low > of:
-        return "above"
-    return "below" if high < of else "around"
+ALPHA = 0.05
 
 
-def verdict(row: SimpleNamespace) -> str:
-    """Return the conclusion from the interval of a speed-up: "faster", "slower" or "level" with the baseline."""
-    return {"above": "faster", "below": "slower", "around": "level"}[side(row.speedup_low, row.speedup_high)]
+def decision(time: Comparison, work: Comparison) -> str:
+    """Return whether a difference in time is established: by the exact test, with the same sign in work."""
+    if math.isnan(time.ratio):
+        return "not measured"
+    if not time.p <= ALPHA:
+        return "the exact test does not separate the two"
+    if math.isnan(work.ratio):
+        return "the exact test separates the two, but the work of one is unknown"
+    if (time.ratio - 1) * (work.ratio - 1) <= 0:
+        return "the exact test separates the two, but their work does not, so this is noise or overhead"
+    return f"it is {'faster' if time.ratio > 1 else 'slower'}"
+
+
+def sweep_edge(tuned: dict[str, dict[str, dict]], sweep: dict) -> str:
+    """Return a sentence that names the chosen settings at an edge of the grid of the sweep."""
+    grids = {
+        ("chain", "length"): sweep["lengths"],
+        ("fixed_tree", "depth"): sweep["depths"],
+        ("fixed_tree", "branch"): sweep["branches"],
+        ("fixed_tree", "prune_probability"): sweep["thresholds"],
+    }
+    edges = [
+        f"{name.replace('_', ' ')} {options[method][name]:g} on {dataset}"
+        for dataset, options in tuned.items()
+        for (method, name), grid in grids.items()
+        if len(grid) > 1 and options.get(method, {}).get(name) in (min(grid), max(grid))
+    ]
+    if not edges:
+        return "All of them lie inside the grid."
+    return f"At the edge of the grid, beyond which a better setting may lie, are {', '.join(edges)}."

@@ -1,43 +1,71 @@
 """Evaluation of the predicate of a claim on the results of a run."""
 
+import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
-from dynatree.analysis.names import CONFIRMED, INCONCLUSIVE, LIMITS, QUANTITIES, REFUTED
+from dynatree.analysis.inference import MIN_TEST, Estimate, Statistic, equivalent, estimate, geometric_mean, sign_flip
+from dynatree.analysis.names import LIMITS, QUANTITIES, SHARES, UPWARDS, WORK
+from dynatree.analysis.published import Margins
 from dynatree.analysis.selection import NotMeasured, describe, paired, per_prompt, select, with_speedup
-from dynatree.analysis.statistics import geometric_mean, interval
+from dynatree.analysis.statistics import compare
+from dynatree.config.jobs import AGAIN, BASELINE
 from dynatree.errors import DynatreeError
 
-MIN_PROMPTS = 5  # with fewer, all prompts lie on one side by chance too often
-SAME_GROUP = ["job", "group", "prompt"]
+SAME_GROUP = ["job", "group", "article", "prompt", "sitting"]
+SAME_JOB = ["job", "article", "prompt", "sitting"]
+COUNTED = ("rounds", "tokens_per_round")  # quantities that the size of a tree bounds
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Result of a run for a claim: a value with its interval, a verdict, and the reason as a sentence."""
+    """Result of a run for a claim.
+
+    Attributes:
+        value: the measured quantity.
+        low, high: its 95 % interval; NaN for few articles.
+        n: number of articles.
+        p: two-sided p-value against the limit; 0 for a deterministic quantity, NaN for few articles.
+        side: 1 if the value lies on the claimed side, -1 on the other side.
+        near: True if the quantity is equivalent to the limit within the margin.
+        margin: the margin.
+        work: the same ratio by work; NaN if it is unknown or the claim is not about a ratio of times.
+        blocked: why a verdict on time is impossible, or an empty text.
+        what: the quantity in words.
+        note: a further sentence, or an empty text.
+    """
 
     value: float
     low: float
     high: float
-    verdict: str
-    reason: str
+    n: int
+    p: float
+    side: int
+    near: bool
+    margin: float
+    work: float = math.nan
+    blocked: str = ""
+    what: str = ""
+    note: str = ""
 
 
-def evaluate(predicate: dict, requests: dict[str, pd.DataFrame], memory: pd.DataFrame | None) -> Finding:
-    """Judge a claim by the results alone, independently of their machine.
+def evaluate(
+    predicate: dict, requests: dict[str, pd.DataFrame], memory: pd.DataFrame | None, margins: Margins
+) -> Finding:
+    """Compare a claim with the results alone, independently of their machine.
 
     Raises:
-        NotMeasured: the run lacks data that the predicate needs.
+        NotMeasured: the run lacks data that the predicate needs, or the comparison is vacuous.
     """
     kind = predicate["kind"]
     if kind == "memory":
         return _memory(predicate, _of_dataset(predicate, memory, "memory"))
     if kind == "all":
         return _all(predicate, _experiment(predicate, requests))
-    return KINDS[kind](predicate, with_speedup(_experiment(predicate, requests)))
+    return KINDS[kind](predicate, with_speedup(_experiment(predicate, requests)), margins)
 
 
 def _experiment(predicate: dict, requests: dict[str, pd.DataFrame]) -> pd.DataFrame:
@@ -57,80 +85,124 @@ def _of_dataset(predicate: dict, frame: pd.DataFrame | None, experiment: str) ->
     return rows.reset_index(drop=True)
 
 
-def _ratio(predicate: dict, frame: pd.DataFrame) -> Finding:
+def _pair(predicate: dict, frame: pd.DataFrame, margins: Margins) -> Finding:
     of, over = (_one_case(frame, predicate[side]) for side in ("of", "over"))
-    both = paired(of, over, predicate["quantity"], _keys(predicate))
-    return _judged(predicate, _ratios(both, predicate["quantity"]), geometric_mean, f"the ratio of {_name(predicate)}")
+    _check_opponent(predicate["quantity"], of, over)
+    keys = SAME_JOB if predicate.get("across") == "groups" else SAME_GROUP
+    return _compared(predicate, frame, of, over, keys, margins)
 
 
-def _difference(predicate: dict, frame: pd.DataFrame) -> Finding:
-    of, over = (_one_case(frame, predicate[side]) for side in ("of", "over"))
-    both = paired(of, over, predicate["quantity"], _keys(predicate))
-    return _judged(predicate, both["of"] - both["over"], np.mean, f"the difference in {_name(predicate)}")
+def _compared(
+    predicate: dict, frame: pd.DataFrame, of: pd.DataFrame, over: pd.DataFrame, keys: list[str], margins: Margins
+) -> Finding:
+    """Return the finding on the ratio or the difference of two cases."""
+    quantity = predicate["quantity"]
+    both = paired(of, over, quantity, keys)
+    if predicate["kind"] == "difference":
+        found = estimate(both["of"] - both["over"])
+        return _finding(predicate, found, np.mean, margins.shares, f"the difference in {QUANTITIES[quantity]}")
+    found = estimate(_ratios(both, quantity), geometric_mean)
+    margin = margins.shares if quantity in SHARES else margins.counts
+    if quantity in WORK:
+        margin = max(margins.times, again_spread(frame, margins))
+    made = _finding(predicate, found, geometric_mean, margin, f"the ratio of {QUANTITIES[quantity]}")
+    return _checked_by_work(predicate, made, of, over, keys) if quantity in WORK else made
 
 
-def _value(predicate: dict, frame: pd.DataFrame) -> Finding:
-    values = per_prompt(_one_case(frame, predicate["of"]), predicate["quantity"], SAME_GROUP)
-    statistic = geometric_mean if predicate["quantity"] == "speedup" else np.mean
-    return _judged(predicate, values, statistic, f"the mean {_name(predicate)}")
+def _checked_by_work(predicate: dict, made: Finding, of: pd.DataFrame, over: pd.DataFrame, keys: list[str]) -> Finding:
+    """Return a finding on times with the ratio of work, which must lie on the same side of the limit."""
+    limit = predicate[limit_name(predicate)] if limit_name(predicate) != "between" else 1.0
+    name = WORK[predicate["quantity"]]
+    try:
+        work = float(estimate(_ratios(paired(of, over, name, keys), name), geometric_mean).value)
+    except (NotMeasured, KeyError):
+        return replace(made, blocked="the forward passes of one side are not recorded")
+    blocked = ""
+    if abs(math.log(made.value / limit)) <= math.log(1 + made.margin):
+        blocked = f"it does not exceed the margin of {100 * made.margin:.2g} %, the spread of the A/A pairs included"
+    elif (work - limit) * (made.value - limit) <= 0:
+        blocked = f"the ratio of work, {work:.4g}, does not lie on the same side"
+    return replace(made, work=work, blocked=blocked)
 
 
-def _every(predicate: dict, frame: pd.DataFrame) -> Finding:
-    """Judge a claim about every setting by the setting with the strongest evidence against it."""
+def again_spread(frame: pd.DataFrame, margins: Margins) -> float:
+    """Return the spread of the A/A pairs: the larger distance of their interval from one, as a share."""
+    if AGAIN not in set(frame["case"]):
+        return margins.times
+    found = compare(frame, AGAIN, BASELINE, "throughput")
+    ends = [end for end in (found.low, found.high) if not math.isnan(end)] or [found.ratio]
+    return max(math.exp(abs(math.log(end))) - 1 for end in ends)
+
+
+def _value(predicate: dict, frame: pd.DataFrame, margins: Margins) -> Finding:
+    quantity = predicate["quantity"]
+    values = per_prompt(_one_case(frame, predicate["of"]), quantity, SAME_GROUP)
+    statistic = geometric_mean if quantity == "speedup" else np.mean
+    return _finding(
+        predicate, estimate(values, statistic), statistic, margins.counts, f"the mean {QUANTITIES[quantity]}"
+    )
+
+
+def _every(predicate: dict, frame: pd.DataFrame, margins: Margins) -> Finding:
+    """Combine the settings of a claim about every setting.
+
+    The claim holds if it holds for each setting, so the largest p-value counts (intersection-union test). It fails if
+    one setting fails, so the smallest p-value counts, multiplied by the number of settings.
+    """
     of, over = select(frame, predicate["of"]), select(frame, predicate["over"])
-    quantity, findings = predicate["quantity"], []
+    findings = []
     for (_, group, case), rows in of.groupby(["job", "group", "case"], sort=True):
         partner = select(over, {column: rows[column].iloc[0] for column in predicate.get("match", ())})
-        ratios = _ratios(paired(rows, partner, quantity, SAME_GROUP), quantity)
+        _check_opponent(predicate["quantity"], rows, partner)
+        found = _compared(predicate, frame, rows, partner, SAME_GROUP, margins)
         setting = case if group == "all" else f"{case} at {group}"
-        what = f"the ratio of {_name(predicate)} for {setting}, the weakest case,"
-        findings.append(_judged(predicate, ratios, geometric_mean, what))
-    verdicts = [finding.verdict for finding in findings]
-    worst = next(verdict for verdict in (REFUTED, INCONCLUSIVE, CONFIRMED) if verdict in verdicts)
-    side = 1 if limit_name(predicate) in ("above", "at_least") else -1
-    weakest = min((f for f in findings if f.verdict == worst), key=lambda f: side * f.value)
-    counts = (
-        f"{verdicts.count(CONFIRMED)} of {len(verdicts)} cases confirm the claim, {verdicts.count(REFUTED)} refute it"
-    )
-    return Finding(weakest.value, weakest.low, weakest.high, worst, f"{weakest.reason[:-1]}; {counts}.")
+        findings.append(replace(found, what=f"{found.what} for {setting}, the weakest of the settings,"))
+    return _combined(predicate, findings)
 
 
-def _best(predicate: dict, frame: pd.DataFrame) -> Finding:
-    """Compare the claimed setting with the best of the others."""
-    rows, quantity = select(frame, predicate["among"]), predicate["quantity"]
+def _best(predicate: dict, frame: pd.DataFrame, margins: Margins) -> Finding:
+    """Compare the claimed setting with each of the others, as a claim about every one of them."""
+    rows = select(frame, predicate["among"])
     claimed = _one_case(rows, predicate["is"])
     others = rows[rows["case"] != claimed["case"].iloc[0]]
     if others.empty:
         raise NotMeasured(f"The run has measured nothing to compare {describe(predicate['is'])} with.")
-    ratios = {
-        case: _ratios(paired(claimed, rival, quantity, SAME_GROUP), quantity) for case, rival in others.groupby("case")
-    }
-    rival = min(ratios, key=lambda case: (float(geometric_mean(ratios[case].to_numpy())), case))
-    what = f"the ratio of {_name(predicate)} to the best other setting, {rival},"
-    return _judged(predicate | {"above": 1}, ratios[rival], geometric_mean, what)
+    above = predicate | {"above": 1}
+    findings = []
+    for case, rival in others.groupby("case"):
+        found = _compared(above, frame, claimed, rival, SAME_GROUP, margins)
+        findings.append(replace(found, what=f"{found.what} to {case}, the strongest other setting,"))
+    return _combined(above, findings)
+
+
+def _combined(predicate: dict, findings: list[Finding]) -> Finding:
+    up = 1 if limit_name(predicate) in UPWARDS else -1
+    weakest = min(findings, key=lambda found: up * found.value)
+    against = [found for found in findings if found.side < 0]
+    count = len(findings)
+    note = f"The value of {count - len(against)} of {count} settings lies on the claimed side."
+    near = all(found.near for found in findings)
+    if against:
+        worst = min(against, key=lambda found: (math.inf if math.isnan(found.p) else found.p, up * found.value))
+        return replace(worst, p=min(1.0, worst.p * count), near=near, note=note)
+    p = float("nan") if any(math.isnan(found.p) for found in findings) else max(found.p for found in findings)
+    blocked = next((found.blocked for found in findings if found.blocked), "")
+    return replace(weakest, p=p, near=near, blocked=blocked, note=note)
 
 
 def _all(predicate: dict, frame: pd.DataFrame) -> Finding:
-    """Check that all outputs are identical; outside of float32, near ties are permitted."""
+    """Check that all outputs are identical. Outside of float32, near ties are equivalent."""
     rows = select(frame, predicate["of"])
     right = rows["identical"].astype(bool)
     share, wrong, total = float(right.mean()), rows[~right], len(rows)
-    if wrong.empty:
-        reason = f"All {total} outputs equal those of autoregressive decoding, token for token."
-        return Finding(share, share, share, CONFIRMED, reason)
-    exact = wrong[wrong["dtype"] == "float32"]
-    if not exact.empty:
-        reason = f"{len(exact)} of {total} outputs differ from autoregressive decoding in float32."
-        return Finding(share, share, share, REFUTED, reason)
-    gap = float(wrong["margin"].fillna(np.inf).max())
-    differ = f"{len(wrong)} of {total} outputs differ from autoregressive decoding, none of them in float32"
-    if gap > predicate["tie"]:
-        reason = (
-            f"{differ}, but by up to {gap:.3g} logits, more than the {predicate['tie']:g} that rounding can explain."
-        )
-        return Finding(share, share, share, REFUTED, reason)
-    reason = f"{differ}, and by at most {gap:.3g} logits, which are near ties that rounding can decide either way."
-    return Finding(share, share, share, INCONCLUSIVE, reason)
+    gap = float(wrong["margin"].fillna(np.inf).max()) if len(wrong) else 0.0
+    near = bool(len(wrong)) and not (wrong["dtype"] == "float32").any() and gap <= predicate["tie"]
+    note = f"Of {total} outputs {total - len(wrong)} equal those of autoregressive decoding."
+    if len(wrong) and math.isfinite(gap):
+        note += f" The largest gap of the others is {gap:.3g} logits."
+    articles = rows["article"].nunique()
+    side = 1 if wrong.empty else -1
+    return Finding(share, share, share, articles, 0.0, side, near, predicate["tie"], what="the share", note=note)
 
 
 def _memory(predicate: dict, summary: pd.DataFrame) -> Finding:
@@ -140,18 +212,16 @@ def _memory(predicate: dict, summary: pd.DataFrame) -> Finding:
     if values.empty:
         raise NotMeasured(f"The run has no {predicate['quantity']} for {describe(predicate['of'])}.")
     value, low, high = float(values.mean()), float(values.min()), float(values.max())
-    verdict = _verdict(predicate, low, high)
-    number = f"{value:.4g}" if low == high else f"{value:.4g} (from {low:.4g} to {high:.4g} over the data sets)"
+    sides = {_side(predicate, end) for end in (low, high)}
     how = " and ".join(sorted(set(rows["how"].astype(str))))
-    reason = (
-        f"The ratio of peak memory to autoregressive decoding is {number} by {how}; the claim is {limit(predicate)}."
-    )
-    return Finding(value, low, high, verdict, reason)
+    what = f"the ratio of peak memory to autoregressive decoding, by {how},"
+    p = 0.0 if len(sides) == 1 else 1.0
+    return Finding(value, low, high, len(values), p, _side(predicate, value), False, 0.0, what=what)
 
 
-KINDS: dict[str, Callable[[dict, pd.DataFrame], Finding]] = {
-    "ratio": _ratio,
-    "difference": _difference,
+KINDS: dict[str, Callable[[dict, pd.DataFrame, Margins], Finding]] = {
+    "ratio": _pair,
+    "difference": _pair,
     "value": _value,
     "every": _every,
     "best": _best,
@@ -166,12 +236,14 @@ def _one_case(frame: pd.DataFrame, choice: str | dict) -> pd.DataFrame:
     return rows
 
 
-def _keys(predicate: dict) -> list[str]:
-    return ["job", "prompt"] if predicate.get("across") == "groups" else SAME_GROUP
-
-
-def _name(predicate: dict) -> str:
-    return QUANTITIES[predicate["quantity"]]
+def _check_opponent(quantity: str, of: pd.DataFrame, over: pd.DataFrame) -> None:
+    """Raise NotMeasured if the size of the opponent alone decides the comparison."""
+    if "max_path" not in over or not set(over["method"]) <= {"chain", "fixed_tree"}:
+        return
+    ours, theirs = of["max_path"].max(), over["max_path"].max()
+    if theirs <= 1 or (quantity in COUNTED and theirs <= 2 < ours):
+        name = over["case"].iloc[0]
+        raise NotMeasured(f"The comparison is vacuous, because {name} drafts at most {theirs:g} tokens on a path here.")
 
 
 def _ratios(both: pd.DataFrame, quantity: str) -> pd.Series:
@@ -180,27 +252,31 @@ def _ratios(both: pd.DataFrame, quantity: str) -> pd.Series:
     return both["of"] / both["over"]
 
 
-def _judged(predicate: dict, values: pd.Series, statistic: Callable, what: str) -> Finding:
-    value, low, high = interval(values.to_numpy(), statistic)
-    shown = f"Over {len(values)} prompt{'s' * (len(values) != 1)} {what} is {value:.4g}"
-    bounds = f"[{low:.4g}, {high:.4g}]"
-    if len(values) < MIN_PROMPTS:
-        reason = f"{shown}, but an interval needs at least {MIN_PROMPTS} prompts."
-        return Finding(value, low, high, INCONCLUSIVE, reason)
-    verdict = _verdict(predicate, low, high)
-    if verdict == CONFIRMED:
-        reason = f"{shown}, and its interval {bounds} lies {limit(predicate)}."
-    elif verdict == REFUTED:
-        reason = f"{shown}, and its interval {bounds} lies entirely outside the claimed range, {limit(predicate)}."
-    else:
-        reason = f"{shown}, but its interval {bounds} includes {_ends(predicate, low, high)}."
-    return Finding(value, low, high, verdict, reason)
-
-
-def _verdict(predicate: dict, low: float, high: float) -> str:
+def _finding(predicate: dict, found: Estimate, statistic: Statistic, margin: float, what: str) -> Finding:
+    logs = statistic is geometric_mean
     name = limit_name(predicate)
-    claimed, other = LIMITS[name](low, high, predicate[name])
-    return CONFIRMED if claimed else REFUTED if other else INCONCLUSIVE
+    limits = predicate[name] if name == "between" else [predicate[name]]
+    side = _side(predicate, found.value)
+    p = float("nan")
+    if found.n >= MIN_TEST:
+        tests = [sign_flip(found.values - (math.log(limit) if logs else limit)) for limit in limits]
+        passed = found.value < limits[0]  # the limit of a range that the value has passed
+        p = max(tests) if side > 0 or len(tests) == 1 else tests[0 if passed else 1]
+    near = len(limits) == 1 and equivalent(found, logs, limits[0], margin)
+    return Finding(found.value, found.low, found.high, found.n, p, side, near, margin, what=what)
+
+
+def _side(predicate: dict, value: float) -> int:
+    name = limit_name(predicate)
+    limit = predicate[name]
+    claimed = {
+        "above": lambda: value > limit,
+        "at_least": lambda: value >= limit,
+        "below": lambda: value < limit,
+        "at_most": lambda: value <= limit,
+        "between": lambda: limit[0] <= value <= limit[1],
+    }[name]()
+    return 1 if claimed else -1
 
 
 def limit_name(predicate: dict) -> str:
@@ -210,13 +286,11 @@ def limit_name(predicate: dict) -> str:
 
 def limit(predicate: dict) -> str:
     """Return the claimed side in words."""
+    if predicate["kind"] == "all":
+        return "1"
+    if predicate["kind"] == "best":
+        return "above 1"
     name = limit_name(predicate)
     if name == "between":
         return "between {:g} and {:g}".format(*predicate[name])
     return f"{name.replace('_', ' ')} {predicate[name]:g}"
-
-
-def _ends(predicate: dict, low: float, high: float) -> str:
-    name = limit_name(predicate)
-    limits = predicate[name] if name == "between" else [predicate[name]]
-    return " and ".join(f"{x:g}" for x in limits if low <= x <= high)

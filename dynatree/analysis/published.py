@@ -1,10 +1,11 @@
-"""Claims and published numbers, checked before anything is computed.
+"""Claims, margins and published numbers, checked before anything is computed.
 
 The Snakefile imports this module, so it imports only modules that load quickly.
 """
 
 import csv
 import math
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,8 +25,26 @@ PREDICATES = {  # kind -> required keys, optional keys, has a limit
     "all": ({"experiment", "quantity", "of", "tie"}, {"dataset"}, False),
 }
 SPECIAL_QUANTITIES = {"memory": ("over_baseline",), "all": ("identical",)}
+STANDINGS = ("original", "duplicate", "foreign")  # whether a claim counts
 METHODS = ("autoregressive", "chain", "fixed_tree", "dynatree")
 KEYS = ["dataset", "method", "metric"]
+
+
+@dataclass(frozen=True)
+class Margins:
+    """Thresholds of the verdicts, frozen in the file of claims.
+
+    Attributes:
+        times: largest ratio of times without practical importance, as a share; a run's A/A pairs may raise it.
+        counts: the same for ratios of counts.
+        shares: the same for differences of shares.
+        discovery_rate: false-discovery rate over the ledger.
+    """
+
+    times: float
+    counts: float
+    shares: float
+    discovery_rate: float
 
 
 class Metric(NamedTuple):
@@ -83,6 +102,28 @@ def published_number(dataset: str, case: str, metric: Metric, known: dict[tuple[
     return float(value)
 
 
+def load_margins(path: Path) -> Margins:
+    """Read the margins in a file of claims.
+
+    Raises:
+        DynatreeError: a margin is missing or no share.
+    """
+    content = _read(path).get("margins")
+    names = set(Margins.__dataclass_fields__)
+    _keys(content, f"{path}: margins", names)
+    for name in names:
+        _require(_is_number(content[name]) and 0 < content[name] < 1, f"{path}: margins/{name} must be a share")
+    return Margins(**content)
+
+
+def _read(path: Path) -> dict:
+    try:
+        content = yaml.safe_load(path.read_text())
+    except (OSError, yaml.YAMLError) as error:
+        raise DynatreeError(f"{path} cannot be read as YAML: {' '.join(str(error).split())}") from error
+    return content if isinstance(content, dict) else {}
+
+
 def load_claims(path: Path) -> list[dict]:
     """Read and check a file of claims.
 
@@ -90,11 +131,7 @@ def load_claims(path: Path) -> list[dict]:
         DynatreeError: the file is not YAML, or a claim is incomplete or names something that does not exist; the
             message has the file, the claim and the mistake.
     """
-    try:
-        content = yaml.safe_load(path.read_text())
-    except (OSError, yaml.YAMLError) as error:
-        raise DynatreeError(f"{path} cannot be read as YAML: {' '.join(str(error).split())}") from error
-    claims = content.get("claims") if isinstance(content, dict) else None
+    claims = _read(path).get("claims")
     if not isinstance(claims, list) or not claims:
         raise DynatreeError(f"{path} must have a list under the key 'claims'")
     seen = set()
@@ -130,9 +167,10 @@ def _is_number(value: object) -> bool:
 
 
 def _check(claim: Any) -> None:
-    _keys(claim, "the claim", {"id", "text", "source", "published", "predicate"}, {"requires"})
+    _keys(claim, "the claim", {"id", "text", "source", "published", "predicate"}, {"requires", "standing"})
     for key in ("id", "text", "source"):
         _require(isinstance(claim[key], str) and claim[key].strip(), f"{key} must be text")
+    _one_of(claim.get("standing", STANDINGS[0]), STANDINGS, "standing")
     published = claim["published"]
     if published is not None:
         _keys(published, "published", {"value", "what"})

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from dynatree.analysis.names import VERDICTS
+from dynatree.analysis.names import DECIDED
 from dynatree.analysis.tables.booktabs import number
 from dynatree.config.jobs import BASELINE, LLAMA_CPP
 
@@ -83,8 +83,8 @@ def _comparison(rows: pd.DataFrame) -> str:
 
 def _claims(ledger: pd.DataFrame) -> str:
     """Return the number of claims per verdict and a table of the decided ones."""
-    counts = ", ".join(f"{(ledger['verdict'] == verdict).sum()} {verdict}" for verdict in VERDICTS)
-    decided = ledger[ledger["verdict"] != "inconclusive"].sort_values("verdict", kind="stable")
+    counts = ", ".join(f"{count} {verdict}" for verdict, count in ledger["verdict"].value_counts().items())
+    decided = ledger[ledger["verdict"].isin(DECIDED)].sort_values("verdict", kind="stable")
     rows = ((row["text"], _value(row), row["verdict"]) for _, row in decided.iterrows())
     return (
         f"Verdicts on the {len(ledger)} claims: {counts}.\nThe table lists the decided claims.\n\n"
@@ -95,7 +95,7 @@ def _claims(ledger: pd.DataFrame) -> str:
 def _value(row: pd.Series) -> str:
     if pd.isna(row["value"]):
         return "-"
-    if row["low"] == row["high"]:
+    if row["low"] == row["high"] or pd.isna(row["low"]):
         return f"{row['value']:.3g}"
     return f"{row['value']:.2f} [{row['low']:.2f}, {row['high']:.2f}]"
 
@@ -121,7 +121,7 @@ def _cells(row: pd.Series, decimals: dict[str, int]) -> list[str]:
     cells = [str(row["label"])]
     for name, places in decimals.items():
         cell = number(row[name], places)
-        if f"{name}_low" in row and not pd.isna(row[name]):
+        if f"{name}_low" in row and not pd.isna(row[f"{name}_low"]):
             cell += f" [{number(row[f'{name}_low'], places)}, {number(row[f'{name}_high'], places)}]"
         cells.append(cell.replace("--", "-"))
     return cells

@@ -63,13 +63,21 @@ def describe(choice: str | dict) -> str:
     return ", ".join(parts)
 
 
+RATES = {"throughput": "speedup", "work_throughput": "work_speedup"}
+
+
 def with_speedup(requests: pd.DataFrame) -> pd.DataFrame:
-    """Return ``requests`` with ``speedup``: the throughput ratio to the baseline on the same job, group and prompt."""
+    """Return ``requests`` with ``speedup``: the throughput ratio to the baseline on the same job, group and prompt.
+
+    ``work_speedup`` is the same by work.
+    """
     requests = levelled(requests)
-    keys = ["job", "group", "prompt"]
-    baseline = requests[requests["case"] == BASELINE].groupby(keys)["throughput"].median().rename("_baseline")
+    keys = ["job", "group", "prompt", "sitting"]
+    baseline = requests[requests["case"] == BASELINE].groupby(keys)[list(RATES)].median().add_prefix("_")
     joined = requests.join(baseline, on=keys)
-    return joined.assign(speedup=joined["throughput"] / joined["_baseline"]).drop(columns="_baseline")
+    return joined.assign(**{name: joined[quantity] / joined[f"_{quantity}"] for quantity, name in RATES.items()}).drop(
+        columns=[f"_{quantity}" for quantity in RATES]
+    )
 
 
 def per_prompt(rows: pd.DataFrame, quantity: str, keys: list[str]) -> pd.Series:

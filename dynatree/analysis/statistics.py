@@ -1,79 +1,14 @@
-"""Definitions of all reported quantities and their intervals."""
+"""Definitions of all reported quantities and their paired comparisons."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
+from dynatree.analysis.inference import estimate, geometric_mean, sign_flip
 from dynatree.config.jobs import BASELINE, Case
-
-RESAMPLES = 10_000
-CONFIDENCE = 0.95
-SEED = 20_250_101
-EQUAL = 1e-12  # smaller differences of log ratios are rounding errors
-
-
-def interval(values: Sequence[float] | np.ndarray, statistic: Callable = np.mean) -> tuple[float, float, float]:
-    """Return ``statistic`` of ``values`` and its percentile bootstrap 95 % interval.
-
-    Args:
-        values: one value per prompt; prompts are resampled.
-        statistic: takes an array and an ``axis``.
-
-    Returns:
-        The statistic, and the lower and upper bound; both equal the statistic if all values are equal or n is 1.
-    """
-    array = np.asarray(values, dtype=float)
-    centre = float(statistic(array, axis=0))
-    if len(array) < 2 or np.ptp(array) == 0:
-        return centre, centre, centre
-    found = stats.bootstrap(
-        (array,),
-        statistic,
-        n_resamples=RESAMPLES,
-        confidence_level=CONFIDENCE,
-        method="percentile",
-        vectorized=True,
-        rng=np.random.default_rng(SEED),
-    ).confidence_interval
-    return centre, float(found.low), float(found.high)
-
-
-def geometric_mean(values: np.ndarray, axis: int = 0) -> np.ndarray:
-    """Return the geometric mean, the appropriate average of ratios."""
-    return np.exp(np.mean(np.log(values), axis=axis))
-
-
-def paired_test(log_ratios: Sequence[float] | np.ndarray) -> tuple[float, float]:
-    """Test with a two-sided paired t-test whether the mean log ratio is zero, and return the effect size.
-
-    Returns:
-        The p-value, and Cohen's d_z: mean over standard deviation. Both are NaN for fewer than two prompts. If all
-        log ratios are equal, the p-value is 1 if they are zero and 0 otherwise, and d_z is undefined (NaN).
-    """
-    values = np.asarray(log_ratios, dtype=float)
-    if len(values) < 2:
-        return float("nan"), float("nan")
-    if np.ptp(values) <= EQUAL:
-        return float(abs(values.mean()) <= EQUAL), float("nan")
-    return float(stats.ttest_1samp(values, 0).pvalue), float(values.mean() / values.std(ddof=1))
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Return Holm's step-down correction of a family of p-values, in the given order.
-
-    NaN stands for a comparison that was not made. It stays NaN and does not count.
-    """
-    values = np.asarray(p_values, dtype=float)
-    corrected = np.full(len(values), np.nan)
-    made = np.flatnonzero(~np.isnan(values))
-    order = made[np.argsort(values[made], kind="stable")]  # ascending
-    factors = np.arange(len(order), 0, -1)
-    corrected[order] = np.minimum(np.maximum.accumulate(factors * values[order]), 1)
-    return corrected.tolist()
 
 
 class Comparison(NamedTuple):
@@ -84,7 +19,7 @@ class Comparison(NamedTuple):
     high: float
     p: float
     effect: float
-    n: int
+    n: int  # articles
 
 
 TIMED = ("throughput", "ttft_ms", "tpot_ms")
@@ -106,13 +41,17 @@ def levelled(requests: pd.DataFrame) -> pd.DataFrame:
     return requests.assign(**{name: requests[name] * scale[name] for name in TIMED})
 
 
-def paired_ratios(requests: pd.DataFrame, case: str, other: str, quantity: str) -> pd.Series:
-    """Return the ratios of ``case`` to ``other`` in ``quantity`` by job, data set, group and prompt that has both.
+UNITS = ["job", "dataset", "group", "article", "prompt", "sitting"]
 
-    Repetitions count once, by their median. If the quantity is missing or zero on one side, there is no ratio.
+
+def paired_ratios(requests: pd.DataFrame, case: str, other: str, quantity: str) -> pd.Series:
+    """Return the ratios of ``case`` to ``other`` in ``quantity``, indexed by ``UNITS``, where both were measured.
+
+    Repetitions within a sitting count once, by their median. If the quantity is missing or zero on one side, there is
+    no ratio.
     """
     requests = levelled(requests)
-    keys = [requests[name].astype(str) for name in ("job", "dataset", "group", "prompt")]
+    keys = [requests[name].astype(str) for name in UNITS]
     medians = requests[quantity].groupby([requests["case"], *keys]).median()
     pairs = medians.unstack("case").reindex(columns=[case, other])
     pairs = pairs[(pairs > 0).all(axis=1)]
@@ -120,17 +59,17 @@ def paired_ratios(requests: pd.DataFrame, case: str, other: str, quantity: str) 
 
 
 def compare(requests: pd.DataFrame, case: str, other: str, quantity: str) -> Comparison:
-    """Return the geometric mean of the paired ratios of two cases, with its interval, test and effect size.
+    """Return the geometric mean of the paired ratios of two cases, with its interval, exact test and effect size.
 
     See :func:`paired_ratios` for the pairing. Without a pair, all values except n are NaN.
     """
-    ratios = paired_ratios(requests, case, other, quantity).to_numpy()
-    if not len(ratios):
-        nan = float("nan")
-        return Comparison(nan, nan, nan, nan, nan, 0)
-    ratio, low, high = interval(ratios, geometric_mean)
-    p, effect = paired_test(np.log(ratios))
-    return Comparison(ratio, low, high, p, effect, len(ratios))
+    return comparison(paired_ratios(requests, case, other, quantity))
+
+
+def comparison(ratios: pd.Series) -> Comparison:
+    """Return the geometric mean of ratios, with its interval, exact test against one, effect size and articles."""
+    found = estimate(ratios, geometric_mean)
+    return Comparison(found.value, found.low, found.high, sign_flip(found.values), found.effect, found.n)
 
 
 def time_per_token(total: float, ttft: float, tokens: int) -> float:
@@ -139,10 +78,11 @@ def time_per_token(total: float, ttft: float, tokens: int) -> float:
 
 
 def published_acceptance(case: Case, tokens: int, rounds: int) -> float:
-    """Return the acceptance rate as the original code computes it, which can exceed 1; NaN for other methods.
+    """Return the acceptance rate by the original formula, which can exceed 1; NaN for other methods.
 
     For a chain it is tokens / (K * rounds). For trees it is tokens / (rounds * (D0 + 2)), where the published depth D0
-    of a fixed tree is one less than ours, because its root is a drafted token.
+    of a fixed tree is one less than ours, because its root is a drafted token. Tokens are those that the rounds emit:
+    the prefill emits the first token of a request, which does not count.
     """
     options = case.options
     if case.method == "chain":
@@ -153,7 +93,7 @@ def published_acceptance(case: Case, tokens: int, rounds: int) -> float:
         max_tokens = options["base_depth"] + 2
     else:
         return float("nan")
-    return tokens / (rounds * max_tokens)
+    return (tokens - 1) / (rounds * max_tokens) if rounds else float("nan")
 
 
 def looping_share(tokens: Sequence[int] | np.ndarray, longest: int = 64) -> float:

@@ -6,19 +6,19 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from dynatree.analysis.inference import Statistic, estimate, holm
 from dynatree.analysis.statistics import (
+    comparison,
     distinct_ngrams,
-    geometric_mean,
-    holm,
-    interval,
     looping_share,
     paired_ratios,
-    paired_test,
     published_acceptance,
     time_per_token,
 )
+from dynatree.analysis.work import Latencies, work_of
+from dynatree.benchmark.disturbance import seconds_per_pass
 from dynatree.benchmark.records import Measurement, Record, read_records
-from dynatree.config.jobs import BASELINE, Case, Job
+from dynatree.config.jobs import AGAIN, BASELINE, Case, Job
 from dynatree.errors import DynatreeError
 
 REMEDY = "delete the older files and run the pipeline again"
@@ -69,12 +69,19 @@ def _check_outputs(path: Path, measurement: Measurement) -> None:
             )
 
 
-def per_request(name: str, measurement: Measurement) -> pd.DataFrame:
-    """Return one row per record of the job ``name`` with the derived quantities of a single request."""
-    rows = []
+def per_request(name: str, measurement: Measurement, times: Latencies | None = None) -> pd.DataFrame:
+    """Return one row per record of the job ``name`` with the derived quantities of a single request.
+
+    Args:
+        name: name of the job.
+        measurement: its records.
+        times: cost models of the layers and the number format of the job; None leaves its work unknown.
+    """
+    job, rows = measurement.job, []
     for record in measurement.records:
-        case = measurement.job.groups[record.group].cases[record.case]
-        rows.append(_names(name, measurement, record, case) | _quantities(record, case) | case.factors)
+        case = job.groups[record.group].cases[record.case]
+        quantities = _quantities(record, case) | _work(record, times)
+        rows.append(_names(name, measurement, record, case) | quantities | case.factors)
     return pd.DataFrame(rows)
 
 
@@ -92,6 +99,8 @@ def _names(name: str, measurement: Measurement, record: Record, case: Case) -> d
         "session": record.session,
         "baseline": record.baseline,
         "prompt": record.prompt,
+        "article": record.article,
+        "sitting": measurement.job.sitting(record.repetition),
         "prompt_tokens": record.prompt_tokens,
         "repetition": record.repetition,
         "order": record.order,
@@ -125,8 +134,28 @@ def _quantities(record: Record, case: Case) -> dict:
         "divergence": record.divergence,
         "identical": record.divergence is None,
         "margin": record.margin,
-        "load": record.load,
-        "clock": record.clock,
+        "max_path": max_path(case),
+        "pass_ms": 1e3 * seconds_per_pass(record),
+        **record.host,
+    }
+
+
+def max_path(case: Case) -> float:
+    """Return the drafted tokens on the longest path that a case permits; NaN for methods of Hugging Face."""
+    options = case.options
+    if case.engine != "dynatree":
+        return float("nan")
+    if case.method == "dynatree" and not options.get("adapt_depth", True):
+        return options["base_depth"]
+    return options.get("length", options.get("depth", options.get("max_depth", 0)))
+
+
+def _work(record: Record, times: Latencies | None) -> dict:
+    new, work = len(record.tokens), work_of(record, times)
+    return {
+        "work_throughput": new / work["total"],
+        "work_ttft_ms": 1e3 * work["ttft"],
+        "work_tpot_ms": 1e3 * time_per_token(work["total"], work["ttft"], new),
     }
 
 
@@ -166,8 +195,9 @@ WITH_INTERVAL = ("throughput", "ttft_ms", "tpot_ms", "tokens_per_round", "accept
 def summarize(job: Job, requests: pd.DataFrame) -> pd.DataFrame:
     """Return one row per group and case of a job: means over prompts, the paired speed-up, its test, 95 % intervals.
 
-    Repetitions of a prompt count once, by their median. The speed-up is the geometric mean over prompts of the ratio of
-    throughputs to the paired baseline. The p-values are Holm-corrected over the cases of a group.
+    Repetitions of a prompt within a session count once, by their median, and prompts of an article by their mean. The
+    speed-up is the geometric mean of the ratios of throughputs to the paired baseline; the speed-up by work replaces
+    times by predicted ones. The p-values are of exact sign-flip tests, Holm-corrected over the cases of a group.
     """
     return pd.concat(
         [_group_rows(job, requests[requests["group"] == group], group) for group in job.groups],
@@ -176,20 +206,19 @@ def summarize(job: Job, requests: pd.DataFrame) -> pd.DataFrame:
 
 
 def _group_rows(job: Job, requests: pd.DataFrame, group: str) -> pd.DataFrame:
-    per_prompt = requests.groupby(["case", "prompt"], sort=False).median(numeric_only=True)
+    per_prompt = requests.groupby(["case", "article", "prompt", "sitting"], sort=False).median(numeric_only=True)
     identical = requests.groupby(["case", "prompt"], sort=False)["identical"].all()
     rows = []
     for case, settings in job.groups[group].cases.items():
+        if case == AGAIN:
+            continue
         values = per_prompt.loc[case]
-        ratios = (
-            values["throughput"] ** 0 if case == BASELINE else paired_ratios(requests, case, BASELINE, "throughput")
-        )
-        p, effect = paired_test(np.log(ratios)) if case != BASELINE else (np.nan, np.nan)
         first = requests[requests["case"] == case].iloc[0]
         row = {name: first[name] for name in NAMES}
         row |= {
             "options": json.dumps(settings.options),
-            "prompts": len(values),
+            "prompts": values.index.get_level_values("prompt").nunique(),
+            "articles": values.index.get_level_values("article").nunique(),
             "repetitions": job.repetitions,
             "new_tokens": int(values["new_tokens"].max()),
             "identical": int(identical.loc[case].sum()),
@@ -198,12 +227,27 @@ def _group_rows(job: Job, requests: pd.DataFrame, group: str) -> pd.DataFrame:
         row |= {name: values[name].mean() if name in values else np.nan for name in AVERAGED}
         for name in WITH_INTERVAL:
             row |= _with_bounds(name, values[name].dropna() if name in values else pd.Series(dtype=float))
-        row |= _with_bounds("speedup", ratios, geometric_mean) | {"speedup_p": p, "speedup_effect": effect}
-        rows.append(row | settings.factors)
+        rows.append(row | _speedup(requests, case) | settings.factors)
     frame = pd.DataFrame(rows)
     tested = frame["case"] != BASELINE
     frame.loc[tested, "speedup_p"] = holm(frame.loc[tested, "speedup_p"].to_list())
     return frame
+
+
+def _speedup(requests: pd.DataFrame, case: str) -> dict[str, float]:
+    """Return the speed-up of a case over the baseline, by time and by work."""
+    if case == BASELINE:
+        ones = dict.fromkeys(("speedup", "speedup_low", "speedup_high", "work_speedup"), 1.0)
+        return ones | {"speedup_p": np.nan, "speedup_effect": np.nan}
+    found = comparison(paired_ratios(requests, case, BASELINE, "throughput"))
+    return {
+        "speedup": found.ratio,
+        "speedup_low": found.low,
+        "speedup_high": found.high,
+        "speedup_p": found.p,
+        "speedup_effect": found.effect,
+        "work_speedup": comparison(paired_ratios(requests, case, BASELINE, "work_throughput")).ratio,
+    }
 
 
 NAMES = (
@@ -219,23 +263,51 @@ NAMES = (
 )
 
 
-def _with_bounds(name: str, values: pd.Series, statistic=np.mean) -> dict[str, float]:
+def _with_bounds(name: str, values: pd.Series, statistic: Statistic = np.mean) -> dict[str, float]:
     if values.empty:
         return dict.fromkeys((name, f"{name}_low", f"{name}_high"), np.nan)
-    centre, low, high = interval(values.to_numpy(), statistic)
-    return {name: centre, f"{name}_low": low, f"{name}_high": high}
+    found = estimate(values, statistic)
+    return {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}
 
 
 def run_facts(measurements: list[Measurement]) -> dict:
     """Return the facts that the paper states about a run: machine, models, texts and times."""
     last = max((measurement.latest for measurement in measurements), key=lambda session: session["started"])
     times = [record.time for measurement in measurements for record in measurement.records]
+    found = [quality(measurement) for measurement in measurements]
     return {
         "environment": last["environment"],
         "models": last["models"],
         "code": last["code"],
         "datasets": {measurement.job.dataset: measurement.latest["dataset"] for measurement in measurements},
         "requests": len(times),
+        "hours": sum(record.seconds["total"] for measurement in measurements for record in measurement.records) / 3600,
+        "claims_sha256": sorted({s["claims_sha256"] for m in measurements for s in m.sessions.values()}),
+        "disturbed": sum(one["disturbed"] for one in found),
+        "disturbed_kept": sum(one["kept"] for one in found),
+        "quality": found,
         "started": min(times),
         "finished": max(times),
+    }
+
+
+def quality(measurement: Measurement) -> dict:
+    """Return the counts of disturbed requests of a job, and the time of its A/A pair: ratio, bounds and spread.
+
+    The spread is the larger distance of the bounds from one, as a ratio; without bounds that of the ratio itself.
+    """
+    job = measurement.job
+    requests = per_request("job", measurement)
+    found = comparison(paired_ratios(requests, AGAIN, BASELINE, "throughput"))
+    return {
+        "experiment": job.experiment,
+        "dataset": job.dataset,
+        "dtype": job.dtype,
+        "requests": len(measurement.records),
+        "disturbed": len(measurement.disturbed),
+        "kept": sum(one["kept"] for one in measurement.disturbed),
+        "again": found.ratio,
+        "again_low": found.low,
+        "again_high": found.high,
+        "pairs": found.n,
     }

@@ -17,12 +17,16 @@ METHODS = ("generate", "assisted", "prompt_lookup", "static")
 
 @dataclass
 class Reference:
-    """The output and the cost of a baseline; ``seconds`` has "total" and "ttft"."""
+    """The output and the cost of a baseline; ``seconds`` has "total" and "ttft".
+
+    ``passes`` has [new tokens, cached entries] of each forward pass of the "target" and the "draft".
+    """
 
     tokens: list[int]
     seconds: dict[str, float]
     rounds: int
     draft_forwards: int
+    passes: dict[str, list[list[int]]]
 
 
 def reference(
@@ -68,8 +72,8 @@ def reference(
         _generation_config(pair.target),
         _assistant(pair.draft, num_assistant_tokens) if assisted else nullcontext(),
         # a hook would make torch compile again
-        nullcontext([None] * max_new_tokens) if static else _count_forwards(pair.target) as target_forwards,
-        _count_forwards(pair.draft) if assisted else nullcontext([]) as draft_forwards,
+        nullcontext(_plain_passes(prompt, max_new_tokens)) if static else _forwards(pair.target) as target,
+        _forwards(pair.draft) if assisted else nullcontext([]) as draft,
     ):
         start = time.perf_counter()
         output = cast(Any, pair.target).generate(  # PreTrainedModel itself does not declare it
@@ -84,7 +88,12 @@ def reference(
         tokens = output[0, len(prompt) :].tolist()  # synchronizes with the device
         total = time.perf_counter() - start
     seconds = {"total": total, "ttft": clock.first - start}
-    return Reference(tokens, seconds, len(target_forwards) - 1, len(draft_forwards))
+    return Reference(tokens, seconds, len(target) - 1, len(draft), {"target": target, "draft": draft})
+
+
+def _plain_passes(prompt: list[int], new_tokens: int) -> list[list[int]]:
+    """Return the forward passes of plain decoding."""
+    return [[len(prompt), 0], *([1, len(prompt) + emitted] for emitted in range(new_tokens - 1))]
 
 
 class _FirstToken(BaseStreamer):
@@ -133,10 +142,16 @@ def _assistant(draft, num_assistant_tokens: int | None):
 
 
 @contextmanager
-def _count_forwards(model):
-    """Yield a list that receives one entry for each forward pass of ``model``."""
-    passes: list[None] = []
-    handle = model.register_forward_hook(lambda *_: passes.append(None))
+def _forwards(model):
+    """Yield a list that receives [new tokens, cached entries] of each forward pass of ``model``."""
+    passes: list[list[int]] = []
+
+    def note(module, arguments, keywords) -> None:
+        cache = keywords.get("past_key_values")
+        ids = keywords["input_ids"] if "input_ids" in keywords else arguments[0]
+        passes.append([ids.shape[1], cache.get_seq_length() if cache is not None else 0])
+
+    handle = model.register_forward_pre_hook(note, with_kwargs=True)
     try:
         yield passes
     finally:

@@ -78,7 +78,8 @@ class LlamaCpp:
         drafted, accepted = timings.get("draft_n", 0), timings.get("draft_n_accepted", 0)
         tokens = answer["tokens"]
         counts = {"verified": drafted, "accepted": accepted, "drafted_depth": drafted}
-        return Reference(tokens, seconds, len(tokens) - 1 - accepted, 0), counts
+        passes: dict[str, list[list[int]]] = {"target": [], "draft": []}  # the server does not report them
+        return Reference(tokens, seconds, len(tokens) - 1 - accepted, 0, passes), counts
 
     def _server(self, case: Case) -> "_Server":
         key = json.dumps([case.method, case.options], sort_keys=True)

@@ -21,6 +21,7 @@ class Record:
         session: id of the session that ran it, see :class:`Journal`.
         baseline: id of the session whose baseline it is paired with.
         prompt: id of the prompt.
+        article: article or book that the prompt is taken from.
         prompt_tokens: its number of tokens.
         prompt_sha256: hash of its tokens.
         group: name of its group of cases, which share the baseline.
@@ -37,8 +38,8 @@ class Record:
             Hugging Face methods that do not count them.
         draft_rows: entries in the draft's cache before its last forward pass; None if no draft ran.
         time: when the request started, UTC.
-        load: load average of the machine before the request.
-        clock: clock of the processor or GPU before the request, MHz; None if unknown.
+        host: see :func:`dynatree.benchmark.host_load.read_host`, during the request.
+        passes: for the "target" and the "draft", [new tokens, cached entries] of each forward pass, with prefills.
         trace: see :func:`dynatree.benchmark.round_traces.generate_traced`; None for Hugging Face methods and in jobs
             without traces.
     """
@@ -46,6 +47,7 @@ class Record:
     session: str
     baseline: str
     prompt: str
+    article: str
     prompt_tokens: int
     prompt_sha256: str
     group: str
@@ -63,8 +65,8 @@ class Record:
     drafted_depth: int | None
     draft_rows: int | None
     time: str
-    load: float
-    clock: float | None
+    host: dict[str, float | None]
+    passes: dict[str, list[list[int]]]
     trace: dict | None = None
 
     @property
@@ -81,11 +83,13 @@ class Measurement:
         job: the job, with the options of all cases.
         sessions: id -> description of the session, for every session that a record names, in the order of the journal.
         records: one per request; of the baseline one per session that others are paired with.
+        disturbed: the flagged requests: identity, slow-downs, and "kept" if a flagged one counts for lack of a better.
     """
 
     job: Job
     sessions: dict[str, dict]
     records: list[Record]
+    disturbed: list[dict]
 
     @property
     def latest(self) -> dict:
@@ -153,7 +157,7 @@ class Journal:
 
 def write_records(path: Path, measurement: Measurement) -> None:
     """Write a finished measurement."""
-    content = {"job": measurement.job.to_json(), "sessions": measurement.sessions}
+    content = {"job": measurement.job.to_json(), "sessions": measurement.sessions, "disturbed": measurement.disturbed}
     write_json(path, content | {"records": [asdict(record) for record in measurement.records]})
 
 
@@ -167,7 +171,7 @@ def read_records(path: Path) -> Measurement:
     try:
         content = read_json(path, "run the pipeline again, which makes it from its journal")
         records = [Record(**record) for record in content["records"]]
-        return Measurement(Job.from_json(content["job"]), content["sessions"], records)
+        return Measurement(Job.from_json(content["job"]), content["sessions"], records, content["disturbed"])
     except DynatreeError:
         _set_aside(path)
         raise

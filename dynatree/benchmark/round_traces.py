@@ -17,7 +17,6 @@ def generate_traced(pair: ModelPair, prompt: list[int], case: Case, new_tokens: 
 
     A trace is a JSON value:
 
-    * "passes": for the "target" and the "draft", [new tokens, cached entries] of each forward pass, with prefills;
     * "rounds": for each round [nodes below the root, depth, accepted, emitted, forward passes of the draft];
     * "ranks": for each round, see :func:`path_ranks`, up to the policy's budget; None for policies that do not
       choose among candidates;
@@ -30,7 +29,6 @@ def generate_traced(pair: ModelPair, prompt: list[int], case: Case, new_tokens: 
     out = decode(pair, request_options(pair, prompt, policy, new_tokens, None, caches=caches, keep_candidates=keep))
     rounds = out.stats.rounds_log
     trace = {
-        "passes": {role: [list(one) for one in passes] for role, passes in out.stats.passes.items()},
         "rounds": [list(one.counts().values()) for one in rounds],
         "ranks": [_ranks(one, out.tokens, policy.node_budget) for one in rounds] if selector else None,
         "calibration_error": selector.calibration.error if selector else None,

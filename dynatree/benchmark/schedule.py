@@ -2,9 +2,11 @@
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from dynatree.benchmark.disturbance import disturbances
 from dynatree.benchmark.records import Journal, Measurement, Record, pair_with_baselines
 from dynatree.config.jobs import BASELINE, Job
 
@@ -37,16 +39,21 @@ class ScheduledRequest(NamedTuple):
 def requests(prompts: list[dict], job: Job) -> Iterator[ScheduledRequest]:
     """Yield all requests of a job in order, with all cases interleaved within each prompt.
 
-    The first case changes from prompt to prompt, so that no case always runs on a warm or a cold machine.
+    The order of the cases is drawn anew for each prompt and repetition, from the seed of the job. No case therefore
+    always follows the same case, and a drift of the machine falls on all cases alike on average.
     """
     cases = [(group, key) for group, key, _ in job.cases()]
     order = 0
     for repetition in range(job.repetitions):
-        for index, prompt in enumerate(prompts):
-            first = (index + repetition) % len(cases)
-            for group, case in cases[first:] + cases[:first]:
+        for prompt in prompts:
+            for group, case in sorted(cases, key=lambda one: _draw(job.seed, repetition, prompt["id"], *one)):
                 yield ScheduledRequest(order, repetition, prompt, group, case)
                 order += 1
+
+
+def _draw(*parts: object) -> str:
+    """Return a pseudo-random key. A further case does not change the relative order of the others."""
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
 def valid(journal: Journal, prompts: list[dict], job: Job, about: dict) -> list[Record]:
@@ -76,6 +83,55 @@ def valid(journal: Journal, prompts: list[dict], job: Job, about: dict) -> list[
     return found
 
 
+def undisturbed(records: list[Record], job: Job) -> list[Record]:
+    """Return the records that count: those that the job's rule does not flag, and the last attempt at the others.
+
+    Args:
+        records: see :func:`valid`.
+        job: the job.
+    """
+    flags = [found.breaks(job.rule) for found in disturbances(records, job.device)]
+    attempts = Counter(record.key for record in records)
+    good = {record.key for record, flag in zip(records, flags, strict=True) if not flag}
+    last = {record.key: record for record in records}
+    spent = {key for key, count in attempts.items() if count > job.rule.attempts and key not in good}
+    return [
+        record
+        for record, flag in zip(records, flags, strict=True)
+        if not flag or (record.key in spent and record is last[record.key])
+    ]
+
+
+def disturbed(records: list[Record], job: Job) -> list[dict]:
+    """Return the flagged records of a job as JSON values; "kept" tells whether one counts nevertheless.
+
+    Args:
+        records: see :func:`valid`.
+        job: the job.
+    """
+    kept = {id(record) for record in undisturbed(records, job)}
+    names = ("session", "prompt", "group", "case", "repetition")
+    return [
+        {name: getattr(record, name) for name in names} | vars(found) | {"kept": id(record) in kept}
+        for record, found in zip(records, disturbances(records, job.device), strict=True)
+        if found.breaks(job.rule)
+    ]
+
+
+def next_requests(journal: Journal, prompts: list[dict], job: Job, about: dict) -> list[ScheduledRequest]:
+    """Return the requests of the next session: those that the first incomplete sitting lacks.
+
+    Args:
+        journal: the journal of the job.
+        prompts: the prompts of the job.
+        job: the job, with the options of all cases.
+        about: description of the present session.
+    """
+    todo = missing(undisturbed(valid(journal, prompts, job, about), job), prompts, job)
+    first = min((job.sitting(one.repetition) for one in todo), default=0)
+    return [one for one in todo if job.sitting(one.repetition) == first]
+
+
 def missing(records: list[Record], prompts: list[dict], job: Job) -> list[ScheduledRequest]:
     """Return the requests without a valid record, and the baselines to measure beside them.
 
@@ -88,13 +144,15 @@ def missing(records: list[Record], prompts: list[dict], job: Job) -> list[Schedu
 
 
 def assemble(journal: Journal, prompts: list[dict], job: Job, about: dict) -> Measurement:
-    """Return the latest valid record of each request, each paired with a baseline."""
-    records = valid(journal, prompts, job, about)
+    """Return the latest valid record of each request that is not flagged, each paired with a baseline."""
+    measured = valid(journal, prompts, job, about)
+    records = undisturbed(measured, job)
     baselines = [record for record in records if record.case == BASELINE]
     latest = {record.key: record for record in records if record.case != BASELINE}
     chosen = pair_with_baselines(list(latest.values()), baselines, journal.sessions)
     names = {name for record in chosen for name in (record.session, record.baseline)}
-    return Measurement(job, {name: journal.sessions[name] for name in journal.sessions if name in names}, chosen)
+    sessions = {name: journal.sessions[name] for name in journal.sessions if name in names}
+    return Measurement(job, sessions, chosen, disturbed(measured, job))
 
 
 def prompt_hash(tokens: list[int]) -> str:

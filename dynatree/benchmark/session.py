@@ -1,5 +1,6 @@
 """A measuring session: warm up, interleave all cases prompt by prompt, compare every output, keep raw records."""
 
+import copy
 import functools
 import sys
 from collections.abc import Callable
@@ -10,35 +11,42 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from dynatree.benchmark.environment import clock, environment
+from dynatree.benchmark.environment import environment
 from dynatree.benchmark.hf_baselines import reference
+from dynatree.benchmark.host_load import read_host, since
 from dynatree.benchmark.llama_cpp import LlamaCpp
 from dynatree.benchmark.logit_gap import largest_gap
 from dynatree.benchmark.pauses import without_pause
 from dynatree.benchmark.quiet import quiet
 from dynatree.benchmark.records import Journal, Measurement, Record
 from dynatree.benchmark.round_traces import generate_traced
-from dynatree.benchmark.schedule import ScheduledRequest, assemble, missing, prompt_hash, valid
-from dynatree.config.jobs import BASELINE, LLAMA_CPP, Case, Job
+from dynatree.benchmark.schedule import ScheduledRequest, assemble, next_requests, prompt_hash, valid
+from dynatree.config.jobs import BASELINE, LLAMA_CPP, PROMPTS, TUNING, Case, Job
 from dynatree.config.optional_methods import LLAMA_CPP_PACKAGE
 from dynatree.decoding.engine import generate
 from dynatree.decoding.results import Generation
 from dynatree.errors import DynatreeError
 from dynatree.models.cuda_settings import check_float32
 from dynatree.models.loading import parameter_count
-from dynatree.models.pair import ModelPair
+from dynatree.models.pair import ModelPair, PairState
+from dynatree.policies.dynatree import DynaTree
 from dynatree.policies.registry import make_policy
 from dynatree.utils.files import MANIFEST, read_json, sha256
-from dynatree.utils.host import load, now
+from dynatree.utils.host import now
 from dynatree.utils.locks import file_lock
+from dynatree.utils.paths import repository_path
 
 WARM_UP_TOKENS = 4
+CLAIMS = "config/claims.yaml"
 
 
 def run_job(
     job: Job, prompts: Path, path: Path, models: dict[str, Path], code: str, load_pair: Callable[[], ModelPair]
 ) -> Measurement:
     """Measure the requests of a job that its journal lacks, and return the records that count.
+
+    Each planned sitting is a session with models loaded anew. Requests that the job's rule flags are measured again in
+    further sessions, each with its baseline.
 
     Args:
         job: the job, with the options of all cases.
@@ -53,28 +61,31 @@ def run_job(
     """
     data = read_json(prompts, "delete it and run the pipeline again")
     chosen = data[job.split][: job.prompts]
+    others = [prompt for split in (TUNING, PROMPTS) for prompt in data[split] if prompt not in chosen]
     about = {
         "started": now(),
         "job": job.to_json(),
         "code": code,
         "dataset": {name: data[name] for name in ("stands_for", "source")},
         "prompts_sha256": sha256(prompts),
+        "claims_sha256": sha256(repository_path(CLAIMS)),
         "models": {role: _describe(role, folder) for role, folder in models.items()},
         "environment": environment(torch.device(job.device)),
     }
     with file_lock(path.with_suffix(".lock"), exclusive=True, holder="another measurement of this job"):
         journal = Journal(path)
-        finished = valid(journal, chosen, job, about)
-        todo = missing(finished, chosen, job)
-        print(f"{len(finished)} requests are in {path}, {len(todo)} are to be measured", file=sys.stderr)
-        if todo:
-            pair = load_pair()
+        sitting, pair = -1, None
+        while todo := next_requests(journal, chosen, job, about):
+            finished = valid(journal, chosen, job, about)
+            print(f"{len(finished)} requests are in {path}, {len(todo)} are to be measured", file=sys.stderr)
+            if pair is None or job.sitting(todo[0].repetition) != sitting:
+                sitting, pair = job.sitting(todo[0].repetition), load_pair()
             for role, model in pair.models.items():
                 about["models"][role]["parameters"] = parameter_count(model)
             with ExitStack() as stack:
                 gguf = models.get("gguf")
                 llama_cpp = stack.enter_context(LlamaCpp(gguf, torch.get_num_threads())) if gguf else None
-                measure(pair, todo, job, about, journal, llama_cpp)
+                measure(pair, todo, job, about | {"started": now()}, journal, others, llama_cpp)
         measurement = assemble(journal, chosen, job, about)
     compare(measurement.records, job)
     return measurement
@@ -93,9 +104,12 @@ def measure(
     job: Job,
     about: dict,
     journal: Journal,
+    warm_up: list[dict],
     llama_cpp: LlamaCpp | None = None,
 ) -> None:
     """Run requests in one session and compare their outputs with the baseline's.
+
+    Methods with learned statistics begin every request with those that they have after the warm-up.
 
     Args:
         pair: target and draft.
@@ -105,6 +119,7 @@ def measure(
         journal: receives each finished record. In other formats than float32, where forward passes of different
             widths round differently, and for llama.cpp, a record holds the largest gap between a teacher-forced argmax
             and an emitted token.
+        warm_up: prompts that the job does not measure.
         llama_cpp: runs the cases of llama.cpp; None without them.
 
     Raises:
@@ -114,13 +129,16 @@ def measure(
     session = journal.begin(about)
     run = functools.partial(_run, pair, llama_cpp, job.traces)
     pair.prepare()
-    _warm_up(functools.partial(_run, pair, llama_cpp, False), requests, job)
+    pair.state = PairState(pair.state.cost_models)
+    _warm_up(functools.partial(_run, pair, llama_cpp, False), requests, job, warm_up)
+    start = copy.deepcopy(pair.state)
 
     @functools.cache  # most cases of a prompt emit the same tokens
     def gap(prompt: tuple[int, ...], emitted: tuple[int, ...]) -> float:
         return largest_gap(pair, list(prompt), list(emitted))
 
     for request in tqdm(requests, desc="measuring", unit="request", file=sys.stderr):
+        restore(pair, start)
         measured = without_pause(lambda request=request: _measure_request(run, pair.device, request, job))
         tokens = _prompt_of(request, job)
         exact = job.must_equal(request.group, request.case)
@@ -128,6 +146,7 @@ def measure(
             session=session,
             baseline=session,
             prompt=request.prompt["id"],
+            article=request.prompt["article"],
             prompt_tokens=len(tokens),
             prompt_sha256=prompt_hash(tokens),
             group=request.group,
@@ -155,9 +174,21 @@ def _run(
 def _measure_request(run: Callable[..., dict], device: torch.device, request: ScheduledRequest, job: Job) -> dict:
     """Run one request and return the fields of its record that its run gives."""
     group = job.groups[request.group]
-    conditions = {"time": now(), "load": load(), "clock": clock(device)}
+    prompt, case, started = _prompt_of(request, job), group.cases[request.case], now()
     with quiet(device):
-        return conditions | run(_prompt_of(request, job), group.cases[request.case], group.new_tokens)
+        before = read_host()
+        measured = run(prompt, case, group.new_tokens)
+        return {"time": started, "host": since(before)} | measured
+
+
+def restore(pair: ModelPair, start: PairState) -> None:
+    """Set the learned statistics of a pair back to those after the warm-up.
+
+    The history of DynaTree's published code is the exception, because its rule acts between requests by definition.
+    """
+    published = {key: policy for key, policy in pair.state.policies.items() if isinstance(policy, DynaTree)}
+    pair.state = copy.deepcopy(start)
+    pair.state.policies |= published
 
 
 def _prompt_of(request: ScheduledRequest, job: Job) -> list[int]:
@@ -183,21 +214,27 @@ def first_difference(tokens: list[int], expected: list[int]) -> int | None:
     return next((index for index, (ours, theirs) in pairs if ours != theirs), min(len(tokens), len(expected)))
 
 
-def _warm_up(run: Callable[..., dict], requests: list[ScheduledRequest], job: Job) -> None:
-    """Run unrecorded requests of each kind of method that will be measured."""
+def _warm_up(run: Callable[..., dict], requests: list[ScheduledRequest], job: Job, prompts: list[dict]) -> None:
+    """Run unrecorded requests of each kind of method on prompts that are not measured."""
     cases = [job.groups[request.group].cases[request.case] for request in requests]
     kinds = {_kind(case): case for case in reversed(cases)}
     new_tokens = min(WARM_UP_TOKENS, *(group.new_tokens for group in job.groups.values()))
     for index in range(job.warmup):
-        prompt = requests[index % len(requests)].prompt
+        prompt = prompts[index % len(prompts)]["tokens"]
         for case in tqdm(kinds.values(), desc="warming up", unit="method", file=sys.stderr):
-            run(prompt["tokens"], case, new_tokens)
+            run(prompt, case, new_tokens)
+    for case in (case for case in kinds.values() if job.calibration and _learns(case)):
+        for prompt in prompts[: job.warmup]:
+            run(prompt["tokens"], case, job.calibration)
+
+
+def _learns(case: Case) -> bool:
+    return case.engine == "dynatree" and make_policy(case.method, **case.options).persistent
 
 
 def _kind(case: Case) -> tuple:
     """Cases of one kind share a warm-up; each case of a method that learns across requests needs its own."""
-    learns = case.engine == "dynatree" and make_policy(case.method, **case.options).persistent
-    own = learns or case.engine == LLAMA_CPP  # which loads the model for each case
+    own = _learns(case) or case.engine == LLAMA_CPP  # which loads the model for each case
     return case.engine, case.method, str((case.options, case.draft_cache)) if own else ""
 
 
@@ -223,9 +260,9 @@ def run_traced(pair: ModelPair, prompt: list[int], case: Case, new_tokens: int) 
 
 def _measured(out: Generation) -> dict:
     names = ("rounds", "draft_forwards", "verified", "accepted", "drafted_depth", "seconds")
-    drafts = out.stats.passes["draft"]
-    rows = {"draft_rows": drafts[-1][1] if drafts else None}
-    return {"tokens": out.tokens} | {name: getattr(out.stats, name) for name in names} | rows
+    passes = {role: [list(one) for one in passes] for role, passes in out.stats.passes.items()}
+    rows = {"draft_rows": passes["draft"][-1][1] if passes["draft"] else None}
+    return {"tokens": out.tokens} | {name: getattr(out.stats, name) for name in names} | rows | {"passes": passes}
 
 
 def _mismatch(record: Record, at: int, expected: list[int]) -> str:

@@ -12,7 +12,7 @@ def resolve(job: Job, tuned: dict[str, dict]) -> Job:
 
     Args:
         job: cases to measure.
-        tuned: tuned method -> the options chosen for it.
+        tuned: tuned method -> the options chosen for it on the data set of the job.
 
     Raises:
         DynatreeError: a case needs options that were not chosen, or its draft cache is impossible.

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from dynatree.config.compression_grid import FULL_CACHE, compressed
-from dynatree.config.jobs import BASELINE, PROMPTS, TUNING, Case, Group, Job
+from dynatree.config.jobs import AGAIN, BASELINE, PROMPTS, TUNING, Case, DisturbanceRule, Group, Job
 
 TRACED = "peers"  # the experiment whose requests are replayed
 
@@ -22,7 +22,7 @@ def jobs(config: dict) -> dict[str, Job]:
 
 def _jobs_of(name: str, config: dict) -> Iterator[tuple[str, Job]]:
     experiment = config["experiments"][name]
-    groups = GROUPS[name](experiment, config)
+    protocol = config["protocol"]
     split, count = (TUNING, "tuning") if name == "sweep" else (PROMPTS, "count")
     for dataset in experiment["datasets"]:
         job = Job(
@@ -33,10 +33,14 @@ def _jobs_of(name: str, config: dict) -> Iterator[tuple[str, Job]]:
             device=config["device"],
             dtype=config["dtype"],
             backend=config["backend"],
-            repetitions=config["protocol"]["repetitions"],
-            warmup=config["protocol"]["warmup"],
+            repetitions=protocol["repetitions"],
+            warmup=protocol["warmup"],
             traces=name == TRACED,
-            groups=groups,
+            groups=_with_pair(GROUPS[name](experiment, of_dataset(config, dataset))),
+            calibration=protocol["calibration"],
+            sessions=protocol["sessions"],
+            seed=protocol["seed"],
+            rule=DisturbanceRule(**protocol["disturbed"]),
         )
         if "dtypes" not in experiment:
             yield f"{name}-{dataset}", job
@@ -46,10 +50,29 @@ def _jobs_of(name: str, config: dict) -> Iterator[tuple[str, Job]]:
             yield f"{name}-{dataset}-{dtype}", replace(job, dtype=dtype, backend=backend)
 
 
+def of_dataset(config: dict, dataset: str) -> dict:
+    """Return the configuration with the options that methods have on a data set, by the set that it stands for."""
+    stands_for = config["prompts"][dataset]["stands_for"]
+    return config | {"methods": {key: of_set(method, stands_for) for key, method in config["methods"].items()}}
+
+
+def of_set(method: dict, stands_for: str) -> dict:
+    """Return a method of the configuration with its options on a published data set, as :class:`Case` takes it."""
+    own = method.get("by_dataset", {}).get(stands_for, {})
+    kept = {name: value for name, value in method.items() if name != "by_dataset"}
+    return kept | ({"options": kept["options"] | own} if own else {})
+
+
+def _with_pair(groups: Groups) -> Groups:
+    """Return the groups of a job with the baseline a second time in the last one, as an A/A pair."""
+    name, group = list(groups.items())[-1]
+    again = replace(group.cases[BASELINE], label=f"{group.cases[BASELINE].label}, again")
+    return groups | {name: replace(group, cases=group.cases | {AGAIN: again})}
+
+
 def memory_jobs(config: dict) -> dict[str, Job]:
     """Return the jobs that measure peak memory, by data set."""
     experiment = config["experiments"]["memory"]
-    groups = {"all": Group(experiment["new_tokens"], _named(experiment["methods"], config))}
     return {
         dataset: Job(
             experiment="memory",
@@ -62,7 +85,7 @@ def memory_jobs(config: dict) -> dict[str, Job]:
             repetitions=1,
             warmup=0,
             traces=False,
-            groups=groups,
+            groups=_main(experiment, of_dataset(config, dataset)),
         )
         for dataset in experiment["datasets"]
     }
@@ -106,13 +129,16 @@ def _tree(depth: int, branch: int, threshold: float, node_budget: int) -> dict:
 
 
 def _ablation(experiment: dict, config: dict) -> Groups:
-    """From a fixed tree to DynaTree, one decision at a time; steps of constant depth also at the maximum depth."""
+    """From a fixed tree to DynaTree, one decision at a time; steps of constant depth also at the maximum depth.
+
+    A published tree of constant depth D drafts D + 1 tokens, because its root is a drafted token.
+    """
     full = config["methods"]["dynatree"]["options"]
     breadth = full | {"adapt_depth": False, "history": False}
     base, deepest = full["base_depth"], full["max_depth"]
     fixed = [full[name] for name in ("mid_branch", "prune_probability", "node_budget")]
     cases = _baseline(config)
-    for suffix, setting, depth in (("", "published", base), ("_deep", "equal_depth", deepest)):
+    for suffix, setting, depth in (("", "published", base + 1), ("_deep", "equal_depth", deepest)):
         factors = {"setting": setting}
         cases[f"fixed{suffix}"] = _case("Fixed tree", "fixed_tree", _tree(depth, *fixed), step="fixed", **factors)
         options = breadth | {"base_depth": depth}

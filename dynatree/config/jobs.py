@@ -6,6 +6,7 @@ from typing import Any
 
 BASELINE = "autoregressive"
 LLAMA_CPP = "llama_cpp"  # an engine, and the key of its plain decoding among the methods
+AGAIN = "autoregressive_again"  # the baseline's program a second time: an A/A pair
 TUNED_METHODS = ("chain", "fixed_tree")  # the sweep chooses their options
 PROMPTS, TUNING = "prompts", "tuning"
 
@@ -74,6 +75,23 @@ class Group:
 
 
 @dataclass(frozen=True)
+class DisturbanceRule:
+    """Rule that flags a disturbed request, which is then measured again with its baseline.
+
+    Attributes:
+        pass_ratio: flag above this ratio of seconds per forward pass to the two-way fit of case and prompt.
+        ttft_ratio: the same for the time to the first token.
+        cpu_share: flag below this ratio of CPU time per second to the median of the case; 0 never flags.
+        attempts: most further measurements of a request.
+    """
+
+    pass_ratio: float = 1.4
+    ttft_ratio: float = 1.8
+    cpu_share: float = 0.8
+    attempts: int = 3
+
+
+@dataclass(frozen=True)
 class Job:
     """Groups of cases on the prompts of one data set.
 
@@ -87,6 +105,10 @@ class Job:
         device, dtype, backend: see :func:`dynatree.models.loading.load_pair`.
         repetitions: measured requests of each case and prompt.
         warmup: requests of each kind of method that are not recorded.
+        calibration: tokens that each method with learned statistics decodes on each warm-up text before a session.
+        sessions: sessions that the repetitions are divided into.
+        seed: seed of the order of the cases.
+        rule: flags disturbed requests.
         traces: True if the records can be replayed.
         groups: name -> group.
     """
@@ -102,17 +124,26 @@ class Job:
     warmup: int
     traces: bool
     groups: dict[str, Group]
+    calibration: int = 0
+    sessions: int = 1
+    seed: int = 0
+    rule: DisturbanceRule = DisturbanceRule()
 
     @classmethod
     def from_json(cls, content: dict) -> "Job":
         """Return the job that :meth:`to_json` wrote."""
         groups = {name: Group.from_json(group) for name, group in content["groups"].items()}
-        values: dict[str, Any] = content | {"groups": groups}
+        values: dict[str, Any] = content | {"groups": groups, "rule": DisturbanceRule(**content["rule"])}
         return cls(**values)
 
     def to_json(self) -> dict:
         """Return a JSON value."""
-        return vars(self) | {"groups": {name: group.to_json() for name, group in self.groups.items()}}
+        groups = {name: group.to_json() for name, group in self.groups.items()}
+        return vars(self) | {"groups": groups, "rule": vars(self.rule)}
+
+    def sitting(self, repetition: int) -> int:
+        """Return the number of the planned session of a repetition."""
+        return repetition * self.sessions // self.repetitions
 
     @property
     def exact(self) -> bool:

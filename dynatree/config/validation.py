@@ -8,6 +8,7 @@ from jsonschema.exceptions import ValidationError, best_match
 from jsonschema.validators import Draft202012Validator, extend
 
 from dynatree.config.compression_grid import takes_budget
+from dynatree.config.experiments import of_set
 from dynatree.config.jobs import BASELINE, LLAMA_CPP, Case
 from dynatree.config.optional_methods import check_llama_cpp
 from dynatree.config.plan import Plan
@@ -58,7 +59,8 @@ def check(config: dict) -> Plan:
     for key, dataset in config["prompts"].items():
         _check_dataset(key, dataset)
     for key, method in config["methods"].items():
-        _check_case(f"methods/{key}", Case.from_json(method))
+        for stands_for in ("", *method.get("by_dataset", ())):
+            _check_case(f"methods/{key}", Case.from_json(of_set(method, stands_for)))
     _check_heads(config)
     _check_compression(config)
     for name, experiment in config["experiments"].items():
@@ -161,6 +163,12 @@ def _check_counts(name: str, experiment: dict, dataset: str, settings: dict) -> 
             f"config: experiments/{name}/prompts asks for {experiment['prompts']} prompts, but prompts/{dataset}/count "
             f"is {settings['count']}"
         )
+    measured = experiment.get("prompts", settings["count"])
+    if name != "memory" and measured >= settings["count"] + settings["tuning"]:
+        raise DynatreeError(
+            f"config: experiments/{name} measures every prompt of {dataset}, but the warm-up needs others; "
+            f"raise prompts/{dataset}/tuning"
+        )
     longest = max(experiment.get("limits", [0]))
     if settings.get("mode") == "tokens" and longest > settings["length"]:
         raise DynatreeError(
@@ -177,7 +185,7 @@ def _check_draft_caches(config: dict) -> None:
             known = ", ".join(key for key, method in methods.items() if takes_budget(method))
             raise DynatreeError(f"{place}/caches names {name!r}; methods with a budget in compression are {known}")
     for name in experiment["methods"]:
-        method = Case.from_json(config["methods"][name])
+        method = Case.from_json(of_set(config["methods"][name], ""))
         if method.engine != "dynatree" or method.tuned:
             raise DynatreeError(
                 f"{place}/methods names {name!r}; it takes methods of engine dynatree that have options"
@@ -197,7 +205,7 @@ def _check_engines(config: dict) -> None:
 
 
 def _check_engine(place: str, key: str, method: str, config: dict) -> None:
-    case = Case.from_json(config["methods"][method])
+    case = Case.from_json(of_set(config["methods"][method], ""))
     optional = case.engine == LLAMA_CPP
     if optional != (key == "optional_methods"):
         raise DynatreeError(f"{place}; optional_methods of peers is the place for engine llama_cpp, and for no other")

@@ -130,18 +130,23 @@ def _numbered(place, texts) -> Iterator[tuple[str, str]]:
         yield f"row-{number}", text
 
 
-def joined_paragraphs(lines: Iterator[str]) -> Iterator[str]:
+def joined_paragraphs(lines: Iterator[str]) -> Iterator[tuple[str, str]]:
     """Yield paragraphs of WikiText as the original prepares them: lines joined up to an empty line or a heading.
 
     A paragraph that is too short is joined with the following lines, across headings.
+
+    Returns:
+        The id of the article in which the paragraph ends, as in :func:`articles`, and the text.
     """
-    joined = ""
+    joined, article, number = "", "000-", 0
     for line in lines:
         if line.strip() and not line.startswith(" ="):
             joined += f" {line.strip()}"
         elif len(joined) >= PUBLISHED_MIN:
-            yield joined.strip()
+            yield article, joined.strip()
             joined = ""
+        if heading := TITLE.fullmatch(line.strip()):
+            article, number = f"{number:03d}-{_slug(heading[1])}", number + 1
 
 
 def articles(lines: Iterator[str]) -> Iterator[tuple[str, list[str]]]:

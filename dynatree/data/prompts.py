@@ -22,7 +22,7 @@ from dynatree.models.positions import served_positions
 
 FRONT_MATTER = 0.1  # share of a book that title pages, prefaces and contents may take
 
-Prompt = dict  # with "id", "text" and "tokens"
+Prompt = dict  # with "id", "article", "text" and "tokens"
 Cut = Callable[[Iterable[str]], tuple[Prompt, int] | None]
 
 
@@ -38,7 +38,8 @@ def prepare(settings: dict, tokenizer_folder: Path, limits: dict) -> dict:
             prompts must leave free of the model's positions.
 
     Returns:
-        "stands_for", "source" as a text, "prompts" and "tuning": each prompt has "id", "text" and "tokens".
+        "stands_for", "source" as a text, "prompts" and "tuning": each prompt has "id", "article" (or
+        book, whose prompts are not independent), "text" and "tokens".
 
     Raises:
         DynatreeError: too few usable texts, a prompt that is too short, too long or repeated, or an unreadable
@@ -69,7 +70,9 @@ def _read(settings: dict, tokenizer) -> tuple[str, list[Prompt]]:
         _check_number(source["path"], found, needed)
         # Tuning prompts come from the end, so that measuring more prompts does not change them.
         chosen = found[:count] + found[len(found) - settings["tuning"] :]
-        return data["source"], [prompt | {"tokens": tokenizer(prompt["text"]).input_ids} for prompt in chosen]
+        return data["source"], [
+            prompt | {"article": prompt["id"], "tokens": tokenizer(prompt["text"]).input_ids} for prompt in chosen
+        ]
     prepare_mode, description = MODES[source["kind"], settings["mode"]]
     with closing(rows(source)) as texts:
         found = prepare_mode(texts, settings, tokenizer)
@@ -80,24 +83,29 @@ def _read(settings: dict, tokenizer) -> tuple[str, list[Prompt]]:
 def _published_wikitext(texts: Iterator[tuple[str, str]], settings: dict, tokenizer) -> list[Prompt]:
     # The original collects three times as many texts as it measures and takes the first of them.
     paragraphs = islice(joined_paragraphs(text for _, text in texts), 3 * settings["count"])
-    named = ((f"text-{number}", text) for number, text in enumerate(paragraphs, start=1))
+    named = ((f"text-{number}", article, text) for number, (article, text) in enumerate(paragraphs, start=1))
     return _first_characters(named, settings, tokenizer)
 
 
 def _published_books(texts: Iterator[tuple[str, str]], settings: dict, tokenizer) -> list[Prompt]:
-    return _first_characters(((name, text) for name, text in texts if len(text) >= PUBLISHED_MIN), settings, tokenizer)
+    named = ((name, name, text) for name, text in texts if len(text) >= PUBLISHED_MIN)
+    return _first_characters(named, settings, tokenizer)
 
 
-def _first_characters(texts: Iterator[tuple[str, str]], settings: dict, tokenizer) -> list[Prompt]:
+def _first_characters(texts: Iterator[tuple[str, str, str]], settings: dict, tokenizer) -> list[Prompt]:
+    """Return prompts from texts with their ids and articles."""
     taken = islice(texts, settings["count"] + settings["tuning"])
-    cut = [(name, text.strip()[: settings["length"]]) for name, text in taken]
-    return [{"id": name, "text": text, "tokens": tokenizer(text).input_ids} for name, text in cut]
+    cut = [(name, article, text.strip()[: settings["length"]]) for name, article, text in taken]
+    return [
+        {"id": name, "article": article, "text": text, "tokens": tokenizer(text).input_ids}
+        for name, article, text in cut
+    ]
 
 
 def _wikitext_by_article(texts: Iterator[tuple[str, str]], settings: dict, tokenizer) -> list[Prompt]:
     cut = _cutter(tokenizer, settings["length"])
     passages = ((name, cut(paragraphs)) for name, paragraphs in articles(text for _, text in texts))
-    usable = ({"id": name} | passage[0] for name, passage in passages if passage)
+    usable = ({"id": name, "article": name} | passage[0] for name, passage in passages if passage)
     return list(islice(usable, settings["count"] + settings["tuning"]))
 
 
@@ -130,7 +138,7 @@ def _passages(book: tuple[str, list[str]], share: int, cut: Cut) -> list[Prompt]
                 continue
             if passage := cut(islice(paragraphs, start, None)):
                 prompt, used = passage
-                passages.append({"id": f"{name}-{number + 1}"} | prompt)
+                passages.append({"id": f"{name}-{number + 1}", "article": name} | prompt)
                 free = start + used
                 break
     return passages

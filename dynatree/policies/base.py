@@ -1,7 +1,7 @@
 """The interface of a policy, and the checks that all policies share."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from dynatree.errors import DynatreeError
 from dynatree.utils.validate import at_least, real_number
@@ -21,14 +21,17 @@ class Policy:
 
     Attributes:
         node_budget: maximum number of nodes below the root that the target verifies in a round.
-        persistent: True if the pair keeps the policy and its statistics for later requests.
     """
 
-    persistent: ClassVar[bool] = False
     node_budget: int = 256
 
     def __post_init__(self) -> None:
         at_least(1, node_budget=self.node_budget)
+
+    @property
+    def persistent(self) -> bool:
+        """True if the pair keeps the policy and its statistics for later requests."""
+        return False
 
     @property
     def max_children(self) -> int:

@@ -1,7 +1,7 @@
 """The cost-aware policy: each round, the tree with the most expected tokens per second."""
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from dynatree.errors import DynatreeError
 from dynatree.policies.base import Policy, probability
@@ -48,7 +48,6 @@ class CostAware(Policy):
         host: host time of the parts of a round.
     """
 
-    persistent: ClassVar[bool] = True
     node_budget: int = 48
     max_depth: int = 16
     sources: tuple[str, ...] = SOURCES
@@ -71,6 +70,10 @@ class CostAware(Policy):
         self._probe_seconds = 0.0
         self._loss_budget = LOSS_BUDGET
         self._accounts = {name: SourceAccount() for name in self.sources}
+
+    @property
+    def persistent(self) -> bool:
+        return True
 
     @property
     def max_children(self) -> int:

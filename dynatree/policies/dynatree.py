@@ -37,7 +37,7 @@ class DynaTree(Policy):
             of :data:`dynatree.policies.feedback.RULES`.
         history_window: rounds (or requests) averaged.
         target_acceptance: share of the drafted depth that should be accepted.
-        adjustment_rate: share of its range by which a parameter moves for an acceptance error of one.
+        adjustment_rate: step of every parameter for an acceptance error of one.
         current: the adapted parameters at their current values.
     """
 
@@ -87,6 +87,11 @@ class DynaTree(Policy):
         if rule not in RULES:
             raise DynatreeError(f"history must be true, false or one of {', '.join(RULES)}, not {rule!r}")
         return RULES[rule](self.current, self)
+
+    @property
+    def persistent(self) -> bool:
+        """True for the rule of the published code, which acts between requests."""
+        return self.history == "published_code"
 
     @property
     def max_children(self) -> int:

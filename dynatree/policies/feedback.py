@@ -23,7 +23,8 @@ class Proportional:
 
     The error is the mean acceptance rate of the last ``history_window`` rounds minus the target. A high acceptance
     rate deepens the tree and narrows it (lower confidence bounds); a low one does the opposite. ``base_depth`` is a
-    real number in 1 to ``max_depth - 1``. It moves by the same share of its range as the confidence bounds in 0 to 1.
+    real number in 1 to ``max_depth - 1``. It moves by the same step as the confidence bounds in 0 to 1, as published,
+    so the rounded depth changes only after many rounds.
 
     Args:
         current: the parameters to adapt, in place.
@@ -42,7 +43,7 @@ class Proportional:
         self.recent.append(acceptance)
         step = self.rate * (sum(self.recent) / len(self.recent) - self.target)
         current = self.current
-        current.base_depth = _clip(current.base_depth + step * (self.max_base_depth - 1), 1, self.max_base_depth)
+        current.base_depth = _clip(current.base_depth + step, 1, self.max_base_depth)
         current.high_confidence = _clip(current.high_confidence - step, 0, 1)
         current.low_confidence = _clip(current.low_confidence - step, 0, current.high_confidence)
 

@@ -15,7 +15,7 @@ from dynatree.analysis.figures.compression import figure as compression_figure
 from dynatree.analysis.figures.passkey import figure as passkey_figure
 from dynatree.analysis.figures.style import series_styles
 from dynatree.analysis.labels import with_labels
-from dynatree.analysis.published import load_claims
+from dynatree.analysis.published import load_claims, load_margins
 from dynatree.analysis.tables.cache_times import table as cache_times_table
 from dynatree.analysis.tables.compression import table as compression_table
 from dynatree.analysis.tables.compression_published import table as compression_published_table
@@ -28,7 +28,7 @@ from tests.support.figures import texts
 ROOT = Path(__file__).resolve().parents[2]
 FIGURES = {"compression": compression_figure, "cache_growth": cache_growth_figure, "passkey": passkey_figure}
 TABLES = {"compression": compression_table, "cache_times": cache_times_table, "passkey": passkey_table}
-RUN = {"device": "cpu", "models": {"target": "Big", "draft": "Small"}, "published_pair": False}
+RUN = {"device": "cpu", "models": {"target": "Big", "draft": "Small"}, "published_pair": False, "published": False}
 
 
 @pytest.fixture(scope="module", params=["ci", "demo"])
@@ -144,9 +144,11 @@ def test_only_what_compares_is_divided(frames):
 def test_claims_on_compression_are_judged(measured):
     claims = [c for c in load_claims(ROOT / "config/claims.yaml") if c["predicate"].get("experiment") == "compression"]
     assert len(claims) == 5
-    ledger = judge(claims, {"compression": compression_requests([measured])}, {}, RUN).set_index("id")
-    assert ledger.loc["sinks-matter", "verdict"] == "confirmed"
-    assert ledger.loc["low-norms-better-than-recent", "verdict"] == "confirmed"
-    assert ledger.loc["low-norms-not-faster", "verdict"] == "confirmed"
-    assert ledger.loc["sinks-nearly-lossless", "verdict"] == "inconclusive"
+    ledger = judge(
+        claims, {"compression": compression_requests([measured])}, {}, RUN, load_margins(ROOT / "config/claims.yaml")
+    ).set_index("id")
+    assert ledger.loc["sinks-matter", "verdict"] == "holds here"
+    assert ledger.loc["low-norms-better-than-recent", "verdict"] == "holds here"
+    assert "forward passes of one side are not recorded" in ledger.loc["low-norms-not-faster", "reason"]
+    assert ledger.loc["sinks-nearly-lossless", "verdict"] == "not testable here"
     assert not math.isnan(ledger.loc["head-aware-not-better", "value"])

@@ -116,7 +116,7 @@ def test_labels_are_shown_literally(name):
 
 def test_the_marked_tree_is_the_one_that_tuning_chooses():
     data = experiment_frame("sweep", "paper")
-    chosen = choose(data)["fixed_tree"]
+    chosen = choose(data)["WikiText-2"]["fixed_tree"]
     figure = sweep_figure(data)
     frames = [patch for patch in figure.axes[0].patches if isinstance(patch, Rectangle)]
     trees = pooled(data).query("method == 'fixed_tree'")
@@ -174,8 +174,8 @@ def test_ablation_table_tells_depths_and_lists_equal_depth_last():
     rows = body(ablation_table(experiment_frame("ablation", "paper", 1))[1])
     assert [row[:2] for row in rows] == [
         ["Autoregressive", "--"],
-        ["Fixed tree", "5"],
-        ["+ breadth", "5"],
+        ["Fixed tree", "6"],
+        ["+ breadth", "6"],
         ["+ depth", "5--8"],
         ["+ history", "5--8"],
         ["Fixed tree, equal depth", "8"],

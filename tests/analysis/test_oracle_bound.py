@@ -7,12 +7,13 @@ import pandas as pd
 import pytest
 
 from dynatree.analysis.labels import with_labels
-from dynatree.analysis.oracle_bound import best_sizes, bounds, choices, latencies, with_shares
+from dynatree.analysis.oracle_bound import best_sizes, bounds, choices, with_shares
 from dynatree.analysis.tables.oracle_bound import bound_frame
 from dynatree.analysis.tables.oracle_bound import table as bound_table
+from dynatree.analysis.work import latencies
 from dynatree.config.plan import Plan
 from dynatree.latency.cost_model import CostModel, predict
-from tests.support.synthetic import configuration, measurement, trace
+from tests.support.synthetic import configuration, measurement
 
 TIMES = {
     "target": CostModel((1, 2, 64), (64,), [[1.0, 2.0, 3.0]]),
@@ -57,7 +58,7 @@ def test_the_oracle_is_the_best_of_all_combinations(seed):
 
 
 def test_the_choices_of_a_round():
-    found = trace(16, "cost_aware")
+    found = next(record for record in measurement("peers-narrative").records if record.case == "cost_aware")
     attained, possible = choices(found, TIMES)
     spent = 2 * 0.1
     assert attained[0] == (2, pytest.approx(spent + TIMES["target"](5, 64)), 4)

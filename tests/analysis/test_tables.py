@@ -107,8 +107,8 @@ def test_nothing_is_undefined_or_unescaped(name):
 
 def test_values_that_do_not_apply_are_dashes():
     rows = {row[0]: row for row in body(main_table(main_frame(datasets=("narrative",)))[1])}
-    assert rows["Autoregressive"][3:5] == ["--", "--"]
-    assert rows["HF assisted"][6] == "--"
+    assert rows["Autoregressive"][4:6] == ["--", "--"]
+    assert rows["HF assisted"][7] == "--"
     assert rows["DynaTree"].count("--") == 0
     rows = {row[0]: row for row in body(latency_table(main_frame(datasets=("narrative",)))[1])}
     assert rows["HF generate"][3:] == ["--"] * 3
@@ -129,7 +129,7 @@ def test_comparisons_are_those_of_the_paired_prompts():
     others = [case for case in LABELS if case != "dynatree"]
     assert list(frame["case"]) == others * 2
     assert [row[0] for row in body(latex)] == [LABELS[case] for case in others] * 2
-    assert latex.startswith("\\begin{tabular}{@{}lrrrrr@{}}\n\\toprule\nDynaTree over &")
+    assert latex.startswith("\\begin{tabular}{@{}lrrrrrr@{}}\n\\toprule\nDynaTree over &")
     narrative = requests[requests["dataset"] == "narrative"]
     row = frame[frame["dataset_label"] == "Narrative"].set_index("case").loc["chain"]
     found = compare(narrative, "dynatree", "chain", "throughput")

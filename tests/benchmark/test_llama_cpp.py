@@ -10,7 +10,7 @@ import pytest
 from dynatree.benchmark import session as protocol
 from dynatree.benchmark.llama_cpp import LlamaCpp, _wait_for_idle_threads, load_library
 from dynatree.benchmark.records import Journal
-from dynatree.benchmark.schedule import assemble, missing, valid
+from dynatree.benchmark.schedule import assemble, next_requests
 from dynatree.config.jobs import Case, Group
 from dynatree.data.gguf_export import export_gguf
 from dynatree.data.random_model import save_tiny_checkpoint
@@ -113,16 +113,22 @@ def job_with_llama_cpp():
 
 
 def run(pair, engine, path):
-    job, prompts = job_with_llama_cpp(), [{"id": "a", "tokens": PROMPT}, {"id": "b", "tokens": PROMPT[3:]}]
+    job, prompts = (
+        job_with_llama_cpp(),
+        [
+            {"id": "a", "article": "a", "tokens": PROMPT},
+            {"id": "b", "article": "b", "tokens": PROMPT[3:]},
+        ],
+    )
     journal, known = Journal(path), about(job)
-    todo = missing(valid(journal, prompts, job, known), prompts, job)
-    protocol.measure(pair, todo, job, known, journal, engine)
+    todo = next_requests(journal, prompts, job, known)
+    protocol.measure(pair, todo, job, known, journal, [{"id": "w", "tokens": PROMPT[1:]}], engine)
     return assemble(journal, prompts, job, known).records
 
 
 def test_its_requests_are_interleaved_compared_and_audited(pair, engine, tmp_path):
     records = run(pair, engine, tmp_path / "j")
-    assert [record.case for record in records if record.prompt == "a"] == list(job_with_llama_cpp().groups["all"].cases)
+    assert {record.case for record in records if record.prompt == "a"} == set(job_with_llama_cpp().groups["all"].cases)
     own = [record for record in records if record.case.startswith("llama_cpp")]
     assert len(own) == 4
     for record in own:

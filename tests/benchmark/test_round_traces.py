@@ -30,10 +30,11 @@ def test_a_trace_holds_every_pass_and_round(pair, method):
     out, trace = generate_traced(pair, PROMPT, Case("dynatree", method), 30)
     assert json.loads(json.dumps(trace)) == trace
     assert sum(emitted for *_, emitted, _ in trace["rounds"]) == len(out.tokens) - 1
-    passes = passes_after_prefill(trace)
+    recorded = {role: [list(one) for one in passes] for role, passes in out.stats.passes.items()}
+    passes = passes_after_prefill(recorded, trace["rounds"])
     assert [new for new, _ in passes["target"]] == [nodes + 1 for nodes, *_ in trace["rounds"]]
     assert len(passes["draft"]) == sum(drafts for *_, drafts in trace["rounds"])
-    assert trace["passes"]["target"][0] == [len(PROMPT), 0]
+    assert recorded["target"][0] == [len(PROMPT), 0]
     contexts = [len(PROMPT) + sum(one[3] for one in trace["rounds"][:index]) for index in range(len(trace["rounds"]))]
     assert [context for _, context in passes["target"]] == contexts
     assert (trace["ranks"] is None) == (trace["calibration_error"] is None) == (method != "cost_aware")

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from itertools import islice
 
 import pytest
 import torch
@@ -11,12 +12,14 @@ from dynatree.benchmark import session as protocol
 from dynatree.benchmark.hf_baselines import reference as huggingface
 from dynatree.benchmark.logit_gap import largest_gap
 from dynatree.benchmark.records import Journal, Measurement, Record, read_records, write_records
-from dynatree.benchmark.schedule import assemble, missing, prompt_hash, requests, valid
+from dynatree.benchmark.schedule import assemble, next_requests, prompt_hash, requests, valid
 from dynatree.benchmark.session import compare, first_difference
-from dynatree.config.jobs import Case, Group, Job
+from dynatree.config.jobs import Case, DisturbanceRule, Group, Job
 from tests.support.models import EOS, disturbed, reference, tiny_model
 
-PROMPTS = [{"id": "a", "tokens": [4, 5, 6]}, {"id": "b", "tokens": [7]}]
+PROMPTS = [{"id": "a", "article": "a", "tokens": [4, 5, 6]}, {"id": "b", "article": "b", "tokens": [7]}]
+WARM_UP = [{"id": "w", "article": "w", "tokens": [8, 9]}]
+NO_RULE = DisturbanceRule(pass_ratio=1e9, ttft_ratio=1e9, cpu_share=0.0, attempts=0)
 CASES = {
     "autoregressive": Case("dynatree", "autoregressive"),
     "assisted": Case("huggingface", "assisted", {"num_assistant_tokens": 2}),
@@ -26,6 +29,7 @@ GROUPS = {"all": Group(12, CASES)}
 JOB = Job(
     "main", "made up", "prompts", 2, "cpu", "float32", "stock", repetitions=2, warmup=1, traces=False, groups=GROUPS
 )
+JOB = replace(JOB, rule=NO_RULE)
 
 
 @pytest.fixture(scope="module")
@@ -45,17 +49,35 @@ def about(job: Job, **changes) -> dict:
 def measure(pair: ModelPair, prompts: list[dict], job: Job, path, **changes) -> Measurement:
     """One process of a job, as scripts/benchmark.py runs it."""
     journal, session = Journal(path), about(job, **changes)
-    todo = missing(valid(journal, prompts, job, session), prompts, job)
-    if todo:
-        protocol.measure(pair, todo, job, session, journal)
+    while todo := next_requests(journal, prompts, job, session):
+        protocol.measure(pair, todo, job, session, journal, WARM_UP)
     return assemble(journal, prompts, job, session)
 
 
-def test_methods_take_turns_and_none_is_always_first():
+def threes(items):
+    items = iter(items)
+    while found := tuple(islice(items, 3)):
+        yield found
+
+
+def test_the_order_of_methods_is_drawn_for_each_prompt():
     order = list(requests(PROMPTS, JOB))
     assert len(order) == len({(r, p["id"], case) for _, r, p, _, case in order}) == 12
-    assert [case for *_, case in order[0::3]] == ["autoregressive", "assisted", "assisted", "dynatree"]
     assert all(len({p["id"] for _, _, p, *_ in order[i : i + 3]}) == 1 for i in range(0, 12, 3))
+    many = [{"id": str(number), "article": "a", "tokens": [number]} for number in range(60)]
+    orders = [tuple(one.case for one in group) for group in threes(requests(many, replace(JOB, repetitions=1)))]
+    assert len(set(orders)) == 6, "all permutations occur"
+    for case in CASES:
+        for place in range(3):
+            assert 10 <= sum(one[place] == case for one in orders) <= 30
+    again = [one.case for one in requests(many, replace(JOB, repetitions=1))]
+    assert again == [one.case for one in requests(many, replace(JOB, repetitions=1))]
+    assert again != [one.case for one in requests(many, replace(JOB, repetitions=1, seed=1))]
+    fewer = {name: case for name, case in CASES.items() if name != "assisted"}
+    kept = [one.case for one in requests(many, replace(JOB, repetitions=1, groups={"all": Group(12, fewer)}))]
+    assert kept == [case for case in again if case != "assisted"], (
+        "another case does not change the order of the others"
+    )
 
 
 def test_records_say_what_happened(pair, tmp_path):
@@ -236,7 +258,8 @@ def test_records_of_other_conditions_do_not_count(tmp_path, change):
     changed = replace(JOB, **of_job)
     session = about(changed) if of_job else about(JOB) | change
     assert valid(Journal(path), PROMPTS, changed, session) == []
-    assert valid(Journal(path), [{"id": "a", "tokens": [9, 9, 9]}], JOB, about(JOB)) == []
+    other_text = [{"id": "a", "article": "a", "tokens": [9, 9, 9]}]
+    assert valid(Journal(path), other_text, JOB, about(JOB)) == []
     other_commit = about(JOB, started="2027-01-01T00:00:00+00:00", prompts_sha256="of a file with more prompts")
     assert valid(Journal(path), PROMPTS[:1], JOB, other_commit) == [record]
 
@@ -255,9 +278,9 @@ def test_a_damaged_line_costs_that_request_only(tmp_path, capsys, damage):
 
 
 def a_record(session: str = "s", case: str = "dynatree") -> Record:
-    order = list(CASES).index(case)
-    where = {"session": session, "baseline": session, "prompt": "a", "prompt_tokens": 3, "group": "all", "case": case}
-    told = {"prompt_sha256": prompt_hash([4, 5, 6]), "repetition": 0, "order": order, "time": "t", "load": 0.0}
+    order = next(one.order for one in requests(PROMPTS, JOB) if (one.case, one.prompt["id"]) == (case, "a"))
+    where = {"session": session, "baseline": session, "prompt": "a", "article": "a", "group": "all", "case": case}
+    told = {"prompt_sha256": prompt_hash([4, 5, 6]), "repetition": 0, "order": order, "time": "t", "prompt_tokens": 3}
     seconds = {"total": 1.0, "ttft": 0.1}
     return Record(
         **where,
@@ -272,13 +295,14 @@ def a_record(session: str = "s", case: str = "dynatree") -> Record:
         accepted=1,
         drafted_depth=2,
         draft_rows=4,
-        clock=None,
+        host={"cpu": 1.9, "switches": 0.0, "pressure": None, "steal": None},
+        passes={"target": [[3, 0], [2, 3]], "draft": []},
     )
 
 
 def test_records_survive_their_file_and_damage_is_named(tmp_path):
     path = tmp_path / "r.json"
-    found = Measurement(JOB, {"s": about(JOB)}, [a_record()])
+    found = Measurement(JOB, {"s": about(JOB)}, [a_record()], disturbed=[])
     write_records(path, found)
     assert read_records(path) == found
     content = path.read_text()
@@ -341,3 +365,79 @@ def test_a_static_cache_serves_requests_of_every_length_and_refuses_longer_ones(
 def test_unknown_references_are_refused(pair):
     with pytest.raises(DynatreeError, match="unknown Hugging Face method 'beam'"):
         huggingface(pair, [1], "beam", 4)
+
+
+def slow_once(case: str, monkeypatch, times: int = 1) -> None:
+    """Let the first requests of a case on prompt "a" seem to take ten times as long."""
+    honest, left = protocol.run_case, [times]
+
+    def slowed(pair, prompt, method, new_tokens):
+        out = honest(pair, prompt, method, new_tokens)
+        steady = {"total": 1.0, "ttft": 0.1} | dict.fromkeys(("prefill", "draft", "verify", "other"), 0.225)
+        out["seconds"] = steady
+        out["rounds"] = 10
+        if method.method == case and prompt == PROMPTS[0]["tokens"] and left[0]:
+            left[0] -= 1
+            out["seconds"] = {part: 10 * seconds for part, seconds in steady.items()}
+        return out
+
+    monkeypatch.setattr(protocol, "run_case", slowed)
+
+
+RULED = replace(JOB, repetitions=1, rule=DisturbanceRule(cpu_share=0.0, attempts=2))
+THREE = [*PROMPTS, {"id": "c", "article": "c", "tokens": [3, 3]}]
+
+
+@pytest.mark.parametrize("case", ["dynatree", "autoregressive"])
+def test_a_disturbed_request_is_measured_again_with_its_baseline(pair, tmp_path, monkeypatch, case):
+    slow_once(case, monkeypatch)
+    found = measure(pair, THREE, RULED, tmp_path / "j")
+    journal = Journal(tmp_path / "j")
+    first, second = journal.sessions
+    again = {record.case for record in journal.records if record.session == second}
+    assert again == {"autoregressive", case}, "nothing else runs again, and the journal keeps everything"
+    assert [(one["case"], one["prompt"], one["kept"]) for one in found.disturbed] == [(case, "a", False)]
+    assert found.disturbed[0]["per_pass"] == pytest.approx(10)
+    counted = {(record.case, record.prompt): record for record in found.records}
+    assert counted[case, "a"].session == second and counted[case, "a"].seconds["total"] == 1.0
+    assert counted["assisted", "a"].baseline == (second if case == "autoregressive" else first)
+    assert measure(pair, THREE, RULED, tmp_path / "j").records == found.records, "nothing is left to measure"
+
+
+def test_a_request_that_stays_slow_counts_after_the_last_attempt(pair, tmp_path, monkeypatch):
+    slow_once("dynatree", monkeypatch, times=99)
+    found = measure(pair, THREE, RULED, tmp_path / "j")
+    records = [
+        record for record in Journal(tmp_path / "j").records if (record.case, record.prompt) == ("dynatree", "a")
+    ]
+    assert len(records) == 1 + RULED.rule.attempts
+    assert [one["kept"] for one in found.disturbed].count(True) == 1
+
+
+def test_sittings_are_sessions_of_their_own(pair, tmp_path):
+    job = replace(JOB, repetitions=3, sessions=2)
+    found = measure(pair, PROMPTS[:1], job, tmp_path / "j")
+    by_session = {name: {r.repetition for r in found.records if r.session == name} for name in found.sessions}
+    assert list(by_session.values()) == [{0, 1}, {2}]
+
+
+def test_learned_statistics_do_not_pass_from_request_to_request(pair, tmp_path, monkeypatch):
+    cases = {name: CASES[name] for name in ("autoregressive",)} | {"cost_aware": Case("dynatree", "cost_aware")}
+    published = {"published": Case("dynatree", "dynatree", {"history": "published_code", "node_budget": 8})}
+    job = replace(JOB, repetitions=1, calibration=8, groups={"all": Group(12, cases | published)})
+    honest, seen = protocol.run_case, []
+
+    def watching(pair, prompt, case, new_tokens):
+        before = sum(policy._tokens for policy in pair.state.policies.values() if hasattr(policy, "_tokens"))
+        seen.append((case.method, tuple(prompt), before))
+        return honest(pair, prompt, case, new_tokens)
+
+    monkeypatch.setattr(protocol, "run_case", watching)
+    measure(pair, PROMPTS, job, tmp_path / "j")
+    measured = [(method, before) for method, prompt, before in seen if prompt != (8, 9)]
+    assert len({before for _, before in measured}) == 1 and measured[0][1] > 0, "each begins as after the warm-up"
+    assert {prompt for _, prompt, _ in seen[:5]} == {(8, 9)}, "the warm-up reads other texts"
+    history = [
+        policy for policy in pair.state.policies.values() if getattr(policy, "history", None) == "published_code"
+    ]
+    assert len(history[0]._feedback.recent) >= 3, "the published rule acts between requests"

@@ -9,7 +9,7 @@ import pytest
 from dynatree.benchmark.tuned_options import resolve
 from dynatree.config.cost_estimate import estimate, markdown
 from dynatree.config.experiments import jobs, memory_jobs
-from dynatree.config.jobs import BASELINE, Case, Job
+from dynatree.config.jobs import AGAIN, BASELINE, Case, Job
 from dynatree.config.load import load_config
 from dynatree.config.plan import Plan
 from dynatree.errors import DynatreeError
@@ -79,10 +79,13 @@ def test_the_ablation_adds_one_decision_at_a_time(demo_config):
     full = demo_config["methods"]["dynatree"]["options"]
     assert cases["history"].options == full
     assert cases["depth"].options == full | {"history": False}
-    assert cases["breadth"].options == full | {"history": False, "adapt_depth": False}
-    assert cases["fixed"].options["depth"] == full["base_depth"]
+    published = full["base_depth"] + 1  # the root of a published tree is drafted
+    assert cases["breadth"].options == full | {"history": False, "adapt_depth": False, "base_depth": published}
+    assert cases["fixed"].options["depth"] == published
     assert cases["fixed_deep"].options["depth"] == cases["breadth_deep"].options["base_depth"] == full["max_depth"]
-    assert {case.options["node_budget"] for key, case in cases.items() if key != BASELINE} == {full["node_budget"]}
+    assert {case.options["node_budget"] for key, case in cases.items() if key not in (BASELINE, AGAIN)} == {
+        full["node_budget"]
+    }
 
 
 def test_middle_branches_stay_between_the_bounds(demo_config):
@@ -162,8 +165,8 @@ def test_requests_of_the_peers_alone_are_traced(demo_config):
 def test_the_plan_counts_every_token(demo_config):
     rows = {row["experiment"]: row for row in estimate(demo_config)}
     main = demo_config["experiments"]["main"]
-    assert rows["main"]["tokens"] == 2 * 6 * len(main["methods"]) * main["new_tokens"]
-    assert rows["dtypes"]["tokens"] == 3 * 2 * 4 * demo_config["experiments"]["dtypes"]["new_tokens"]
+    assert rows["main"]["tokens"] == 2 * 12 * (len(main["methods"]) + 1) * main["new_tokens"]
+    assert rows["dtypes"]["tokens"] == 2 * 2 * 4 * demo_config["experiments"]["dtypes"]["new_tokens"]
 
 
 @pytest.mark.parametrize("name", ["paper", "demo", "ci"])

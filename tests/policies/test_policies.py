@@ -54,7 +54,7 @@ def test_a_chain_has_one_child_per_node_up_to_its_length():
 def test_proportional_history_moves_every_round_and_stays_in_range():
     policy = make_policy("dynatree", target_acceptance=0.5, adjustment_rate=0.1, base_depth=4, max_depth=8)
     policy.observe(depth=4, accepted=4)
-    assert policy.current.base_depth == pytest.approx(4 + 0.05 * 6)
+    assert policy.current.base_depth == pytest.approx(4 + 0.05)
     assert policy.current.high_confidence == pytest.approx(0.85)
     assert policy.current.low_confidence == pytest.approx(0.35)
     for _ in range(500):

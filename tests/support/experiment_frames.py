@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from dynatree.config.experiments import jobs
-from dynatree.config.jobs import Case
+from dynatree.config.jobs import AGAIN, Case
 from dynatree.config.load import load_config
 
 CONFIG = Path(__file__).resolve().parents[2] / "config"
@@ -32,6 +32,8 @@ def experiment_frame(experiment: str, grid: str = "demo", datasets: int | None =
             names = {"experiment": experiment, "job": job, "dataset": settings.dataset}
             names["dataset_label"] = config["prompts"][settings.dataset]["label"]
             for case, method in settings.groups["all"].cases.items():
+                if case == AGAIN:
+                    continue
                 rows.append(names | _row(names["dataset"], case, method))
     return pd.read_csv(io.StringIO(pd.DataFrame(rows).to_csv(index=False)))
 
@@ -52,7 +54,15 @@ def _row(dataset: str, case: str, method: Case) -> dict:
         "speedup": speedup,
         "acceptance_rate": np.nan if baseline else (tokens - 1) / depth,
     }
-    row = {"group": "all", "case": case, "label": method.label, "method": method.method, "dtype": "float32"}
+    row = {
+        "work_speedup": speedup,
+        "stands_for": "WikiText-2",
+        "group": "all",
+        "case": case,
+        "label": method.label,
+        "method": method.method,
+        "dtype": "float32",
+    }
     row |= {"options": json.dumps(options), "prompts": PROMPTS, "new_tokens": 64, "identical": PROMPTS}
     for name, value in bounded.items():
         spread = 0 if baseline else rng.uniform(0.02, 0.08)

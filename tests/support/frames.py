@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from dynatree.analysis.statistics import geometric_mean
+from dynatree.analysis.inference import geometric_mean
 from dynatree.heads.report import head_rows
 
 LABELS = {
@@ -49,7 +49,8 @@ def request_frame(datasets=tuple(DATASETS), cases=tuple(LABELS)) -> pd.DataFrame
                 factor = SPEED[case] * (rng.lognormal(0, 0.12) if case != "autoregressive" else 1)
                 factor *= 2 if prompt == 3 and case == "dynatree" else 1
                 values = {"throughput": pace * factor, "tokens_per_round": TOKENS[case] * rng.lognormal(0, 0.1)}
-                known = {"prompt": f"p{prompt}", "repetition": 0, "baseline": "one session"}
+                known = {"prompt": f"p{prompt}", "article": f"p{prompt}", "sitting": 0, "repetition": 0}
+                known |= {"baseline": "one session", "work_throughput": pace * SPEED[case]}
                 rows.append(_names("main", dataset, case) | known | values)
     return pd.DataFrame(rows)
 
@@ -74,7 +75,14 @@ def summary_row(names: dict, factor: float = 1.0, new_tokens: int = 64) -> dict:
         "acceptance_rate": _around(0.45) if ours and drafts else (np.nan,) * 3,
         "speedup": _around(geometric_mean(ratios)),
     }
-    row = names | {"prompts": PROMPTS, "repetitions": 1, "prompt_tokens": 50.0, "new_tokens": new_tokens}
+    row = names | {
+        "work_speedup": float(SPEED[case] * factor),
+        "articles": PROMPTS,
+        "prompts": PROMPTS,
+        "repetitions": 1,
+        "prompt_tokens": 50.0,
+        "new_tokens": new_tokens,
+    }
     row |= {f"{name}{end}": v for name, b in bounded.items() for end, v in zip(("", "_low", "_high"), b, strict=True)}
     row |= {f"{part}_ms": tpot * new_tokens * share if ours else np.nan for part, share in shares.items()}
     return row | {

@@ -16,6 +16,7 @@ LABELS = {
     "fixed_tree": "$x^",
     "dynatree_static": r"\frac{$ü",
     "dynatree": "a\ntouch pwned",
+    "dynatree_published": r"\verb+pwned+ & %",
     "hf_prompt_lookup": r"\csname pwned\endcsname",
     "llama_cpp": r"\openin pwned $(touch pwned)",
     "llama_cpp_ngram": "|touch pwned| ^^M",

@@ -1,6 +1,8 @@
 """Measurements with known numbers, for every job of a configuration and without a model."""
 
 import copy
+from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 from dynatree.benchmark.records import Measurement, Record
@@ -59,13 +61,15 @@ def measurement(name: str = "main-narrative", prompts: int = 4, config: dict | N
         "code": "c0de",
         "models": {role: {"folder": role, "sha256": role * 9, "parameters": 10**6} for role in ("target", "draft")},
         "environment": ENVIRONMENT,
+        "claims_sha256": "f0" * 32,
         "started": "2026-01-01T00:00:00+00:00",
     }
     records: list[Record] = []
-    for index in range(prompts):
+    for repetition, index in product(range(job.repetitions), range(prompts)):
         for group, case, _ in job.cases():
-            records.append(_record(index, group, case, job.groups[group], len(records), job.dtype))
-    return Measurement(job, {SESSION: copy.deepcopy(session)}, records)
+            record = _record(index, group, case, job.groups[group], len(records), job.dtype)
+            records.append(replace(record, repetition=repetition))
+    return Measurement(job, {SESSION: copy.deepcopy(session)}, records, disturbed=[])
 
 
 def _record(prompt: int, group: str, case: str, settings: Group, order: int, dtype: str) -> Record:
@@ -81,7 +85,8 @@ def _record(prompt: int, group: str, case: str, settings: Group, order: int, dty
         baseline=SESSION,
         prompt_sha256=f"{prompt:016}",
         time=f"2026-01-01T00:00:{order % 60:02}+00:00",
-        clock=2000.0,
+        host={"cpu": total, "switches": 1.0, "pressure": 0.0, "steal": None},
+        article=f"p{prompt}",
         prompt=f"p{prompt}",
         prompt_tokens=settings.prompt_tokens or 50,
         group=group,
@@ -98,7 +103,7 @@ def _record(prompt: int, group: str, case: str, settings: Group, order: int, dty
         accepted=counts[2],
         drafted_depth=counts[3],
         draft_rows=40 if ours else None,
-        load=0.5,
+        passes=passes(new_tokens, settings.cases[case].method) if ours else {"target": [[50, 0]], "draft": []},
         trace=trace(new_tokens, settings.cases[case].method) if traced else None,
     )
 
@@ -106,15 +111,27 @@ def _record(prompt: int, group: str, case: str, settings: Group, order: int, dty
 def trace(new_tokens: int, method: str) -> dict:
     """Rounds of two tokens from trees of four nodes, drafted in two passes; the baseline's of one token from none."""
     plain, chooses = method == "autoregressive", method == "cost_aware"
-    emitted = [1] * (new_tokens - 1) if plain else [2] * ((new_tokens - 1) // 2) + [1] * ((new_tokens - 1) % 2)
     nodes, drafts = (0, 0) if plain else (4, 2)
-    starts = [50 + sum(emitted[:index]) for index in range(len(emitted))]
+    emitted = _emitted(new_tokens, plain)
     return {
-        "passes": {
-            "target": [[50, 0], *([nodes + 1, start] for start in starts)],
-            "draft": [] if plain else [[50, 0], *([1, start + level] for start in starts for level in range(drafts))],
-        },
         "rounds": [[nodes, min(nodes, 2), count - 1, count, drafts] for count in emitted],
         "ranks": [[2, 7][:count] for count in emitted] if chooses else None,
         "calibration_error": 0.0625 if chooses else None,
     }
+
+
+def passes(new_tokens: int, method: str) -> dict:
+    """The forward passes of these rounds."""
+    plain = method == "autoregressive"
+    nodes, drafts = (0, 0) if plain else (4, 2)
+    emitted = _emitted(new_tokens, plain)
+    starts = [50 + sum(emitted[:index]) for index in range(len(emitted))]
+    drafted = [[1, start + level] for start in starts for level in range(drafts)]
+    return {
+        "target": [[50, 0], *([nodes + 1, start] for start in starts)],
+        "draft": [] if plain else [[50, 0], *drafted],
+    }
+
+
+def _emitted(new_tokens: int, plain: bool) -> list[int]:
+    return [1] * (new_tokens - 1) if plain else [2] * ((new_tokens - 1) // 2) + [1] * ((new_tokens - 1) % 2)

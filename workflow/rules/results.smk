@@ -1,6 +1,7 @@
 rule summarize:
     input:
-        lambda wildcards: records_of(wildcards.experiment),
+        records=lambda wildcards: records_of(wildcards.experiment),
+        latency=f"results/{RUN}/latency.csv",
     output:
         requests=f"results/{RUN}/requests/{{experiment}}.csv",
         summary=f"results/{RUN}/summary/{{experiment}}.csv",
@@ -14,7 +15,7 @@ rule summarize:
             ["--mixed-formats"] if wildcards.experiment == "dtypes" else []
         ),
     shell:
-        "python scripts/summarize.py --records {input:q} {params.formats:q} --requests {output.requests:q}"
+        "python scripts/summarize.py --records {input.records:q} --latency {input.latency:q} {params.formats:q} --requests {output.requests:q}"
         " --summary {output.summary:q} >{log:q} 2>&1"
 
 
@@ -188,7 +189,9 @@ rule judge_claims:
         f"results/{RUN}/logs/judge_claims.log",
     params:
         **code_of("scripts/judge_claims.py"),
-        run=literal({key: config[key] for key in ("device", "dtype", "models")}),
+        run=literal(
+            {key: config[key] for key in ("device", "dtype", "models", "prompts")}
+        ),
     shell:
         "python scripts/judge_claims.py --claims {input.claims:q} --requests {input.requests:q}"
         " --summaries {input.summaries:q} --run {params.run:q} --csv {output.csv:q} --tex {output.tex:q}"

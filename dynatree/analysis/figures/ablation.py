@@ -34,7 +34,7 @@ def figure(summary: pd.DataFrame) -> Figure:
     for dataset, row in panels.items():
         rows = _placed(steps[steps["dataset"] == dataset], list(names))
         for axes, (quantity, (_, form)) in zip(row, QUANTITIES.items(), strict=True):
-            _bars(axes, rows, quantity, form, limit=steps[_end(steps, quantity)].max() * 1.25)
+            _bars(axes, rows, quantity, form, limit=_ends(steps, quantity).max() * 1.25)
             name_rows(axes, list(names.values()))
         row[0].axvline(1, color="black", linewidth=0.8)
     for axes, (label, _) in zip(row, QUANTITIES.values(), strict=True):
@@ -50,9 +50,10 @@ def _placed(rows: pd.DataFrame, steps: list[str]) -> pd.DataFrame:
     return rows.assign(y=rows["step"].map(steps.index) + shift.where(rows["step"].duplicated(keep=False), 0))
 
 
-def _end(rows: pd.DataFrame, quantity: str) -> str:
-    """Return the column with the right end of a bar and its interval."""
-    return f"{quantity}_high" if f"{quantity}_high" in rows else quantity
+def _ends(rows: pd.DataFrame, quantity: str) -> pd.Series:
+    """Return the right ends of the bars and their intervals, where they have one."""
+    high = f"{quantity}_high"
+    return rows[high].fillna(rows[quantity]) if high in rows else rows[quantity]
 
 
 def _bars(axes: Axes, rows: pd.DataFrame, quantity: str, form: str, limit: float) -> None:
@@ -63,6 +64,6 @@ def _bars(axes: Axes, rows: pd.DataFrame, quantity: str, form: str, limit: float
         axes.barh(
             part["y"], part[quantity], HEIGHT, xerr=error, edgecolor="white", linewidth=0.5, error_kw=mark, **style
         )
-    for y, value, end in zip(rows["y"], rows[quantity], rows[_end(rows, quantity)], strict=True):
+    for y, value, end in zip(rows["y"], rows[quantity], _ends(rows, quantity), strict=True):
         axes.text(end + limit * 0.02, y, form.format(value), va="center", fontsize=7)
     axes.set_xlim(0, limit)

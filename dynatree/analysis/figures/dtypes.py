@@ -32,7 +32,7 @@ def _bars(axes: Axes, rows: pd.DataFrame, summary: pd.DataFrame, dtypes: list[st
     """Draw a group of bars per format, one bar per case, with intervals."""
     names = list(cases(summary))
     width = 0.84 / len(names)
-    highest = summary[f"{quantity}_high"].max()
+    highest = summary[[quantity, f"{quantity}_high"]].max(axis=None)
     for index, case in enumerate(names):
         part = rows[rows["case"] == case].set_index("dtype").reindex(dtypes)
         x = np.arange(len(dtypes)) + (index - (len(names) - 1) / 2) * width
@@ -40,7 +40,7 @@ def _bars(axes: Axes, rows: pd.DataFrame, summary: pd.DataFrame, dtypes: list[st
         axes.bar(x, part[quantity], width * 0.92, yerr=bounds(part, quantity), **style)
         if quantity == "speedup":
             for position, top, same, all_ in zip(
-                x, part["speedup_high"], part["identical"], part["prompts"], strict=True
+                x, part["speedup_high"].fillna(part["speedup"]), part["identical"], part["prompts"], strict=True
             ):
                 if not np.isnan(top):
                     text = f"{same:.0f}/{all_:.0f}"

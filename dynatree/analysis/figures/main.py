@@ -27,7 +27,7 @@ def _bars(axes: Axes, summary: pd.DataFrame, quantity: str, form: str) -> None:
     names = cases(summary)
     sets = datasets(summary)
     height = 0.8 / len(sets)
-    highest = summary[f"{quantity}_high"].max()
+    highest = summary[[quantity, f"{quantity}_high"]].max(axis=None)
     for index, dataset in enumerate(sets):
         rows = case_rows(summary, dataset)
         y = np.arange(len(names)) + (index - (len(sets) - 1) / 2) * height
@@ -42,7 +42,9 @@ def _bars(axes: Axes, summary: pd.DataFrame, quantity: str, form: str) -> None:
             linewidth=0.5,
             error_kw={"elinewidth": 0.9, "capsize": 2},
         )
-        for position, value, end in zip(y, rows[quantity], rows[f"{quantity}_high"], strict=True):
+        for position, value, end in zip(
+            y, rows[quantity], rows[f"{quantity}_high"].fillna(rows[quantity]), strict=True
+        ):
             if not np.isnan(value):
                 text = axes.text(end + highest * 0.02, position, form.format(value), va="center", fontsize=7)
                 text.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 0.6})

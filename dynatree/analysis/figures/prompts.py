@@ -9,18 +9,16 @@ from matplotlib.ticker import NullLocator, ScalarFormatter
 
 from dynatree.analysis.figures.panels import MARKERS, case_colors, cases, dataset_handles, datasets, name_rows
 from dynatree.analysis.figures.style import plt
-from dynatree.analysis.statistics import geometric_mean, paired_ratios
-from dynatree.config.jobs import BASELINE
+from dynatree.analysis.inference import geometric_mean
+from dynatree.analysis.statistics import paired_ratios
+from dynatree.config.jobs import AGAIN, BASELINE
 
 TICKS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 1, 1.2, 1.5, 2, 2.5, 3, 4, 6, 8, 12)
 
 
 def figure(requests: pd.DataFrame) -> Figure:
-    """Draw the paired speed-up of every prompt, none left out, and the geometric means.
-
-    A ring marks a prompt whose log ratio lies more than 1.5 times the interquartile range outside the quartiles.
-    """
-    shown = requests[requests["case"] != BASELINE]
+    """Draw the paired speed-up of every prompt, none left out, and the geometric means."""
+    shown = requests[~requests["case"].isin((BASELINE, AGAIN))]
     names, sets = cases(shown), datasets(requests)
     colors, spread = case_colors(shown), 0.8 / len(sets)
     figure, axes = plt.subplots(figsize=(7.2, 1.1 + 0.24 * len(names) * len(sets)), layout="constrained")
@@ -39,8 +37,7 @@ def figure(requests: pd.DataFrame) -> Figure:
     axes.set_xlabel("throughput over autoregressive decoding on the same prompt (log scale)")
     name_rows(axes, list(names.values()))
     mean = Line2D([], [], color="black", linewidth=1.6, linestyle="", marker="|", markersize=9, label="geometric mean")
-    ring = Line2D([], [], color="black", linestyle="", marker="o", markersize=9, fillstyle="none", label="outlier")
-    figure.legend(handles=[*dataset_handles(requests), mean, ring], loc="outside upper center", ncols=6)
+    figure.legend(handles=[*dataset_handles(requests), mean], loc="outside upper center", ncols=6)
     return figure
 
 
@@ -51,13 +48,5 @@ def _strip(axes: Axes, ratios: np.ndarray, y: float, height: float, color: str, 
     ratios = np.sort(ratios)
     lanes = y + (np.arange(len(ratios)) % 3 - 1) * height * 0.2
     axes.scatter(ratios, lanes, s=22, color=color, marker=marker, edgecolor="black", linewidth=0.4, zorder=3)
-    outside = _outliers(np.log(ratios))
-    axes.scatter(ratios[outside], lanes[outside], s=85, facecolor="none", edgecolor="black", linewidth=0.9, zorder=3)
     mean = geometric_mean(ratios)
     axes.vlines(mean, y - height * 0.42, y + height * 0.42, color="black", linewidth=1.6, zorder=4)
-
-
-def _outliers(values: np.ndarray) -> np.ndarray:
-    first, third = np.percentile(values, (25, 75))
-    reach = 1.5 * (third - first)
-    return (values < first - reach) | (values > third + reach)

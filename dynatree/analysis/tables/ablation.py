@@ -6,12 +6,13 @@ import pandas as pd
 
 from dynatree.analysis.latex import escape
 from dynatree.analysis.tables.booktabs import booktabs
-from dynatree.analysis.tables.columns import Column, per_dataset, rounded
+from dynatree.analysis.tables.columns import SPEEDUP, WORK, Column, per_dataset, rounded
 
 EQUAL_DEPTH = "equal_depth"
 COLUMNS = (
     Column("throughput", "Tokens/s", 1),
-    Column("speedup", "Speed-up", 2, bounded=True),
+    SPEEDUP,
+    WORK,
     Column("speedup_p", "$p$", None),
     Column("tokens_per_round", "Tokens", 2, "/round", bounded=True),
     Column("verified_per_token", "Nodes", 2, "/token"),

@@ -41,9 +41,9 @@ def _line(cells: list[str], width: int) -> str:
 
 
 def cell(row: Mapping, name: str, decimals: int, bounded: bool = False) -> str:
-    """Return the value ``name`` of a row; if ``bounded``, with [NAME_low, NAME_high] in small print."""
+    """Return the value ``name`` of a row; if ``bounded``, with a known [NAME_low, NAME_high] in small print."""
     text = _minus(number(row[name], decimals))
-    if bounded and not math.isnan(row[name]):
+    if bounded and not math.isnan(row[f"{name}_low"]):
         low, high = (_minus(number(row[f"{name}_{side}"], decimals)) for side in ("low", "high"))
         text += rf" {{\scriptsize [{low}, {high}]}}"
     return text

@@ -58,4 +58,5 @@ def case_table(frame: pd.DataFrame, columns: Sequence[Column], title: str = "Met
 
 
 SPEEDUP = Column("speedup", "Speed-up", 2, bounded=True)
+WORK = Column("work_speedup", "Work", 2)  # the speed-up that T(n) predicts
 CASE = ("dataset_label", "case", "label", "prompts", "new_tokens")

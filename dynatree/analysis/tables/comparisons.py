@@ -2,14 +2,17 @@
 
 import pandas as pd
 
+from dynatree.analysis.inference import holm
 from dynatree.analysis.latex import escape
-from dynatree.analysis.statistics import Comparison, compare, holm
+from dynatree.analysis.statistics import Comparison, compare
 from dynatree.analysis.tables.columns import Column, case_table, rounded
+from dynatree.config.jobs import AGAIN
 from dynatree.errors import DynatreeError
 
 CASE = "dynatree"
 COLUMNS = (
     Column("throughput", "Tokens/s ratio", 2, bounded=True),
+    Column("work", "Work ratio", 2),
     Column("p", "$p$", None),
     Column("effect", "$d_z$", 2),
     Column("tokens_per_round", "Tok./round ratio", 2, bounded=True),
@@ -31,7 +34,7 @@ def table(requests: pd.DataFrame) -> tuple[pd.DataFrame, str]:
 
 
 def _dataset(requests: pd.DataFrame) -> pd.DataFrame:
-    cases = requests.drop_duplicates("case")
+    cases = requests[requests["case"] != AGAIN].drop_duplicates("case")
     if CASE not in set(cases["case"]):
         dataset = requests["dataset"].iloc[0]
         raise DynatreeError(f"data set {dataset!r} has no requests of the case {CASE!r}; add it to the main comparison")
@@ -40,7 +43,8 @@ def _dataset(requests: pd.DataFrame) -> pd.DataFrame:
         speed = compare(requests, CASE, other["case"], "throughput")
         rounds = compare(requests, CASE, other["case"], "tokens_per_round")
         row = {name: other[name] for name in ("dataset_label", "case", "label")}
-        row |= {"p": speed.p, "effect": speed.effect, "pairs": speed.n}
+        work = compare(requests, CASE, other["case"], "work_throughput").ratio
+        row |= {"work": work, "p": speed.p, "effect": speed.effect, "pairs": speed.n}
         rows.append(row | _bounds("throughput", speed) | _bounds("tokens_per_round", rounds))
     frame = pd.DataFrame(rows)
     return frame.assign(p=holm(frame["p"].to_list()))

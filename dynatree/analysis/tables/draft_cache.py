@@ -8,7 +8,7 @@ from dynatree.analysis.statistics import compare
 from dynatree.analysis.tables.booktabs import booktabs, number
 from dynatree.analysis.tables.columns import SPEEDUP, Column, rounded
 from dynatree.config.compression_grid import FULL_CACHE
-from dynatree.config.jobs import BASELINE
+from dynatree.config.jobs import AGAIN, BASELINE
 
 MEANS = (
     Column("draft_rows", "Rows", 0, "of the draft"),
@@ -44,7 +44,7 @@ def draft_cache_frame(requests: pd.DataFrame) -> pd.DataFrame:
         _row(part, case)
         for _, part in requests.groupby(["dataset", "limit"], sort=False)
         for case in part["case"].unique()
-        if case != BASELINE
+        if case not in (BASELINE, AGAIN)
     )
 
 

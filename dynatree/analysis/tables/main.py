@@ -2,11 +2,12 @@
 
 import pandas as pd
 
-from dynatree.analysis.tables.columns import CASE, Column, case_table, rounded
+from dynatree.analysis.tables.columns import CASE, SPEEDUP, WORK, Column, case_table, rounded
 
 COLUMNS = (
     Column("throughput", "Tokens/s", 1, bounded=True),
-    Column("speedup", "Speed-up", 2, bounded=True),
+    SPEEDUP,
+    WORK,
     Column("speedup_p", "$p$", None),
     Column("speedup_effect", "$d_z$", 2),
     Column("tokens_per_round", "Tok./round", 2),

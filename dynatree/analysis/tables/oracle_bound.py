@@ -2,9 +2,9 @@
 
 import pandas as pd
 
+from dynatree.analysis.inference import geometric_mean, interval
 from dynatree.analysis.latex import escape
 from dynatree.analysis.oracle_bound import with_shares
-from dynatree.analysis.statistics import geometric_mean, interval
 from dynatree.analysis.tables.booktabs import booktabs
 from dynatree.analysis.tables.columns import Column, rounded
 

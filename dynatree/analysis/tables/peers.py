@@ -6,14 +6,15 @@ import pandas as pd
 from dynatree.analysis.latex import escape
 from dynatree.analysis.statistics import compare
 from dynatree.analysis.tables.booktabs import booktabs
-from dynatree.analysis.tables.columns import SPEEDUP, Column, rounded
-from dynatree.config.jobs import BASELINE, LLAMA_CPP
+from dynatree.analysis.tables.columns import SPEEDUP, WORK, Column, rounded
+from dynatree.config.jobs import AGAIN, BASELINE, LLAMA_CPP
 
 OURS = "cost_aware"
 ALL = "all"
 PLAIN = {"dynatree": BASELINE, "huggingface": "hf_generate", LLAMA_CPP: LLAMA_CPP}  # plain decoding of each engine
 ENGINES = ("huggingface", LLAMA_CPP, "dynatree")  # in the order of the table, after the baseline
 OTHERS = (
+    Column("work_speedup", "Work", 2, "all"),
     Column("own", "Own plain", 2, "speed-up, all", bounded=True),
     Column("llama_cpp", "llama.cpp", 2, "plain, all", bounded=True),
     Column("over", "", 2, "relative, all", bounded=True),
@@ -21,7 +22,7 @@ OTHERS = (
     Column("overhead_share", "Other", 3, "share"),
     Column("calibration_error", "Calibration", 3, "error"),
 )
-MEANS = tuple(column for column in OTHERS if not column.bounded)
+MEANS = tuple(column for column in OTHERS if not column.bounded and column.name != WORK.name)
 
 
 def table(requests: pd.DataFrame) -> tuple[pd.DataFrame, str]:
@@ -37,7 +38,7 @@ def table(requests: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     header = ["Method", *map(escape, datasets), *(column.title or ours for column in OTHERS)]
     units = ["", *["speed-up"] * len(datasets), *(column.unit for column in OTHERS)]
     if not ran:
-        units[1 + len(datasets) + 1] = "not run"
+        units[1 + len(datasets) + 2] = "not run"
     groups = [(f"{size} new tokens", _lines(rows, datasets)) for size, rows in frame.groupby("new_tokens")]
     keys = ("new_tokens", "dataset_label", "case", "label", "pairs")
     return rounded(frame, keys, (SPEEDUP, *OTHERS)), booktabs(header, groups, units)
@@ -63,7 +64,8 @@ def peers_frame(requests: pd.DataFrame) -> pd.DataFrame:
 
 def _ordered(requests: pd.DataFrame) -> list[str]:
     """Return the cases in order: the baseline, those of Hugging Face and of llama.cpp, then our methods."""
-    cases = requests.drop_duplicates("case")[["case", "engine"]].itertuples(index=False, name=None)
+    shown = requests[requests["case"] != AGAIN]
+    cases = shown.drop_duplicates("case")[["case", "engine"]].itertuples(index=False, name=None)
     return [case for case, _ in sorted(cases, key=lambda one: (one[0] != BASELINE, ENGINES.index(one[1])))]
 
 
@@ -76,6 +78,7 @@ def _case(requests: pd.DataFrame, case: str) -> dict:
         found = compare(requests, of, over, "throughput") if of != over and over in ran else None
         bounds = (np.nan,) * 3 if found is None else (found.ratio, found.low, found.high)
         row |= dict(zip((name, f"{name}_low", f"{name}_high"), bounds, strict=True))
+    row[WORK.name] = 1.0 if case == BASELINE else compare(requests, case, BASELINE, "work_throughput").ratio
     row["pairs"] = own["prompt"].nunique()
     return row | {column.name: own[column.name].mean() for column in MEANS}
 

@@ -4,7 +4,7 @@ import pandas as pd
 
 from dynatree.analysis.latex import escape
 from dynatree.analysis.tables.booktabs import booktabs, number
-from dynatree.analysis.tables.columns import Column, rounded
+from dynatree.analysis.tables.columns import WORK, Column, rounded
 from dynatree.config.jobs import BASELINE
 
 BASE = (Column("throughput", "Tokens/s", 1), Column("looping_share", "Looping", 2))
@@ -12,6 +12,7 @@ OURS = (Column("speedup", "Speed-up", 2, "speed-up", bounded=True), Column("toke
 SHOWN = (
     Column("throughput", "Tokens/s", 1, bounded=True),
     Column("speedup", "Speed-up", 2, bounded=True),
+    WORK,
     Column("speedup_p", "$p$", None),
     Column("tokens_per_round", "Tok./round", 2),
     Column("looping_share", "Looping", 2),

@@ -2,11 +2,11 @@
 
 import pandas as pd
 
+from dynatree.analysis.inference import geometric_mean
 from dynatree.analysis.latex import escape
 from dynatree.analysis.names import FACTORS
-from dynatree.analysis.statistics import geometric_mean
 from dynatree.analysis.tables.booktabs import booktabs, cell
-from dynatree.analysis.tables.columns import SPEEDUP, Column, rounded
+from dynatree.analysis.tables.columns import SPEEDUP, WORK, Column, rounded
 from dynatree.config.jobs import BASELINE
 
 AVERAGED = (
@@ -28,8 +28,8 @@ def table(summary: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     chains = settings[settings["method"] == "chain"].sort_values("depth")
     datasets = dict(summary[["dataset", "dataset_label"]].itertuples(index=False, name=None))
     names = list(datasets.values()) + (["Both" if len(datasets) == 2 else "All"] if len(datasets) > 1 else [])
-    header = ["Depth", "Branch", "Threshold", *map(escape, names), *(column.title for column in AVERAGED)]
-    units = ["", "", "", *["speed-up"] * len(names), *(column.unit for column in AVERAGED)]
+    header = ["Depth", "Branch", "Threshold", *map(escape, names), "Work", *(column.title for column in AVERAGED)]
+    units = ["", "", "", *["speed-up"] * (len(names) + 1), *(column.unit for column in AVERAGED)]
     groups = [
         (title, _lines(rows, summary, list(datasets)))
         for title, rows in (("Trees at their fastest threshold", trees), ("Chains", chains))
@@ -37,20 +37,20 @@ def table(summary: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     ]
     keys = ("dataset_label", "case", "label", *FACTORS["sweep"], "prompts", "new_tokens")
     frame = summary.astype({"depth": "Int64", "branch": "Int64"})
-    return rounded(frame, keys, (SPEEDUP, *AVERAGED)), booktabs(header, groups, units)
+    return rounded(frame, keys, (SPEEDUP, WORK, *AVERAGED)), booktabs(header, groups, units)
 
 
 def pooled(summary: pd.DataFrame) -> pd.DataFrame:
     """Return one row per drafting case: the geometric mean of its speed-ups and means of other quantities."""
     cases = summary[summary["case"] != BASELINE].groupby("case", sort=False)
     frame = cases[["label", "method", *FACTORS["sweep"]]].first().astype({"depth": int, "branch": int})
-    speedup = cases["speedup"].agg(lambda values: geometric_mean(values.to_numpy()))
-    return frame.join(cases[[column.name for column in AVERAGED]].mean()).assign(speedup=speedup)
+    means = cases[["speedup", "work_speedup"]].agg(lambda values: geometric_mean(values.to_numpy()))
+    return frame.join(cases[[column.name for column in AVERAGED]].mean()).join(means)
 
 
 def fastest(settings: pd.DataFrame, by: list[str]) -> pd.DataFrame:
-    """Return the setting with the highest speed-up among those that agree in ``by``."""
-    return settings.loc[settings.groupby(by)["speedup"].idxmax()]
+    """Return the setting with the highest speed-up by work among those that agree in ``by``."""
+    return settings.loc[settings.groupby(by)["work_speedup"].idxmax()]
 
 
 def _lines(settings: pd.DataFrame, summary: pd.DataFrame, datasets: list[str]) -> list[list[str]]:
@@ -64,7 +64,8 @@ def _lines(settings: pd.DataFrame, summary: pd.DataFrame, datasets: list[str]) -
             line[1:] = ["--", "--"]
         line += [SPEEDUP.cell(rows.loc[case]) for rows in speedups.values()]
         line += [cell(row, "speedup", 2)] if len(datasets) > 1 else []
+        line += [cell(row, "work_speedup", 2)]
         line += [column.cell(row) for column in AVERAGED]
-        best = case == settings["speedup"].idxmax()
+        best = case == settings["work_speedup"].idxmax()
         lines.append([rf"\textbf{{{text}}}" if best and text else text for text in line])
     return lines
