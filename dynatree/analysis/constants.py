@@ -6,7 +6,16 @@ from typing import Any
 from dynatree.policies.registry import policy_options
 from dynatree.utils.paths import repository_path
 
-MODULES = ("policies/cost_aware", "policies/calibration", "drafting/lookup", "drafting/hybrid", "latency/cost_model")
+MODULES = (
+    "policies/cost_aware",
+    "policies/calibration",
+    "policies/source_account",
+    "policies/host_costs",
+    "drafting/lookup",
+    "drafting/lookup_sources",
+    "drafting/hybrid",
+    "latency/cost_model",
+)
 METHOD = "cost_aware"
 
 
@@ -17,8 +26,8 @@ def constants() -> dict[str, dict[str, Any]]:
     for module in MODULES:
         tree = ast.parse(repository_path(f"dynatree/{module}.py").read_text())
         values = [pair for node in tree.body if isinstance(node, ast.Assign) for pair in _assigned(node)]
-        found[module] = {name: _shown(value) for name, value in values if not isinstance(value, str)}
-    return found
+        found[module] = {name: _shown(value) for name, value in values if _numeric(value)}
+    return {module: values for module, values in found.items() if values}
 
 
 def _assigned(node: ast.Assign) -> list[tuple[str, Any]]:
@@ -33,6 +42,10 @@ def _assigned(node: ast.Assign) -> list[tuple[str, Any]]:
     ]
     values = value if len(names) > 1 else [value]
     return [(name, one) for name, one in zip(names, values, strict=True) if name.isupper()]
+
+
+def _numeric(value: Any) -> bool:
+    return all(isinstance(one, int | float) for one in (value if isinstance(value, tuple) else (value,)))
 
 
 def _shown(value: Any) -> Any:

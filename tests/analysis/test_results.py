@@ -39,8 +39,9 @@ def summary_from(found: Measurement) -> pd.DataFrame:
 
 def test_summary_gives_the_known_numbers():
     rows = summary_of("main-narrative").set_index("case")
-    for case, rate in RATES.items():
-        row = rows.loc[case]
+    assert set(rows.index) <= {*RATES, "dynatree_published"}
+    for case in rows.index.intersection(list(RATES)):
+        row, rate = rows.loc[case], RATES[case]
         assert row["speedup"] == pytest.approx(rate / 10)
         assert row["speedup_low"] == pytest.approx(rate / 10) == row["speedup_high"]
         assert row["throughput"] == pytest.approx(rate * 1.15)
@@ -178,7 +179,7 @@ def test_the_fastest_of_each_kind_is_chosen():
 
 def test_facts_cover_the_whole_run(files):
     facts = run_facts(read_all(files))
-    assert facts["requests"] == 2 * 4 * (len(RATES) + 2)
+    assert facts["requests"] == 2 * 4 * len(measurement().job.groups["all"].cases)
     assert (facts["disturbed"], facts["disturbed_kept"], facts["claims_sha256"]) == (0, 0, ["f0" * 32])
     assert [job["again"] for job in facts["quality"]] == pytest.approx(
         [1.25, 1.25]
