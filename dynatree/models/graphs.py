@@ -150,7 +150,7 @@ class GraphedModel:
             cache = self._lend()
             start = torch.zeros(1, 1, dtype=torch.int64, device=self.model.device)
             forward_logits(self.model, start, start, None, cache)  # decides the shapes of the buffer
-            states = [(layer.keys, layer.values) for layer in cache.layers]
+            states = [layer.block.views(layer.place) for layer in cache.layers]
             for width in reversed(WIDTHS):  # smaller ones find room in the memory of the largest
                 for part in self.parts:
                     if width <= part:

@@ -14,11 +14,11 @@ from dynatree.latency.measure import time_forward
 from dynatree.models.pair import ModelPair, Role
 from dynatree.models.runner import ModelRunner
 
-PYTHIA: dict[Role, dict[str, int]] = {
+PYTHIA: dict[Role, dict[str, Any]] = {
     "target": {"hidden_size": 2560, "num_hidden_layers": 32, "num_attention_heads": 32, "intermediate_size": 10240},
     "draft": {"hidden_size": 512, "num_hidden_layers": 6, "num_attention_heads": 8, "intermediate_size": 2048},
 }
-TINY: dict[Role, dict[str, int]] = {
+TINY: dict[Role, dict[str, Any]] = {
     "target": {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64},
     "draft": {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32},
 }
@@ -44,7 +44,7 @@ def passes(section: Section, setting: Setting) -> None:
     pairs = both_backends(pythia_pair(setting))
     pairs["graphs"].prepare()
     contexts = (64,) if setting.tiny else (64, 512, 1500)
-    plan = [(role, context, backend) for role in PYTHIA for context in contexts for backend in pairs]
+    plan: list[tuple[Role, int, str]] = [(r, context, b) for r in PYTHIA for context in contexts for b in pairs]
     for role, context, backend in section.until_late(plan):
         names = {"model": role, "backend": backend, "context": context}
         for row in _widths(pairs[backend], role, context, setting.tiny):
