@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 
@@ -74,7 +74,7 @@ def _plain(pair: ModelPair, prompt: list[int], max_new_tokens: int) -> list[int]
     settings, ids = pair.target.generation_config, torch.tensor([prompt])
     stops, settings.eos_token_id = settings.eos_token_id, None  # generate() fills None in from here
     try:
-        out: Any = pair.target.generate(
+        out = cast(Any, pair.target).generate(
             ids, attention_mask=torch.ones_like(ids), max_new_tokens=max_new_tokens, do_sample=False, pad_token_id=0
         )
     finally:

@@ -80,8 +80,8 @@ class PathCache(TreeCache):
             if row == 0 or depth <= depths[row - 1]:  # a branch: nodes that follow each other
                 end = next((end for end in range(row + 1, count) if depths[end] <= depths[end - 1]), count)
                 held.narrow(3, length + depth, end - row).copy_(states.narrow(3, row, end - row))
-            path = (tensor.narrow(2, 0, length + depth + 1) for tensor in (keys, values))
-            outputs.append(scaled_dot_product_attention(queries[row], *path, scale=scaling, enable_gqa=True))
+            key, value = (tensor.narrow(2, 0, length + depth + 1) for tensor in (keys, values))
+            outputs.append(scaled_dot_product_attention(queries[row], key, value, scale=scaling, enable_gqa=True))
         return outputs
 
 
