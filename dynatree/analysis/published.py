@@ -108,7 +108,7 @@ def load_margins(path: Path) -> Margins:
     Raises:
         DynatreeError: a margin is missing or no share.
     """
-    content = _read(path).get("margins")
+    content: Any = _read(path).get("margins")
     names = set(Margins.__dataclass_fields__)
     _keys(content, f"{path}: margins", names)
     for name in names:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 
@@ -88,7 +89,7 @@ def _fit(cells: dict[tuple, float]) -> dict[tuple, float]:
 
 
 def _shares(records: list[Record]) -> list[float]:
-    shares = np.array([record.host["cpu"] / record.seconds["total"] for record in records])
+    shares = np.array([cast(float, record.host["cpu"]) / record.seconds["total"] for record in records])
     kinds = [(record.group, record.case) for record in records]
     medians = {kind: np.median(shares[[one == kind for one in kinds]]) for kind in set(kinds)}
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -16,7 +16,7 @@ from dynatree.models.pair import ModelPair, PolicyKey
 from dynatree.models.positions import reading_again_length, served_positions
 from dynatree.models.sampling import Sampler, SamplingOptions, make_sampler
 from dynatree.models.strict import check_strict
-from dynatree.models.supported import check_forward
+from dynatree.models.supported import check_forward, vocabulary_size
 from dynatree.policies.base import Policy
 from dynatree.policies.registry import make_policy
 from dynatree.tree import TokenTree
@@ -134,7 +134,7 @@ def request_options(
         )
     needs = check_lengths(pair, policy, len(tokens), max_new_tokens, caches)
     stop_tokens = find_stop_tokens(pair, eos_token_id)
-    sampler = make_sampler(sampling, pair.target.config.get_text_config().vocab_size)
+    sampler = make_sampler(sampling, vocabulary_size(pair.target))
     if generation_config is None:
         target = pair.target
         check_generation_config(target.generation_config, target.config, sampler is not None, not stop_tokens)

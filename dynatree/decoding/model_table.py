@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, cast
 
 from transformers import PreTrainedConfig
 
@@ -70,7 +70,7 @@ def rows_of(model_type: str) -> Iterator[Row]:
 
 def kind_of(config: PreTrainedConfig) -> str:
     """Return "encoder" for encoders and encoder-decoders, "recurrent" for a recurrent or convolutional state."""
-    text = config.get_text_config(decoder=True)
+    text: Any = cast(Any, config).get_text_config(decoder=True)
     if config.is_encoder_decoder or getattr(text, "is_decoder", None) is False:
         return "encoder"
     types = getattr(text, "layer_types", None) or getattr(text, "layers_block_type", None) or ()

@@ -7,6 +7,7 @@ import torch
 
 from dynatree.errors import DynatreeError
 from dynatree.models.pair import ModelPair
+from dynatree.models.supported import vocabulary_size
 from dynatree.models.transfer import token_list
 from dynatree.utils.validate import is_whole, whole_number
 
@@ -35,7 +36,7 @@ def encode(pair: ModelPair, prompt: Prompt) -> list[int]:
         tokens = _only_row(_rows(prompt))
     if not tokens:
         raise DynatreeError("the prompt is empty; it needs at least one token")
-    vocabulary = pair.target.config.get_text_config().vocab_size
+    vocabulary = vocabulary_size(pair.target)
     foreign = [token for token in tokens if not 0 <= token < vocabulary]
     if foreign:
         raise DynatreeError(f"the prompt contains token {foreign[0]}, but the target has tokens 0 to {vocabulary - 1}")

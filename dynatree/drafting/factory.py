@@ -12,6 +12,7 @@ from dynatree.models.modes import mode_of
 from dynatree.models.pair import ModelPair, Role
 from dynatree.models.runner import ModelRunner
 from dynatree.models.sampling import Sampler
+from dynatree.models.supported import vocabulary_size
 from dynatree.policies.base import Policy
 
 
@@ -69,7 +70,7 @@ def _draft_runner(
         return None
     cache = draft_cache and CompressedTreeCache(pair.draft, draft_cache, total_tokens, policy.drafted_nodes)
     capacity = total_tokens + policy.drafted_nodes + 1
-    proposals = pair.target.config.get_text_config().vocab_size
+    proposals = vocabulary_size(pair.target)
     return ModelRunner(pair.draft, "draft", capacity, proposals, sampler, cache, pair.clock, pair.static.get("draft"))
 
 

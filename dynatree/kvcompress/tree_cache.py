@@ -9,11 +9,11 @@ to depend on the text before it, not on where rounds began and ended, as long as
 
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from transformers import PreTrainedModel
-from transformers.cache_utils import Cache
+from transformers.cache_utils import Cache, CacheLayerMixin
 
 from dynatree.errors import DynatreeError
 from dynatree.kvcompress.attention_history import AttentionHistory
@@ -152,7 +152,7 @@ class CompressedTreeCache(Cache, DecodingCache):
     def keep(self, start: int, entries: list[int]) -> None:
         """Keep, of the entries from ``start`` on, only ``entries``; then evict what is due."""
         self._max_bytes = max(self._max_bytes, self.bytes())
-        if not all(layer.is_initialized for layer in self.layers):
+        if not all(cast(CacheLayerMixin, layer).is_initialized for layer in self.layers):
             raise DynatreeError("some layers have no keys of their own, so the cache cannot be compressed")
         for part in self.parts:
             own = [entry - part.offset for entry in entries]

@@ -149,7 +149,7 @@ class TreeCache(Cache, DecodingCache):
         for kind in self.kinds:
             layers.append(TreeLayer(self, blocks[kind], places[kind]))
             places[kind] += 1
-        super().__init__(layers=layers)
+        super().__init__(layers=[*layers])
 
     def add_block(self, layers: int) -> Block:
         """Return a new block for some layers."""

@@ -153,7 +153,7 @@ def boolean_mask(
     kv_length: int,
     q_offset: Any = 0,
     kv_offset: Any = 0,
-    mask_function: MaskFunction = causal_mask_function,
+    mask_function: Callable[..., Any] = causal_mask_function,
     attention_mask: torch.Tensor | None = None,
     device: Any = "cpu",
     **options: Any,

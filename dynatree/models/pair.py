@@ -13,7 +13,7 @@ from dynatree.errors import DynatreeError
 from dynatree.models.admission import admit
 from dynatree.models.cuda_settings import apply_settings
 from dynatree.models.exclusive import exclusive
-from dynatree.models.supported import plain_model
+from dynatree.models.supported import plain_model, vocabulary_size
 from dynatree.models.transfer import input_device
 from dynatree.models.trimmed_head import output_head
 
@@ -86,8 +86,7 @@ class ModelPair:
             self.draft = plain_model(self.draft, "draft")
             admit(self.draft, "draft")
             tokens = len(self.tokenizer) if hasattr(self.tokenizer, "__len__") else None
-            rows = [model.config.get_text_config().vocab_size for model in (self.target, self.draft)]
-            check_vocabularies(*rows, tokens)
+            check_vocabularies(vocabulary_size(self.target), vocabulary_size(self.draft), tokens)
         for model in self.models.values():
             apply_settings(model.device)
 

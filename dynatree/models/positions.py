@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 from torch import nn
 from transformers import GenerationMixin, PretrainedConfig, PreTrainedModel
@@ -40,8 +40,8 @@ def reading_again_length(model: PreTrainedModel) -> int | None:
 
     Models that do so prepare the inputs of a forward pass in their own way, and compare with this entry.
     """
-    own: Any = type(model).prepare_inputs_for_generation
-    if own is GenerationMixin.prepare_inputs_for_generation or switching_length(model.config) is None:
+    own: Any = cast(Any, type(model)).prepare_inputs_for_generation
+    if own is cast(Any, GenerationMixin).prepare_inputs_for_generation or switching_length(model.config) is None:
         return None
     return getattr(model.config, "original_max_position_embeddings", None)
 

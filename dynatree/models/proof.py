@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any, cast
 
 import torch
 import transformers
@@ -107,7 +108,7 @@ def texts_of(model: PreTrainedModel) -> Iterator[Text]:
     for length in PROMPTS:
         prompt = torch.randint(4, vocabulary - 1, (1, length), generator=generator)
         with unscaled_frequencies(model):
-            out = model.generate(
+            out = cast(Any, model).generate(
                 prompt,
                 attention_mask=torch.ones_like(prompt),
                 max_new_tokens=NEW_TOKENS,

@@ -105,3 +105,9 @@ def _check_adapters(model: Any, role: str) -> None:
                 f"the {role} has the adapter {adapter!r} of type {kind}, which acts outside the layers of the model; "
                 "supported are adapters of layers such as LoRA"
             )
+
+
+def vocabulary_size(model: PreTrainedModel) -> int:
+    """Return the number of rows of the logits that a model has for each token."""
+    text: Any = model.config.get_text_config()
+    return text.vocab_size

@@ -1,7 +1,7 @@
 """A configuration with all sizes cut down and everything else kept, and a random model of it."""
 
 import math
-from typing import Any
+from typing import Any, cast
 
 import torch
 from transformers import AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
@@ -130,7 +130,7 @@ def _randomize(model: PreTrainedModel) -> None:
             parameter.add_(torch.randn_like(parameter) * 0.2)
     for part in (model.get_input_embeddings(), model.get_output_embeddings()):
         if part is not None:
-            part.weight.normal_(0, 0.5)
+            cast(torch.Tensor, part.weight).normal_(0, 0.5)
 
 
 def _cut(values: dict[str, Any], kinds: list[str] | None = None) -> dict[str, Any]:

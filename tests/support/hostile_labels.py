@@ -18,7 +18,7 @@ LABELS = {
     "dynatree": "a\ntouch pwned",
     "dynatree_published": r"\verb+pwned+ & %",
     "hf_prompt_lookup": r"\csname pwned\endcsname",
-    "llama_cpp": r"\openin pwned $(touch pwned)",
+    "llama_cpp": r"\openout pwned $(touch pwned)",
     "llama_cpp_ngram": "|touch pwned| ^^M",
     "cost_aware": "${pwned} {{ pwned }}",
     "cost_aware_ngram": "<b>pwned</b> && touch pwned",
