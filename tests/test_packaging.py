@@ -52,6 +52,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel):
     assert {name for name in names if ".dist-info/" not in name} == modules | {
         "dynatree/py.typed",
         "dynatree/distillation/openings.yaml",
+        "dynatree/models/verdicts.json",
     }
     assert any(name.endswith("/licenses/LICENSE") for name in names)
 

@@ -23,7 +23,8 @@ from dynatree.utils.paths import ROOT
 PACKAGE = "dynatree"
 LOCK = "envs/requirements.lock"
 CARRIERS = {
-    f"{PACKAGE}/{name}.py" for name in ("provenance/fingerprint", "provenance/notes", "utils/locks", "workflow/script")
+    f"{PACKAGE}/{name}.py"
+    for name in ("provenance/fingerprint", "provenance/notes", "utils/locks", "version", "workflow/script")
 }
 BY_NAME = {"table": "scripts/table.py", "figure": "scripts/figure.py"}  # scripts that import a module by its name
 DISTRIBUTIONS = {"yaml": "pyyaml"}  # where the name of an import is not that of its distribution

@@ -76,8 +76,9 @@ def test_drafters_receive_the_current_size_of_the_batch(monkeypatch):
 def test_the_output_head_scores_only_the_last_token_of_a_prompt():
     scored = []
     pair = pair_of("llama", 1, 0.06)
-    pair.target.lm_head.register_forward_pre_hook(lambda head, rows: scored.append(rows[0].numel() // 48))
+    hook = pair.target.lm_head.register_forward_pre_hook(lambda head, rows: scored.append(rows[0].numel() // 48))
     generate_batch(pair, PROMPTS, "autoregressive", 3, None)
+    hook.remove()
     assert scored[-3:] == [4, 4, 4]
 
 

@@ -22,7 +22,7 @@ def test_the_report_holds_categories_description_and_captions(report):
     captions = (
         "Contribution of each component of DynaTree, from a chain to the full method.",
         "Published numbers beside those of this run.",
-        "Verdict of this run on each claim of the original paper",
+        "Verdicts on the claims of the original paper.",
     )
     for expected in (*categories, "a random Llama, drafted for by", *captions):
         assert expected in report, expected
