@@ -51,6 +51,7 @@ def paired_ratios(requests: pd.DataFrame, case: str, other: str, quantity: str) 
     no ratio.
     """
     requests = levelled(requests)
+    requests = requests[requests["case"].isin((case, other))]
     keys = [requests[name].astype(str) for name in UNITS]
     medians = requests[quantity].groupby([requests["case"], *keys]).median()
     pairs = medians.unstack("case").reindex(columns=[case, other])

@@ -126,7 +126,7 @@ CHANGES: dict[str, Callable[[Checkout], None]] = {
     "Source of a model": partial(set_values, {"models.draft.source.noise": 0.06}),
     "Pinned version of torch": partial(pin, "torch"),
     "Pinned version of matplotlib": partial(pin, "matplotlib"),
-    "A sentence of the paper": partial(edit, "paper/limits.tex.j2", "no evidence of absence", "not evidence of absence"),
+    "A sentence of the paper": partial(edit, "paper/limits.tex.j2", "no evidence", "not evidence"),
     "The bibliography": partial(edit, "paper/references.bib", "year", "YEAR"),
     "A claim": partial(edit, "config/claims.yaml", "is faster than a single chain", "beats a chain"),
     "A published number": partial(

@@ -75,4 +75,5 @@ def test_local_models_and_real_texts(fresh):
         assert len(prompts["prompts"]) == config["prompts"][name]["count"]
         assert {len(prompt["tokens"]) for prompt in prompts["prompts"] + prompts["tuning"]} == {96}
     tuned = json.loads((fresh / "results/local/tuned.json").read_text())
-    assert {dataset: options["fixed_tree"]["depth"] for dataset, options in tuned.items()} == {"WikiText-2": 2, "PG-19": 2}
+    depths = {dataset: options["fixed_tree"]["depth"] for dataset, options in tuned.items()}
+    assert depths == {"WikiText-2": 2, "PG-19": 2}
