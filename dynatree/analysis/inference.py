@@ -89,8 +89,8 @@ def estimate(values: pd.Series, statistic: Statistic = np.mean) -> Estimate:
     """
     logs = statistic is geometric_mean
     table = _table(np.log(values) if logs else values)
-    means = table.mean(axis=1).to_numpy()
-    error, freedom = _crossed(table) if table.shape[1] > 1 and not table.isna().any(axis=None) else _simple(means)
+    means = np.nanmean(table, axis=1) if len(table) else np.empty(0)
+    error, freedom = _crossed(table) if table.shape[1] > 1 and not np.isnan(table).any() else _simple(means)
     centre = float(means.mean()) if len(means) else float("nan")
     found = Estimate(math.exp(centre) if logs else centre, math.nan, math.nan, error, freedom, means)
     low, high = bounds(found, logs)
@@ -108,13 +108,20 @@ def bounds(found: Estimate, logs: bool, confidence: float = CONFIDENCE) -> tuple
     return (math.exp(low), math.exp(high)) if logs else (low, high)
 
 
-def _table(values: pd.Series) -> pd.DataFrame:
-    """Return one row per article and one column per sitting."""
-    names = [name for name in ("article", "sitting") if name in values.index.names]
+def _table(values: pd.Series) -> np.ndarray:
+    """Return the means [articles, sittings]; NaN where an article has no value in a sitting."""
+    names, found = values.index.names, values.to_numpy(dtype=float)
     if "article" not in names:
-        return values.to_frame()
-    means = values.groupby(level=names).mean()
-    return means.unstack("sitting") if "sitting" in names else means.to_frame()
+        return found[:, None]
+    rows, articles = pd.factorize(values.index.get_level_values("article"), sort=True)
+    columns, sittings = np.zeros(len(found), dtype=int), [None]
+    if "sitting" in names:
+        columns, sittings = pd.factorize(values.index.get_level_values("sitting"), sort=True)
+    sums, counts = np.zeros((2, len(articles), len(sittings)))
+    known = ~np.isnan(found)
+    np.add.at(sums, (rows[known], columns[known]), found[known])
+    np.add.at(counts, (rows[known], columns[known]), 1)
+    return np.divide(sums, counts, out=np.full_like(sums, np.nan), where=counts > 0)
 
 
 def _simple(means: np.ndarray) -> tuple[float, float]:
@@ -122,9 +129,8 @@ def _simple(means: np.ndarray) -> tuple[float, float]:
     return (float(means.std(ddof=1)) / math.sqrt(n), n - 1.0) if n > 1 else (math.nan, math.nan)
 
 
-def _crossed(table: pd.DataFrame) -> tuple[float, float]:
+def _crossed(array: np.ndarray) -> tuple[float, float]:
     """Return standard error and degrees of freedom of the grand mean of articles crossed with sittings."""
-    array = table.to_numpy()
     rows, columns = array.shape
     if rows < 2:
         return math.nan, math.nan

@@ -1,7 +1,9 @@
 """Definitions of all reported quantities and their paired comparisons."""
 
+import math
 from collections import Counter
 from collections.abc import Sequence
+from statistics import median
 from typing import NamedTuple
 
 import numpy as np
@@ -51,12 +53,14 @@ def paired_ratios(requests: pd.DataFrame, case: str, other: str, quantity: str) 
     no ratio.
     """
     requests = levelled(requests)
-    requests = requests[requests["case"].isin((case, other))]
-    keys = [requests[name].astype(str) for name in UNITS]
-    medians = requests[quantity].groupby([requests["case"], *keys]).median()
-    pairs = medians.unstack("case").reindex(columns=[case, other])
-    pairs = pairs[(pairs > 0).all(axis=1)]
-    return pairs[case] / pairs[other]
+    values: dict[str, dict[tuple[str, ...], list[float]]] = {case: {}, other: {}}
+    for name, value, *unit in zip(*(requests[column] for column in ("case", quantity, *UNITS)), strict=True):
+        if name in values and not math.isnan(value):
+            values[name].setdefault(tuple(map(str, unit)), []).append(value)
+    of, over = ({unit: median(found) for unit, found in values[name].items()} for name in (case, other))
+    units = sorted(unit for unit, value in of.items() if value > 0 and over.get(unit, 0) > 0)
+    index = pd.MultiIndex.from_arrays([[unit[level] for unit in units] for level in range(len(UNITS))], names=UNITS)
+    return pd.Series([of[unit] / over[unit] for unit in units], index, dtype=float)
 
 
 def compare(requests: pd.DataFrame, case: str, other: str, quantity: str) -> Comparison:

@@ -35,6 +35,7 @@ from tests.support.compression_frames import compression_frames, compression_mea
 from tests.support.frames import head_content, head_frame
 from tests.support.synthetic import TUNED, configuration, measurement
 
+pytestmark = pytest.mark.xdist_group("paper")
 ROOT = Path(__file__).resolve().parents[2]
 HOSTILE = r"100% \of $x_1$ & {a} #b~^ <|>" + '"'
 NEEDS_LATEX = pytest.mark.skipif(not shutil.which("latexmk"), reason="latexmk is missing; `make latex` installs it")
@@ -129,6 +130,12 @@ def rendered(folder: Path, home: Path, config: dict | None = None) -> str:
     return render(config or configuration(), files, folders, home)
 
 
+@pytest.fixture(scope="module")
+def text(results, tmp_path_factory) -> str:
+    """The paper of the unchanged results."""
+    return rendered(results, tmp_path_factory.mktemp("text"))
+
+
 def change_speed(folder: Path, home: Path, factor: float) -> Path:
     """A copy of the results in which DynaTree's requests of the main comparison took longer or shorter."""
     copy = home / "changed"
@@ -149,20 +156,19 @@ def test_sentences_follow_the_outcome(results, tmp_path):
         text = " ".join(rendered(change_speed(results, tmp_path, factor), tmp_path).split())
         return text.partition("Relative to the tuned fixed tree its speed is ")[2].partition(". Relative")[0]
 
-    assert sentence(2).startswith("2.15 [2.15, 2.15]")
-    assert "the exact test separates the two" in sentence(2), "the made-up work of both is the same"
+    faster = sentence(2)
+    assert faster.startswith("2.15 [2.15, 2.15]")
+    assert "the exact test separates the two" in faster, "the made-up work of both is the same"
     assert sentence(13 / 14).endswith("the exact test does not separate the two")
 
 
-def test_the_paper_reports_exactness_by_format(results, tmp_path):
-    text = rendered(results, tmp_path)
+def test_the_paper_reports_exactness_by_format(text):
     same, everything = re.search(r"In float32, (\d+) of (\d+) outputs of speculative methods", text).groups()
     assert same == everything
     assert "is 0.030 logits" in text
 
 
-def test_the_paper_lists_every_constant_of_the_cost_aware_policy(results, tmp_path):
-    text = rendered(results, tmp_path)
+def test_the_paper_lists_every_constant_of_the_cost_aware_policy(text):
     for name, values in constants().items():
         assert values, name
         for constant, value in values.items():
@@ -188,12 +194,12 @@ def test_the_edge_of_the_sweep_is_named():
     assert "length 1 on PG-19" in sweep_edge({"PG-19": inside | {"chain": {"length": 1}}}, grid)
 
 
-def test_the_originals_heads_are_shown_only_beside_those_of_its_model(results, tmp_path):
+def test_the_originals_heads_are_shown_only_beside_those_of_its_model(results, text, tmp_path):
+    assert "the original reports" not in text.partition("Attention-head analysis")[2]
     config = configuration()
-    assert "the original reports" not in rendered(results, tmp_path, config).partition("Attention-head analysis")[2]
     config["models"]["target"]["source"] = {"kind": "hub", "repository": "EleutherAI/pythia-2.8b"}
-    text = " ".join(rendered(results, tmp_path, config).split())
-    assert "the original reports 1024 heads: 813 whose attention goes to sinks (this run: 6), 9 local (6)" in text
+    published = " ".join(rendered(results, tmp_path, config).split())
+    assert "the original reports 1024 heads: 813 whose attention goes to sinks (this run: 6), 9 local (6)" in published
 
 
 def test_no_measured_number_is_typed_into_the_templates():
@@ -212,11 +218,13 @@ def test_no_measured_number_is_typed_into_the_templates():
         "claims",
         "limits",
     ):
-        text = (ROOT / f"paper/{name}.tex.j2").read_text()
-        text = re.sub(r"\\VAR\{[^}]*\}|\\BLOCK\{[^}]*\}|^%%.*$", "", text, flags=re.M)
-        text = re.sub(r"\\(ref|label|cite[pt]?|begin|includegraphics)(\[[^]]*\])?\{[^}]*\}(\{[^}]*\})?", "", text)
-        text = re.sub(r"\$[^$]*\$|95\\,\\%|float32|int8|4-grams|H2O|PG-19", "", text)
-        assert not re.findall(r"\d+", text), name
+        template = (ROOT / f"paper/{name}.tex.j2").read_text()
+        template = re.sub(r"\\VAR\{[^}]*\}|\\BLOCK\{[^}]*\}|^%%.*$", "", template, flags=re.M)
+        template = re.sub(
+            r"\\(ref|label|cite[pt]?|begin|includegraphics)(\[[^]]*\])?\{[^}]*\}(\{[^}]*\})?", "", template
+        )
+        template = re.sub(r"\$[^$]*\$|95\\,\\%|float32|int8|4-grams|H2O|PG-19", "", template)
+        assert not re.findall(r"\d+", template), name
 
 
 def test_an_unknown_name_in_a_template_is_named(results, tmp_path):
@@ -244,11 +252,11 @@ def test_paper_compiles_with_hostile_names(results, tmp_path):
 
 
 @NEEDS_LATEX
-def test_typesetting_repeats_to_the_byte(results, tmp_path):
+def test_typesetting_repeats_to_the_byte(text, tmp_path):
     """A short text with everything that might vary: the paper's packages, a figure, a citation and a reference."""
     drawn, _ = plt.subplots()
     save(drawn, tmp_path / "f.pdf")
-    preamble = rendered(results, tmp_path).partition(r"\begin{document}")[0]
+    preamble = text.partition(r"\begin{document}")[0]
     body = r"\section{A}\label{a}See \ref{a} and \cite{leviathan2023}.\includegraphics[width=5cm]{../f}"
     source = (
         preamble + r"\begin{document}" + body + r"\bibliographystyle{plainnat}\bibliography{references}\end{document}"
