@@ -50,7 +50,8 @@ def test_no_label_runs_a_command_or_writes_elsewhere(finished):
 def test_the_paper_shows_hostile_labels_literally(finished):
     command = ["pdftotext", "-raw", finished / "paper/ci/dynatree.pdf", "-"]
     printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    text = without_spaces(printed.replace("’", "'"))  # TeX prints a quotation mark as an apostrophe
+    # TeX prints a straight quotation mark as an apostrophe.
+    text = without_spaces(printed.replace("\N{RIGHT SINGLE QUOTATION MARK}", "'"))
     assert "root:x:0" not in text
     for expected in (*LABELS.values(), *DATASETS.values(), *MODELS.values(), ORIGIN):
         assert without_spaces(expected) in text, expected
