@@ -50,6 +50,7 @@ else:
 
 include: "workflow/rules/results.smk"
 include: "workflow/rules/paper.smk"
+include: "workflow/rules/targets.smk"
 
 
 if "distillation" in config:

@@ -91,7 +91,8 @@ def test_an_installed_package_does_not_claim_somebody_elses_commit(installed):
 
 def test_there_is_one_version():
     assert dynatree.__version__ == __version__
-    assert yaml.safe_load((ROOT / "CITATION.cff").read_text())["version"] == __version__
+    for name in ("CITATION.cff", "codemeta.json", ".zenodo.json"):
+        assert yaml.safe_load((ROOT / name).read_text())["version"] == __version__, name
     assert f"## {__version__}" in (ROOT / "CHANGELOG.md").read_text()
 
 

@@ -1,6 +1,7 @@
 """Snakemake in copies of the repository in which nothing has run."""
 
 import json
+import re
 
 import pytest
 import yaml
@@ -26,6 +27,16 @@ def test_a_dry_run_works_before_anything_is_fetched_and_imports_no_torch(fresh):
     shown = fresh.make("-n", config="config/demo.yaml")
     for rule in ("fetch_model", "prepare_prompts", "measure", "judge_claims", "compile_paper"):
         assert rule in shown
+
+
+def test_each_experiment_is_a_target_with_a_description(fresh):
+    listed = fresh.make("--list-target-rules").splitlines()
+    for experiment in configuration(fresh)["experiments"]:
+        assert any(line.startswith(f"{experiment} (") for line in listed), experiment
+    shown = fresh.make("-n", "pruning")
+    jobs = set(re.findall(r"^ +wildcards: job=(\S+)", shown, re.MULTILINE))
+    assert jobs and {job.partition("-")[0] for job in jobs} == {"pruning"}
+    assert "rule compile_paper" not in shown
 
 
 def test_a_wrong_configuration_is_one_line(fresh):
