@@ -165,7 +165,7 @@ def test_requests_of_the_peers_alone_are_traced(demo_config):
 def test_the_plan_counts_every_token(demo_config):
     rows = {row["experiment"]: row for row in estimate(demo_config)}
     main = demo_config["experiments"]["main"]
-    assert rows["main"]["tokens"] == 2 * 12 * (len(main["methods"]) + 1) * main["new_tokens"]
+    assert rows["main"]["tokens"] == 2 * 8 * (len(main["methods"]) + 1) * main["new_tokens"]
     assert rows["dtypes"]["tokens"] == 2 * 2 * 4 * demo_config["experiments"]["dtypes"]["new_tokens"]
 
 
