@@ -110,6 +110,22 @@ class TokenTree:
             node = child
         return path
 
+    def path_along(self, tokens: Sequence[int]) -> list[int]:
+        """Return the nodes from the root down that carry the first of ``tokens``, as far as the tree has them.
+
+        Args:
+            tokens: token ids after the root.
+        """
+        path: list[int] = []
+        node = 0
+        for token in tokens:
+            child = self._children.get((node, token))
+            if child is None:
+                break
+            path.append(child)
+            node = child
+        return path
+
 
 def mask_from_bits(rows: Sequence[int], width: int) -> torch.Tensor:
     """Return a boolean [rows, width] whose entry ``column`` of each row is that bit of its integer.

@@ -72,7 +72,7 @@ class HybridDrafter(Drafter):
         self._merged: dict[tuple[tuple[int, ...], int], list[Estimate]] = {}  # of the lookups, by context and depth
         self._pool = Pool((0,), 0, 0)
         self._nodes: list[int] = []  # node of the verified tree -> node of the pool
-        self._text_length = 0  # tokens of the prompt and the output, the root included
+        self.text_length = 0  # tokens of the prompt and the output, the root included
         self._batch = 1
         self._host_seconds = 0.0  # of this round, beyond those of plain decoding
         self._node_seconds = 0.0  # of copying the selected nodes
@@ -89,7 +89,7 @@ class HybridDrafter(Drafter):
         self._lookups.read(prompt)
         if self.timed_draft:
             self.timed_draft.drafter.pending = list(prompt)  # read in the first forward pass, if there is one
-        self._text_length = len(prompt)
+        self.text_length = len(prompt)
 
     def draft(self, tree: TokenTree, context: RoundContext) -> list[int]:
         started = self._clock()
@@ -130,7 +130,7 @@ class HybridDrafter(Drafter):
             self.timed_draft.drafter.keep(self._pool, [self._nodes[node] for node in path])
         tokens = [tree.tokens[node] for node in path]
         self._lookups.read(tokens)
-        self._text_length += len(tokens)
+        self.text_length += len(tokens)
 
     def close_round(self, outcome: RoundOutcome) -> None:
         if self._batch == 1:
@@ -143,13 +143,13 @@ class HybridDrafter(Drafter):
 
     def _begin_round(self, root: int, costs: RoundCosts) -> None:
         self._batch = costs.batch
-        self._text_length += 1
+        self.text_length += 1
         self._merged.clear()
         self._nodes = [0]
         self._lookups.read([root])
         self._lookups.begin_round(costs.rate)
         if self.timed_draft:
-            self.timed_draft.begin_round(root, self._text_length)
+            self.timed_draft.begin_round(root, self.text_length)
 
     def _new_pool(self) -> Pool:
         return Pool(self._lookups.context, self.policy.drafted_nodes, self._width)

@@ -73,7 +73,7 @@ class LookupSources:
 
         Args:
             tree: the verified tree.
-            ranked: tokens and log-probabilities of the successors of each node.
+            ranked: tokens and log-probabilities of the successors of each node; nodes without any are left out.
             seconds: time of ranking them.
         """
         before_root = self.context[max(len(self.context) - 2, 0)]
@@ -84,7 +84,8 @@ class LookupSources:
             if lookup.recycles:
                 started = self._clock()
                 for context, successors, log_probs in zip(contexts, *ranked, strict=True):
-                    lookup.observe(context, successors, log_probs)
+                    if successors:
+                        lookup.observe(context, successors, log_probs)
                 self._seconds[lookup.name] += seconds + self._clock() - started
 
     def close_round(self, emitted: dict[str, float]) -> None:
