@@ -45,6 +45,7 @@ else:
     include: "workflow/rules/models.smk"
     include: "workflow/rules/prompts.smk"
     include: "workflow/rules/benchmarks.smk"
+    include: "workflow/rules/arena.smk"
     include: "workflow/rules/archive.smk"
 
 

@@ -12,10 +12,12 @@ from dynatree.errors import DynatreeError
 from dynatree.policies.registry import POLICIES, policy_options
 from dynatree.utils.registry import parse_value
 from dynatree.utils.terminal import print_all
+from dynatree.utils.validate import at_least
 from dynatree.version import __version__
 
 if TYPE_CHECKING:
     from dynatree.decoding.results import Stats
+    from dynatree.latency.cost_model import CostModel
 
 GREEN, PLAIN = "\x1b[32m", "\x1b[0m"
 JOINER = "\N{ZERO WIDTH JOINER}"
@@ -49,7 +51,22 @@ def _parser() -> argparse.ArgumentParser:
     _add_generate(commands.add_parser("generate", help="continue a prompt"))
     _add_check(commands.add_parser("check", help="verify that a target and a draft fit together"))
     _add_trace(commands.add_parser("trace", help="list the inputs of a file that the pipeline made"))
+    _add_arena(commands.add_parser("arena", help="compare free drafters on recorded outputs, without a model"))
     return parser
+
+
+def _add_arena(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="recordings of one target (.npz)")
+    parser.add_argument(
+        "--nodes",
+        type=int,
+        nargs="+",
+        default=[4, 8, 16, 32, 64],
+        help="maximum nodes of a tree (default: %(default)s)",
+    )
+    parser.add_argument("--drafters", nargs="+", metavar="NAME", help="free drafters (default: all)")
+    parser.add_argument("--latency", type=Path, help="latency.csv of a run; adds tokens per second under its costs")
+    parser.set_defaults(run=_arena)
 
 
 def _add_models(parser: argparse.ArgumentParser) -> None:
@@ -259,6 +276,28 @@ def _trace(options: argparse.Namespace) -> int:
         raise DynatreeError("name a file, or a cell with --table and --row")
     print("\n".join(lines))
     return 0
+
+
+def _arena(options: argparse.Namespace) -> int:
+    from dynatree.arena.contest import as_text, contest, default_drafters
+    from dynatree.arena.recording import read_recording
+
+    costs = _target_costs(options.latency) if options.latency else None
+    at_least(1, nodes=min(options.nodes))
+    recordings = [read_recording(path) for path in options.files]
+    print(as_text(contest(recordings, options.drafters or default_drafters(costs), options.nodes, costs)))
+    return 0
+
+
+def _target_costs(path: Path) -> "CostModel":
+    import pandas as pd
+
+    from dynatree.analysis.work import latencies
+
+    try:
+        return latencies(pd.read_csv(path))["target"]
+    except (ValueError, KeyError) as error:
+        raise DynatreeError(f"{path} is no table of latencies ({error}); the pipeline writes latency.csv") from error
 
 
 if __name__ == "__main__":

@@ -5,9 +5,11 @@ import json
 import os
 import sys
 
+import numpy as np
 import pytest
 
 from dynatree import generate, load_pair
+from dynatree.arena.recording import RecordedOutput, Recording, write_recording
 from dynatree.cli import _colored, main
 from dynatree.data.random_model import byte_tokenizer
 
@@ -94,3 +96,20 @@ def test_a_chat_template_gets_one_beginning_of_sequence(random_pair, tmp_path, c
     prompt = [tokenizer.bos_token_id, *tokenizer("[Hi]", add_special_tokens=False).input_ids]
     expected = generate(load_pair(tmp_path), prompt, "autoregressive")
     assert json.loads(capsys.readouterr().out)["tokens"] == expected.tokens
+
+
+def test_the_arena_prints_a_table_per_tree_size(tmp_path, capsys):
+    rows = np.array([[5, 7], [6, 8], [5, 9], [6, 4]], np.int32)
+    output = RecordedOutput("x", "", [5, 6], [5, 6, 5, 6], rows, np.zeros(rows.shape, np.float16))
+    write_recording(tmp_path / "one.npz", Recording("tiny", "pairs", [output]))
+    latency = "model,backend,context,new,ms\ntarget,stock,64,1,10\ntarget,stock,64,2,20\n"
+    (tmp_path / "latency.csv").write_text(latency)
+    command = ["arena", str(tmp_path / "one.npz"), "--nodes", "1", "2", "--drafters", "prompt_lookup"]
+    assert main(command) == 0
+    tables = capsys.readouterr().out.split("\n\n")
+    assert tables[1].startswith("tokens per round, 2 nodes  pairs")
+    assert tables[1].splitlines()[1].split()[:3] == ["Prompt", "lookup", "3.00"]
+    assert main([*command, "--latency", str(tmp_path / "latency.csv")]) == 0
+    assert capsys.readouterr().out.splitlines()[0].split()[-2:] == ["tokens/s", "speed-up"]
+    assert main(["arena", str(tmp_path / "none.npz")]) == 2
+    assert "none.npz is missing" in capsys.readouterr().err

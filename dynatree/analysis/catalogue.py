@@ -53,6 +53,12 @@ TABLES = {
         COMPARISON,
         "Measured throughput against an upper bound: the best tree size of every round, chosen in hindsight.",
     ),
+    "arena": Entry(
+        ("arena/replay.csv",),
+        COMPARISON,
+        "Free drafters on recorded outputs: tokens per round by tree size, best speed-up under the measured latency of"
+        " forward passes, and host time.",
+    ),
     "forwards": Entry(
         ("latency.csv",),
         COMPARISON,
@@ -178,6 +184,11 @@ FIGURES = {
         ("requests/peers.csv",),
         COMPARISON,
         "Paired speed-up of every lossless method on the same weights, over all data sets, for the longest outputs.",
+    ),
+    "arena": Entry(
+        ("arena/replay.csv",),
+        COMPARISON,
+        "Free drafters on recorded outputs: tokens per round and predicted speed-up by tree size.",
     ),
     "draft_cache": Entry(
         ("requests/draft_cache.csv",),

@@ -1,5 +1,6 @@
 """Counts of the cases, prompts and tokens that a configuration measures."""
 
+from dynatree.config.arena import arena_datasets, arena_prompts
 from dynatree.config.compression_grid import compression_job
 from dynatree.config.jobs import Job
 from dynatree.config.plan import Plan
@@ -32,7 +33,7 @@ def estimate(config: dict) -> list[dict]:
                 "tokens": sum(_tokens(job) for job in made) * config["protocol"]["repetitions"],
             }
         )
-    return [*rows, _compression(config)]
+    return [*rows, _compression(config), _arena(config)]
 
 
 def _methods(name: str, experiment: dict) -> list[str]:
@@ -58,6 +59,22 @@ def _compression(config: dict) -> dict:
         "prompts": settings["texts"],
         "new_tokens": [generation["new_tokens"]],
         "tokens": len(made) * (reading + generating * config["protocol"]["repetitions"]) + asking,
+    }
+
+
+def _arena(config: dict) -> dict:
+    """Return the row of the recorded outputs; further turns of a conversation are not included."""
+    settings, datasets = config["arena"], arena_datasets(config)
+    prompts = [arena_prompts(config, dataset) for dataset in datasets]
+    return {
+        "experiment": "arena",
+        "methods": "autoregressive, recorded once",
+        "cases": 1,
+        "grid": "-",
+        "datasets": len(datasets),
+        "prompts": max(prompts),
+        "new_tokens": [settings["new_tokens"]],
+        "tokens": sum(prompts) * settings["new_tokens"],
     }
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from dynatree.config.arena import arena_tokens
 from dynatree.config.experiments import jobs, memory_jobs
 from dynatree.config.jobs import PROMPTS, TUNING, Group, Job
 
@@ -45,6 +46,7 @@ class Plan:
         cuts = [group.prompt_tokens for part in groups for group in part if group.prompt_tokens]
         texts = [compression["tokens"]] if dataset in compression["datasets"] else []
         longest = [max((group.new_tokens for group in part), default=0) for part in groups]
+        longest[0] = max(longest[0], arena_tokens(self.config, dataset))
         return {
             "min": max([self.config["prompt_tokens"]["min"], *cuts, *texts]),
             "max": self.config["prompt_tokens"]["max"],

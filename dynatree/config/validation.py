@@ -7,6 +7,7 @@ import yaml
 from jsonschema.exceptions import ValidationError, best_match
 from jsonschema.validators import Draft202012Validator, extend
 
+from dynatree.config.arena import arena_datasets
 from dynatree.config.compression_grid import takes_budget
 from dynatree.config.experiments import of_set
 from dynatree.config.jobs import BASELINE, LLAMA_CPP, Case
@@ -63,6 +64,7 @@ def check(config: dict) -> Plan:
             _check_case(f"methods/{key}", Case.from_json(of_set(method, stands_for)))
     _check_heads(config)
     _check_compression(config)
+    _check_datasets("arena", arena_datasets(config), config)
     for name, experiment in config["experiments"].items():
         _check_references(name, experiment, config)
     _check_draft_caches(config)

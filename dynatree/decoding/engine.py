@@ -111,7 +111,7 @@ def decode(pair: ModelPair, options: RequestOptions, callbacks: Callbacks = NO_C
         if options.policy.max_children:
             check_independence(pair.target)
         prepare_costs(pair if options.drafts else pair.without_draft(), options.policy)
-        target = _target_runner(pair, options)
+        target = target_runner(pair, options)
         request = Request(pair, target, options, callbacks)
         if options.max_new_tokens:
             request.begin(target.forward(options.prompt, range(len(options.prompt)), last_only=True))
@@ -120,7 +120,13 @@ def decode(pair: ModelPair, options: RequestOptions, callbacks: Callbacks = NO_C
         return request.close()
 
 
-def _target_runner(pair: ModelPair, options: RequestOptions) -> ModelRunner:
+def target_runner(pair: ModelPair, options: RequestOptions) -> ModelRunner:
+    """Return the target with the cache of a request.
+
+    Args:
+        pair: target and draft.
+        options: the request.
+    """
     method, total, nodes = options.caches.target, options.total_tokens, options.policy.node_budget
     cache = method and CompressedTreeCache(pair.target, method, total, nodes)
     capacity, static = total + nodes + 1, pair.static.get("target")

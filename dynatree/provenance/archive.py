@@ -32,6 +32,7 @@ RAW = (
     "results/{run}/heads.json",
     "results/{run}/heads.csv",
     "results/{run}/compression/*",
+    "results/{run}/arena/*",
 )
 ARTEFACTS = (
     "results/{run}/requests/*",

@@ -31,6 +31,7 @@ from dynatree.analysis.work import latencies
 from dynatree.config.labels import all_labels
 from dynatree.config.plan import Plan
 from dynatree.policies import cost_aware
+from tests.support.arena_frames import arena_frame
 from tests.support.compression_frames import compression_frames, compression_measured
 from tests.support.frames import head_content, head_frame
 from tests.support.synthetic import TUNED, configuration, measurement
@@ -106,6 +107,8 @@ def results(tmp_path_factory) -> Path:
     (folder / "tree.json").write_text(json.dumps(TREE))
     latency_frame().to_csv(folder / "latency.csv", index=False)
     write_bounds(folder, measurements)
+    (folder / "arena").mkdir()
+    arena_frame().to_csv(folder / "arena/replay.csv", index=False)
     (folder / "heads.json").write_text(json.dumps(head_content()))
     head_frame().to_csv(folder / "heads.csv", index=False)
     compressed = compression_measured(config)

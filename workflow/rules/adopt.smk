@@ -7,7 +7,7 @@ rule adopt:
     log:
         f"results/{RUN}/logs/adopt/{{file}}.log",
     wildcard_constraints:
-        file=r"(?:records|compression)/[^/]+|tree\.json|latency\.csv|heads\.(?:json|csv)",
+        file=r"(?:records|compression|arena)/[^/]+|tree\.json|latency\.csv|heads\.(?:json|csv)",
     localrule: True
     shell:
         "cp {input:q} {output:q} 2>{log:q}"

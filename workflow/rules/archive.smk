@@ -13,6 +13,7 @@ rule archive:
         prompts=expand(
             f"results/{RUN}/prompts/{{dataset}}.json", dataset=config["prompts"]
         ),
+        arena=f"results/{RUN}/arena/replay.csv",
         tree=f"results/{RUN}/tree.json",
         heads=f"results/{RUN}/heads.json",
         made=lambda wildcards: rules.all.input,

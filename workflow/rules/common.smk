@@ -5,6 +5,7 @@ sys.path.insert(0, workflow.basedir)
 
 from dynatree.analysis.catalogue import FIGURES, TABLES
 from dynatree.analysis.published import check_published, load_claims
+from dynatree.config.arena import arena_datasets, arena_prompts
 from dynatree.config.compression_grid import compression_job, needs_heads
 from dynatree.config.experiments import TRACED
 from dynatree.config.labels import all_labels

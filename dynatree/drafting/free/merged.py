@@ -1,6 +1,7 @@
 """All free sources of the cost-aware policy in one tree, as a free drafter."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from dynatree.drafting.base import RoundContext, RoundOutcome, Verification
 from dynatree.drafting.free.base import Row
@@ -21,7 +22,7 @@ def flat_costs() -> CostModel:
 class Merged:
     """The trees of :class:`dynatree.drafting.hybrid.HybridDrafter` without a draft model and without host time.
 
-    The policy with its calibration survives requests.
+    The policy with its calibration survives requests, and so do the loss budget and the recent throughput.
 
     Args:
         nodes: maximum number of nodes below the root.
@@ -39,7 +40,7 @@ class Merged:
     ):
         depth = nodes if chains else min(nodes, MAX_DEPTH)
         self.policy = CostAware(node_budget=nodes, max_depth=depth, sources=tuple(sources))
-        self.costs = costs or flat_costs()
+        self.costs = replace(costs) if costs else flat_costs()
         self._chains = chains
         self._tree: TokenTree | None = None
         self.begin_request()

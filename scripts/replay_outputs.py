@@ -1,0 +1,29 @@
+"""Replay every free drafter on recorded outputs."""
+
+import argparse
+from pathlib import Path
+
+import pandas as pd
+
+from dynatree.analysis.work import latencies
+from dynatree.arena.contest import contest, default_drafters, score_row
+from dynatree.arena.recording import read_recording
+from dynatree.utils.files import write_text
+from dynatree.workflow.script import run
+
+parser = argparse.ArgumentParser(description=__doc__)
+parser.add_argument("--recordings", type=Path, nargs="+", required=True, help="one file per data set")
+parser.add_argument("--nodes", type=int, nargs="+", required=True, help="maximum numbers of nodes of a tree")
+parser.add_argument("--latency", type=Path, required=True, help="CSV: latency of forward passes on this machine")
+parser.add_argument("--output", type=Path, required=True, help="CSV: one row per drafter, tree size and category")
+options = parser.parse_args()
+
+
+def main() -> None:
+    costs = latencies(pd.read_csv(options.latency))["target"]
+    recordings = [read_recording(path) for path in options.recordings]
+    rows = [score_row(score) for score in contest(recordings, default_drafters(costs), options.nodes, costs)]
+    write_text(options.output, pd.DataFrame(rows).to_csv(index=False, float_format="%.6g"))
+
+
+run(main, reads=[*options.recordings, options.latency], writes=[options.output], arguments=options)
