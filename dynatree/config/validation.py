@@ -89,13 +89,14 @@ def _explain(mistake: Any) -> str:
 
 def _check_dataset(key: str, dataset: dict) -> None:
     cut = [name for name in ("mode", "length") if name in dataset]
-    if dataset["source"]["kind"] == "file":
+    kind = dataset["source"]["kind"]
+    if kind in ("file", "questions"):
         if cut:
             raise DynatreeError(
-                f"config: prompts/{key}/{cut[0]} does not apply to kind file, whose prompts are not cut"
+                f"config: prompts/{key}/{cut[0]} does not apply to kind {kind}, whose prompts are not cut"
             )
-        if "path" not in dataset["source"]:
-            raise DynatreeError(f"config: prompts/{key}/source of kind file needs a path")
+        if "path" not in dataset["source"] and (kind == "file" or "file" not in dataset["source"]):
+            raise DynatreeError(f"config: prompts/{key}/source of kind {kind} needs a path")
     elif len(cut) < 2:
         raise DynatreeError(f"config: prompts/{key} needs mode (published or tokens) and length")
 

@@ -17,9 +17,11 @@ from dynatree.data.corpora import (
     read_prompts,
     rows,
 )
+from dynatree.data.questions import questions, questions_origin
 from dynatree.errors import DynatreeError
 from dynatree.models.positions import served_positions
 
+COMPLETE = ("file", "questions")  # kinds of sources with complete prompts
 FRONT_MATTER = 0.1  # share of a book that title pages, prefaces and contents may take
 
 Prompt = dict  # with "id", "article", "text" and "tokens"
@@ -39,7 +41,7 @@ def prepare(settings: dict, tokenizer_folder: Path, limits: dict) -> dict:
 
     Returns:
         "stands_for", "source" as a text, "prompts" and "tuning": each prompt has "id", "article" (or
-        book, whose prompts are not independent), "text" and "tokens".
+        book, whose prompts are not independent), "text" and "tokens". A question also has "category" and "turns".
 
     Raises:
         DynatreeError: too few usable texts, a prompt that is too short, too long or repeated, or an unreadable
@@ -73,6 +75,10 @@ def _read(settings: dict, tokenizer) -> tuple[str, list[Prompt]]:
         return data["source"], [
             prompt | {"article": prompt["id"], "tokens": tokenizer(prompt["text"]).input_ids} for prompt in chosen
         ]
+    if source["kind"] == "questions":
+        found = questions(source, tokenizer)
+        _check_number(questions_origin(source), found, needed)
+        return questions_origin(source), found[:count] + found[len(found) - settings["tuning"] :]
     prepare_mode, description = MODES[source["kind"], settings["mode"]]
     with closing(rows(source)) as texts:
         found = prepare_mode(texts, settings, tokenizer)
@@ -178,10 +184,10 @@ MODES = {
 
 def _check_settings(settings: dict) -> None:
     label, kind, mode = settings["name"], settings["source"]["kind"], settings.get("mode")
-    kinds = sorted({"file"} | {kind for kind, _ in MODES})
+    kinds = sorted({*COMPLETE, *(kind for kind, _ in MODES)})
     if kind not in kinds:
         raise DynatreeError(f"{label}: unknown kind of source {kind!r}; choose one of {', '.join(kinds)}")
-    if kind == "file":
+    if kind in COMPLETE:
         if mode is not None or "length" in settings:
             raise DynatreeError(f"{label}: prompts of a file are not cut; remove mode and length")
         return

@@ -169,6 +169,6 @@ def test_the_plan_counts_every_token(demo_config):
     assert rows["dtypes"]["tokens"] == 2 * 2 * 4 * demo_config["experiments"]["dtypes"]["new_tokens"]
 
 
-@pytest.mark.parametrize("name", ["paper", "demo", "ci"])
+@pytest.mark.parametrize("name", ["paper", "specbench", "demo", "ci"])
 def test_the_documented_plan_is_that_of_the_configuration(name):
     assert markdown(load(name)) in (ROOT / "docs/experiments.md").read_text(), "run `make plan`"

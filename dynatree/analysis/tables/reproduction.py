@@ -5,8 +5,11 @@ import math
 import pandas as pd
 
 from dynatree.analysis.latex import escape
+from dynatree.analysis.names import DATASETS
 from dynatree.analysis.published import KEYS, METHODS, METRICS, Metric, applies, published_number
 from dynatree.analysis.tables.booktabs import booktabs, number
+
+COLUMNS = ["dataset", "dataset_label", "method", "label", "metric", "published", "ours", "ratio"]
 
 
 def table(summary: pd.DataFrame, published: pd.DataFrame) -> tuple[pd.DataFrame, str]:
@@ -23,14 +26,14 @@ def table(summary: pd.DataFrame, published: pd.DataFrame) -> tuple[pd.DataFrame,
         DynatreeError: a published number is missing.
     """
     known = published.set_index(KEYS)["value"].to_dict()
-    measured = summary[summary["case"].isin(METHODS)]
+    measured = summary[summary["case"].isin(METHODS) & summary["stands_for"].isin(DATASETS)]
     rows = [
         _compare(row, metric, known)
         for metric in METRICS
         for _, row in measured.iterrows()
         if applies(row["case"], metric)
     ]
-    frame = pd.DataFrame(rows)
+    frame = pd.DataFrame(rows, columns=COLUMNS)
     return frame, _latex(frame)
 
 
