@@ -287,7 +287,7 @@ def test_cuts_are_exact_distinct_and_repeatable(tmp_path_factory, model, texts, 
         (
             {"source": {"kind": "songs", "path": "x"}},
             {},
-            "unknown kind of source 'songs'; choose one of books, file, wik",
+            "unknown kind of source 'songs'; choose one of books, file, questions, wik",
         ),
         ({"length": 901}, {}, "every prompt has 901 tokens, outside 2 to 900"),
         ({"length": 1}, {}, "every prompt has 1 tokens, outside 2 to 900"),
