@@ -16,7 +16,17 @@ from tests.support.models import tiny_model
 from tests.support.simulated_clock import simulated_clock
 
 COSTS = CostModel((1, 8, 64), (0,), [[1.0, 1.5, 8.0]])
-PINNED = {}
+PINNED = {
+    "prompt_lookup": 130,
+    "sam": 130,
+    "sam_recycling": 116,
+    "suffix": 122,
+    "recycling": 116,
+    "logit_spec": 109,
+    "racer": 111,
+    "merged_chain": 131,
+    "merged": 121,
+}
 
 
 @pytest.fixture(scope="module")
