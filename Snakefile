@@ -21,9 +21,6 @@ if workflow.is_main_process and workflow.resource_settings.overwrite_threads:
     )
 
 
-report: "workflow/report/workflow.rst"
-
-
 configfile: "config/defaults.yaml"
 
 
@@ -34,6 +31,10 @@ if "models" not in config:
 
 
 include: "workflow/rules/common.smk"
+
+
+# Rule write_report_pages makes the first page of the report.
+report: f"results/{RUN}/report.rst"
 
 
 if "measured" in config:
@@ -73,6 +74,7 @@ localrules:
     table,
     figure,
     judge_claims,
+    write_report_pages,
     render_paper,
     compile_paper,
 
@@ -82,5 +84,6 @@ rule all:
     input:
         f"paper/{RUN}/dynatree.pdf",
         f"results/{RUN}/claims.csv",
+        f"results/{RUN}/report.rst",
         expand(f"results/{RUN}/tables/{{name}}.csv", name=TABLES),
         expand(f"figures/{RUN}/{{name}}.png", name=FIGURES),

@@ -42,6 +42,8 @@ ARTEFACTS = (
     "results/{run}/tables/*",
     "results/{run}/claims.*",
     "results/{run}/environment.html",
+    "results/{run}/report.rst",
+    "results/{run}/round.html",
     "figures/{run}/*",
     "paper/{run}/dynatree.tex",
     "paper/{run}/dynatree.pdf",

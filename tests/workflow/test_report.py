@@ -18,20 +18,21 @@ def report(finished) -> str:
 
 
 def test_the_report_holds_categories_description_and_captions(report):
-    categories = ("Claims", "Figures", "Tables", "Paper", "Run", "Settings", "Scaling")
+    categories = ("Claims", "Figures", "Tables", "Paper", "Round", "Run", "Settings", "Scaling")
     captions = (
         "Contribution of each component of DynaTree, from a chain to the full method.",
         "Published numbers beside those of this run.",
         "Verdicts on the claims of the original paper.",
     )
-    for expected in (*categories, "a random Llama, drafted for by", *captions):
+    opening = ("a random Llama, drafted for by", "claims of the original paper:", "data:image/png;base64")
+    for expected in (*categories, *opening, *captions):
         assert expected in report, expected
 
 
 def test_every_figure_and_table_is_in_the_report(report, finished):
     names = [f"figures/ci/{path.name}" for path in (finished / "figures/ci").glob("*.png")]
     names += [f"results/ci/tables/{path.name}" for path in (finished / "results/ci/tables").glob("*.csv")]
-    names += ["results/ci/claims.html", "results/ci/environment.html", "paper/ci/dynatree.pdf"]
+    names += ["results/ci/claims.html", "results/ci/environment.html", "results/ci/round.html", "paper/ci/dynatree.pdf"]
     assert len(names) > 25
     assert [name for name in names if name not in report] == []
 

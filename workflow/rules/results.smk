@@ -196,3 +196,28 @@ rule judge_claims:
         "python scripts/judge_claims.py --claims {input.claims:q} --requests {input.requests:q}"
         " --summaries {input.summaries:q} --run {params.run:q} --csv {output.csv:q} --tex {output.tex:q}"
         " --html {output.html:q} >{log:q} 2>&1"
+
+
+rule write_report_pages:
+    input:
+        claims=f"results/{RUN}/claims.csv",
+        headline=f"figures/{RUN}/peers.png",
+        tree=f"results/{RUN}/tree.json",
+        text_template="workflow/report/workflow.rst",
+        round_template="workflow/report/round.html",
+    output:
+        text=f"results/{RUN}/report.rst",
+        round=report(
+            f"results/{RUN}/round.html",
+            caption="../report/round.rst",
+            category="Round",
+            labels={"round": "step by step"},
+        ),
+    log:
+        f"results/{RUN}/logs/write_report_pages.log",
+    params:
+        **code_of("scripts/write_report_pages.py"),
+    shell:
+        "python scripts/write_report_pages.py --claims {input.claims:q} --headline {input.headline:q}"
+        " --tree {input.tree:q} --text-template {input.text_template:q} --round-template {input.round_template:q}"
+        " --text {output.text:q} --round {output.round:q} >{log:q} 2>&1"
