@@ -94,11 +94,15 @@ class TokenTree:
         self.tokens += tokens
         self.log_probs += log_probs
 
+    def child(self, node: int, token: int) -> int | None:
+        """Return the child of a node that carries a token; None without one."""
+        return self._children.get((node, token))
+
     def accepted_path(self, predictions: Sequence[int]) -> list[int]:
         """Walk from the root while a child carries the token that the target predicts.
 
         Args:
-            predictions: the target's next token after each node.
+            predictions: the target's next token after each node; -1 where no token follows.
 
         Returns:
             Indices of the accepted nodes below the root, in order of depth; possibly empty.

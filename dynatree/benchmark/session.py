@@ -27,6 +27,7 @@ from dynatree.decoding.engine import generate
 from dynatree.decoding.results import Generation
 from dynatree.errors import DynatreeError
 from dynatree.models.cuda_settings import check_float32
+from dynatree.models.generation_config import asks_for_rules
 from dynatree.models.loading import parameter_count
 from dynatree.models.pair import ModelPair, PairState
 from dynatree.policies.dynatree import DynaTree
@@ -126,6 +127,8 @@ def measure(
         DynatreeError: in float32, a case emits other tokens than the baseline; the message names the position.
     """
     check_float32(pair.device, pair.target.dtype)
+    if llama_cpp and asks_for_rules(pair.target.generation_config, sampled=False, endless=True):
+        raise DynatreeError("llama.cpp does not apply penalties of the generation config of the target; reset them")
     session = journal.begin(about)
     run = functools.partial(_run, pair, llama_cpp, job.traces)
     pair.prepare()

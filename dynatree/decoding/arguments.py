@@ -17,6 +17,7 @@ from dynatree.models.positions import reading_again_length, served_positions
 from dynatree.models.sampling import Sampler, SamplingOptions, make_sampler
 from dynatree.models.strict import check_strict
 from dynatree.models.supported import check_forward, vocabulary_size
+from dynatree.models.text_rules import NO_RULES, CallerRules, TextRules, prepare_rules
 from dynatree.policies.base import Policy
 from dynatree.policies.registry import make_policy
 from dynatree.tree import TokenTree
@@ -36,6 +37,14 @@ class CacheMethods:
     def parse(cls, target_cache: CacheArgument = None, draft_cache: CacheArgument = None) -> "CacheMethods":
         """Return the methods that two arguments ask for, see :func:`dynatree.kvcompress.registry.find_method`."""
         return cls(find_method(target_cache), find_method(draft_cache))
+
+
+@dataclass(frozen=True)
+class PreparedRules:
+    """The settings of a call of ``model.generate``, and the functions that it has built from them."""
+
+    settings: GenerationConfig
+    rules: TextRules | None
 
 
 FULL_CACHES = CacheMethods()
@@ -68,6 +77,7 @@ class RequestOptions:
         keep_candidates: True keeps the candidates of each round in its :class:`dynatree.decoding.results.Round`.
         drafts: False if the text exceeds the positions of a draft that the policy can do without.
         strict: True if the output must be that of plain decoding in the target's number format.
+        rules: logits processors and stopping criteria; None without any.
     """
 
     prompt: list[int]
@@ -80,6 +90,7 @@ class RequestOptions:
     keep_candidates: bool = False
     drafts: bool = True
     strict: bool = False
+    rules: TextRules | None = None
 
     @property
     def total_tokens(self) -> int:
@@ -97,8 +108,9 @@ def request_options(
     caches: CacheMethods = FULL_CACHES,
     started: float | None = None,
     keep_candidates: bool = False,
-    generation_config: GenerationConfig | None = None,
     exact: Exactness | None = None,
+    rules: CallerRules = NO_RULES,
+    prepared: PreparedRules | None = None,
 ) -> RequestOptions:
     """Return the checked arguments of a request.
 
@@ -112,8 +124,10 @@ def request_options(
         caches: compression of the caches.
         started: start of the request on the pair's clock; None for the current time.
         keep_candidates: see :class:`RequestOptions`.
-        generation_config: settings of the request; None for those of the target's checkpoint.
         exact: see :func:`dynatree.generate`.
+        rules: logits processors and stopping criteria of the caller, beside those that the generation config of the
+            target asks for.
+        prepared: settings and functions of a call of ``model.generate``, instead of those.
 
     Raises:
         DynatreeError: an argument is wrong, the text does not fit the positions of a model, or the settings or the
@@ -135,13 +149,24 @@ def request_options(
     needs = check_lengths(pair, policy, len(tokens), max_new_tokens, caches)
     stop_tokens = find_stop_tokens(pair, eos_token_id)
     sampler = make_sampler(sampling, vocabulary_size(pair.target))
-    if generation_config is None:
-        target = pair.target
-        check_generation_config(target.generation_config, target.config, sampler is not None, not stop_tokens)
+    if prepared is None:
+        check_generation_config(pair.target.generation_config, pair.target.config)
+        text_rules = prepare_rules(pair.target, pair.tokenizer, tokens, max_new_tokens, stop_tokens, sampling, rules)
     else:
-        check_generation_config(generation_config, endless=not stop_tokens)
+        check_generation_config(prepared.settings, several=True)
+        text_rules = prepared.rules
     return RequestOptions(
-        tokens, policy, max_new_tokens, stop_tokens, sampler, caches, started, keep_candidates, needs, strict
+        tokens,
+        policy,
+        max_new_tokens,
+        stop_tokens,
+        sampler,
+        caches,
+        started,
+        keep_candidates,
+        needs,
+        strict,
+        text_rules,
     )
 
 

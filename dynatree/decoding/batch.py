@@ -31,6 +31,7 @@ from dynatree.models.positions import switching_length
 from dynatree.models.runner import ModelRunner
 from dynatree.models.sampling import Sampler, SamplingOptions
 from dynatree.models.strict import StrictModel
+from dynatree.models.text_rules import CallerRules
 from dynatree.models.transfer import input_device, upload
 from dynatree.policies.base import Policy
 from dynatree.utils.validate import whole_number
@@ -49,6 +50,7 @@ def generate_batch(
     draft_cache: str | tuple[str, dict[str, Any]] | dict[str, Any] | Method | None = None,
     target_cache: None = None,
     exact: Exactness | None = None,
+    stop_strings: str | Sequence[str] = (),
     **options: Any,
 ) -> list[Generation]:
     """Decode several prompts together; each output is that of :func:`dynatree.generate` for its prompt.
@@ -70,6 +72,7 @@ def generate_batch(
         draft_cache: see :func:`dynatree.generate`.
         target_cache: must be None, because the requests of a batch share the cache of the target.
         exact: see :func:`dynatree.generate`; each output is that of plain decoding for its prompt alone.
+        stop_strings: see :func:`dynatree.generate`.
         **options: options of the method.
 
     Returns:
@@ -100,6 +103,7 @@ def generate_batch(
             caches,
             started,
             exact=exact,
+            rules=CallerRules(stop_strings=stop_strings),
         )
         for index, tokens in enumerate(texts)
     ]

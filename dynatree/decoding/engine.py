@@ -1,6 +1,6 @@
 """The decoding loop: draft, verify, accept, keep, observe."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -26,6 +26,7 @@ from dynatree.models.pair import ModelPair
 from dynatree.models.runner import ModelRunner
 from dynatree.models.sampling import SamplingOptions
 from dynatree.models.strict import StrictModel
+from dynatree.models.text_rules import CallerRules
 from dynatree.policies.base import Policy
 from dynatree.tree import TokenTree
 
@@ -45,13 +46,17 @@ def generate(
     draft_cache: str | tuple[str, dict[str, Any]] | dict[str, Any] | Method | None = None,
     target_cache: str | tuple[str, dict[str, Any]] | dict[str, Any] | Method | None = None,
     exact: Exactness | None = None,
+    logits_processor: Sequence[Any] = (),
+    stopping_criteria: Sequence[Any] = (),
+    stop_strings: str | Sequence[str] = (),
     **options: Any,
 ) -> Generation:
     """Decode one prompt.
 
     In float32, the greedy output equals ``pair.target.generate(do_sample=False)`` token for token. With a temperature,
     every method draws the tokens that "autoregressive" draws with the same seed. Settings of the target's generation
-    config that would change the output, such as penalties, are refused; its sampling settings do not apply.
+    config that change the output, such as a repetition penalty, apply as in ``generate``, except ``do_sample``,
+    ``temperature``, ``top_k`` and ``top_p``. Beams and other ways of decoding are refused.
 
     Both models are in evaluation mode during the call. A second thread that decodes with one of them waits until the
     call ends.
@@ -78,6 +83,10 @@ def generate(
             no tree exceeds the next eviction.
         exact: "strict" for the output of plain decoding in the target's own number format, bit for bit also in bfloat16
             and float16, on a CPU. The first forward passes of each width are checked. None for ordinary forward passes.
+        logits_processor: logits processors of transformers, or functions of (ids [1, n], scores [1, vocabulary]) that
+            return scores. Each is called once per emitted token, in order, so it may keep a state.
+        stopping_criteria: stopping criteria of transformers, called after each emitted token.
+        stop_strings: texts that end the output after the token that completes one.
         **options: options of the method, see :mod:`dynatree.policies.registry`.
 
     Returns:
@@ -92,8 +101,9 @@ def generate(
     caches = CacheMethods.parse(target_cache, draft_cache)
     policy = find_policy(pair, method, options, caches.draft)
     sampling = SamplingOptions(temperature, top_k, top_p, seed)
+    rules = CallerRules(logits_processor, stopping_criteria, stop_strings)
     request = request_options(
-        pair, prompt, policy, max_new_tokens, eos_token_id, sampling, caches, started, exact=exact
+        pair, prompt, policy, max_new_tokens, eos_token_id, sampling, caches, started, exact=exact, rules=rules
     )
     return decode(pair, request, Callbacks(on_tokens, on_round))
 

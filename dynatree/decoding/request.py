@@ -1,12 +1,13 @@
 """One request, round by round."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
 from dynatree.decoding.arguments import NO_CALLBACKS, Callbacks, RequestOptions
 from dynatree.decoding.results import Generation, Round, Stats
-from dynatree.drafting.base import RoundContext, RoundOutcome, Verification
+from dynatree.decoding.ruled_text import NO_TOKEN, RuledText
+from dynatree.drafting.base import Ranked, RoundContext, RoundOutcome, Verification
 from dynatree.drafting.factory import make_drafter
 from dynatree.drafting.pool import Pool
 from dynatree.models.largest_logits import top_successors
@@ -28,6 +29,7 @@ class _OpenRound:
     started: float
     draft_passes: int  # of the request, before the round
     candidates: Pool | None
+    forced: bool  # True if the tree is a chain of tokens that the logits processors force
 
 
 class Request:
@@ -64,6 +66,8 @@ class Request:
             total, stops, method = options.total_tokens, options.stop_tokens, options.caches.draft
             fitting = pair if options.drafts else pair.without_draft()
             self._drafter = make_drafter(fitting, options.policy, total, stops, options.sampler, method)
+        rules, stops = options.rules, options.stop_tokens
+        self._ruled = rules and RuledText(rules, target, stops, options.max_new_tokens)
         self._batch = 1
         self._emitted: list[int] = []
         self._stats = Stats()
@@ -72,6 +76,8 @@ class Request:
     @property
     def finished(self) -> bool:
         """True if nothing is left to emit."""
+        if self._ruled:
+            return self._ruled.finished
         emitted = self._emitted
         stopped = bool(emitted and emitted[-1] in self._options.stop_tokens)
         return stopped or len(emitted) >= self._options.max_new_tokens
@@ -83,7 +89,12 @@ class Request:
             logits: [1, vocabulary] at the end of the prompt.
         """
         prompt, target, seconds = self._options.prompt, self._target, self._stats.seconds
-        first = target.predict(target.add_gumbel_noise(logits, [len(prompt) - 1]))[0]
+        last = len(prompt) - 1
+        first = (
+            self._ruled.draw(logits, last)
+            if self._ruled
+            else target.predict(target.add_gumbel_noise(logits, [last]))[0]
+        )
         target.cache.keep(len(prompt), [])
         seconds["prefill"] = target.stopwatch.pop_elapsed()
         if self._drafter:
@@ -103,12 +114,17 @@ class Request:
         tree = TokenTree(self._emitted[-1], self._policy.node_budget)
         tokens, drafter = tree.tokens, self._drafter
         draft_passes = self._draft_passes()
+        forced = self._forced(tree) if self._ruled else []
         if drafter:
-            tokens = drafter.draft(tree, self._context())
+            tokens = drafter.draft(tree, replace(self._context(), max_depth=0) if forced else self._context())
+        if forced:
+            for depth, token in enumerate(forced):
+                tree.add_level([depth], [token], [0.0])
+            tokens = tree.tokens
         root = self._target.length
         positions = [root + depth for depth in tree.depths]
         kept = drafter.pool if drafter and self._options.keep_candidates else None
-        self._round = _OpenRound(tree, positions, started, draft_passes, kept)
+        self._round = _OpenRound(tree, positions, started, draft_passes, kept, bool(forced))
         return tokens, positions, tree.ancestors if len(tree) > 1 else None
 
     def accept(self, logits: torch.Tensor) -> None:
@@ -123,15 +139,19 @@ class Request:
         tree, root = opened.tree, opened.positions[0]
         verification, verify_seconds = self._verify(opened, logits)
         path = tree.accepted_path(verification.predictions)
+        drafted = [] if opened.forced else path
         if drafter:
-            drafter.observe(tree, path, verification)
+            drafter.observe(tree, drafted, verification)
         target.cache.keep(root + 1, [root + node for node in path])
         if drafter:
-            drafter.keep(tree, path)
+            drafter.keep(tree, drafted)
+        if drafter and opened.forced:
+            drafter.read_forced([tree.tokens[node] for node in path])
         bonus = verification.predictions[path[-1] if path else 0]
         if self._callbacks.on_round:
             self._callbacks.on_round(tree, path, bonus)
-        emitted = self._emit([tree.tokens[node] for node in path] + [bonus], accepted=len(path))
+        tokens = [tree.tokens[node] for node in path] + ([] if bonus == NO_TOKEN else [bonus])
+        emitted = self._emit(tokens, accepted=len(path))
         self._close_round(opened, min(len(path), emitted), emitted, verify_seconds)
         self._read_again_at_border()
 
@@ -161,12 +181,14 @@ class Request:
             stats.caches["draft"] = drafter.runner.cache_use()
         decoder = self._tokenizer
         text = None if decoder is None else decoder.decode(self._emitted, skip_special_tokens=True)
-        self.generation = Generation(self._emitted, text, stats)
+        self.generation = Generation(self._emitted, text, stats, self._ruled and self._ruled.kept)
         return self.generation
 
     def _verify(self, opened: _OpenRound, logits: torch.Tensor) -> tuple[Verification, float]:
         """Return the target's results after each node, and the seconds of its forward pass."""
         target, drafter, clock = self._target, self._drafter, self._clock
+        if self._ruled:
+            return self._verify_ruled(self._ruled, opened, logits)
         scores = target.add_gumbel_noise(logits, opened.positions)
         if drafter is None:
             predictions, _ = target.predict_and_materialize(scores, ())
@@ -178,10 +200,26 @@ class Request:
         verify_seconds = target.stopwatch.pop_elapsed()
         if drafter.device_tokens:
             drafter.materialize(opened.tree, values[len(ranked) :])
-        ids: list[list[float]] = values[0] if ranked else []
-        log_probs: list[list[float]] = values[1] if ranked else []
-        successors = [[int(token) for token in row] for row in ids], log_probs
-        return Verification(predictions, successors, rank_seconds), verify_seconds
+        return Verification(predictions, _successors(values, bool(ranked)), rank_seconds), verify_seconds
+
+    def _verify_ruled(self, ruled: RuledText, opened: _OpenRound, logits: torch.Tensor) -> tuple[Verification, float]:
+        """Return what :meth:`_verify` does, under logits processors and stopping criteria."""
+        target, drafter, clock = self._target, self._drafter, self._clock
+        ranked, rank_seconds, device_tokens = (), 0.0, ()
+        if drafter:
+            started, device_tokens = clock(), drafter.device_tokens
+            ranked = top_successors(logits, drafter.recycled) if drafter.recycled else ()
+            rank_seconds = clock() - started
+        values = target.materialize((*ranked, *device_tokens))
+        if drafter and device_tokens:
+            drafter.materialize(opened.tree, values[len(ranked) :])
+        predictions = ruled.walk(opened.tree, opened.positions, logits)
+        verification = Verification(predictions, _successors(values, bool(ranked)), rank_seconds)
+        return verification, target.stopwatch.pop_elapsed()
+
+    def _forced(self, tree: TokenTree) -> list[int]:
+        """Return the tokens that the logits processors force after the root, as many as a tree may be deep."""
+        return self._ruled.forced(min(tree.capacity_left, self._context().max_depth)) if self._ruled else []
 
     def _context(self) -> RoundContext:
         cache = self._target.cache
@@ -213,8 +251,14 @@ class Request:
             Round(len(tree) - 1, tree.depth, accepted, emitted, draft_passes, start, opened.candidates)
         )
         self._stats.seconds["verify"] += verify_seconds
-        self._policy.observe(tree.depth, accepted)
+        if not opened.forced:
+            self._policy.observe(tree.depth, accepted)
         if self._drafter:
             new, entries = self._target.passes[-1]
             round_seconds = self._clock() - opened.started
             self._drafter.close_round(RoundOutcome(emitted, new, entries, verify_seconds, round_seconds))
+
+
+def _successors(values: list[list[list[float]]], ranked: bool) -> Ranked:
+    """Return the ranked successors among tensors that reached the host."""
+    return ([[int(token) for token in row] for row in values[0]], values[1]) if ranked else ([], [])

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+import torch
+
 from dynatree.drafting.pool import Pool
 
 
@@ -94,6 +96,19 @@ class Stats:
 
 
 @dataclass
+class KeptScores:
+    """The rows of each emitted token, as ``return_dict_in_generate`` returns them.
+
+    Attributes:
+        scores: [1, vocabulary] in float32, after the logits processors.
+        logits: [1, vocabulary] in float32, before them.
+    """
+
+    scores: list[torch.Tensor] = field(default_factory=list[torch.Tensor])
+    logits: list[torch.Tensor] = field(default_factory=list[torch.Tensor])
+
+
+@dataclass
 class Generation:
     """The output of a request.
 
@@ -101,8 +116,10 @@ class Generation:
         tokens: the new tokens, a closing end-of-sequence token included.
         text: the decoded tokens; None without a tokenizer.
         stats: the cost of the request.
+        kept: scores and logits of each token, if the request keeps them.
     """
 
     tokens: list[int]
     text: str | None
     stats: Stats
+    kept: KeptScores | None = field(default=None, repr=False, compare=False)

@@ -6,13 +6,22 @@ from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
 import torch
-import transformers
-from transformers import DynamicCache, GenerationMixin, PreTrainedModel
+from transformers import (
+    DynamicCache,
+    EosTokenCriteria,
+    GenerationMixin,
+    LogitsProcessorList,
+    MaxLengthCriteria,
+    PreTrainedModel,
+    StoppingCriteriaList,
+)
+from transformers.generation.utils import GenerateDecoderOnlyOutput
 
 from dynatree.decoding.arguments import (
     CacheMethods,
     Callbacks,
     Exactness,
+    PreparedRules,
     RequestOptions,
     find_policy,
     request_options,
@@ -20,15 +29,13 @@ from dynatree.decoding.arguments import (
 from dynatree.decoding.batch import decode_batch
 from dynatree.decoding.engine import decode
 from dynatree.decoding.prompts import visible_rows
+from dynatree.decoding.results import Generation
 from dynatree.errors import DynatreeError
 from dynatree.models.pair import ModelPair, PairState
 from dynatree.models.sampling import SamplingOptions
+from dynatree.models.text_rules import WARPERS, TextRules, check_processors, is_of_transformers, row_rules
 from dynatree.models.transfer import token_list
 
-WARPERS = {  # they use the scores of one token alone
-    f"{name}LogitsWarper" for name in ("Temperature", "TopK", "TopP", "MinP", "TopH", "Typical", "Epsilon", "Eta")
-}
-STOPPING = {"MaxLengthCriteria", "EosTokenCriteria"}
 # Arguments of a forward pass that have their effect, or none on the tokens.
 INPUTS = {"attention_mask", "position_ids", "past_key_values", "use_cache", "logits_to_keep", "cache_position"}
 _GENERATE = inspect.unwrap(GenerationMixin.__dict__["generate"]).__code__
@@ -53,12 +60,13 @@ def custom_generate(
     tokenizer: Any = None,
     exact: Exactness | None = None,
     **options: Any,
-) -> Callable[..., torch.Tensor]:
+) -> Callable[..., torch.Tensor | GenerateDecoderOnlyOutput]:
     """Return a function for ``model.generate(..., custom_generate=...)`` that decodes with trees.
 
     The output is that of ``model.generate`` without it: the same tokens when greedy in float32 or with ``exact``, the
     same distribution when sampling. ``torch.manual_seed`` fixes the draws. The prompts of a batch are decoded together.
-    A ``streamer`` of ``generate`` receives the tokens as they are emitted.
+    A ``streamer`` of ``generate`` receives the tokens as they are emitted. Logits processors and stopping criteria,
+    those of the settings and those of the caller, are called once per emitted token after the text before it.
 
     Args:
         draft: the draft model; None for methods without one.
@@ -71,9 +79,9 @@ def custom_generate(
             :func:`dynatree.generate`.
 
     Returns:
-        A function that raises ``DynatreeError`` if it is asked for something that it does not apply: beams, penalties,
-        other logits processors or stopping criteria, outputs other than token ids, a cache, embeddings, position ids
-        of another text, an assistant model, or an unknown argument.
+        A function that raises ``DynatreeError`` if it is asked for something that it does not apply: beams, guidance,
+        attentions and hidden states, a cache, embeddings, position ids of another text, an assistant model, or an
+        unknown argument. In a batch, functions of the caller and scores are refused, too.
     """
     states: WeakKeyDictionary[PreTrainedModel, PairState] = WeakKeyDictionary()
     caches = CacheMethods.parse(options.pop("target_cache", None), options.pop("draft_cache", None))
@@ -85,44 +93,46 @@ def custom_generate(
         stopping_criteria: Sequence[Any] = (),
         generation_config: Any = None,
         **inputs: Any,
-    ) -> torch.Tensor:
+    ) -> torch.Tensor | GenerateDecoderOnlyOutput:
         outer = _arguments_of_generate()
         _check_inputs(inputs, outer)
         prompts = _prompts(input_ids, inputs)
         stops, max_length = _stopping(stopping_criteria)
+        rules = _rules(input_ids, logits_processor, stopping_criteria, generation_config)
         pair = ModelPair(model, draft, tokenizer)
         pair.state = states.setdefault(model, pair.state)
         sampling = _sampling(logits_processor, generation_config.do_sample)
 
-        def request(prompt: list[int], offset: int) -> RequestOptions:
+        def request(prompt: list[int], row: int) -> RequestOptions:
             return request_options(
                 pair,
                 prompt,
                 find_policy(pair, method, options, caches.draft),
                 max(1, max_length - input_ids.shape[1]),  # transformers emits a token before it looks at the length
                 stops,
-                sampling(offset),
+                sampling(row),
                 caches,
-                generation_config=generation_config,
                 exact=exact,
+                prepared=PreparedRules(generation_config, rules[row]),
             )
 
-        requests = [request(prompt, offset) for offset, prompt in enumerate(prompts)]
+        requests = [request(prompt, row) for row, prompt in enumerate(prompts)]
         listener = _only_streamer(streamer, outer.get("streamer"))
         if len(requests) == 1:
             if listener and listener is streamer:  # generate passes the prompt to its own
                 listener.put(input_ids.cpu())
-            emitted = [decode(pair, requests[0], _streaming(listener)).tokens]
+            outs = [decode(pair, requests[0], _streaming(listener))]
         elif listener:
             raise DynatreeError(f"a streamer follows one prompt, not a batch of {len(prompts)}")
         elif caches.target:
             raise DynatreeError("target_cache serves one prompt at a time; leave it out or decode them one by one")
         else:
-            emitted = [out.tokens for out in decode_batch(pair, requests)]
+            outs = decode_batch(pair, requests)
         if listener:
             listener.end()
         padding = _padding_id(generation_config.pad_token_id, stops)
-        return torch.cat((input_ids, _padded(emitted, padding, input_ids)), dim=1)
+        emitted = _padded([out.tokens for out in outs], padding, input_ids)
+        return _output(torch.cat((input_ids, emitted), dim=1), outs[0], generation_config)
 
     return decode_all
 
@@ -191,32 +201,54 @@ def _streaming(streamer: Streamer | None) -> Callbacks:
 
 
 def _stopping(criteria: Sequence[Any]) -> tuple[list[int] | None, int]:
-    """Return the end-of-sequence ids and the maximum length of stopping criteria."""
-    _check_names(criteria, STOPPING, "stopping criterion")
-    by_name = {type(one).__name__: one for one in criteria}
-    if len(by_name) < len(criteria):
-        raise DynatreeError("decoding with trees takes each stopping criterion once")
-    stops = by_name["EosTokenCriteria"].eos_token_id.flatten().tolist() if "EosTokenCriteria" in by_name else None
-    return stops, by_name["MaxLengthCriteria"].max_length
+    """Return the end-of-sequence ids and the smallest maximum length of stopping criteria."""
+    ends = [one.eos_token_id for one in criteria if type(one) is EosTokenCriteria]
+    stops = [token for ids in ends for token in token_list(ids)]
+    return stops if ends else None, min(one.max_length for one in criteria if type(one) is MaxLengthCriteria)
+
+
+def _rules(
+    input_ids: torch.Tensor, processors: Sequence[Any], criteria: Sequence[Any], settings: Any
+) -> list[TextRules | None]:
+    """Return the functions of each row, None where the sampler and the request apply all of them.
+
+    Raises:
+        DynatreeError: a function cannot be applied, or not to a batch.
+    """
+    check_processors(processors)
+    others = [one for one in criteria if type(one) not in (MaxLengthCriteria, EosTokenCriteria)]
+    asked: dict[str, bool | None] = {"scores": settings.output_scores, "logits": settings.output_logits}
+    kept = frozenset(name for name, wanted in asked.items() if wanted and settings.return_dict_in_generate)
+    rows = len(input_ids)
+    if not others and not kept and all(is_of_transformers(one, WARPERS) for one in processors):
+        return [None] * rows
+    if rows > 1 and kept:
+        raise DynatreeError(f"output_{min(kept)} serves one prompt at a time; leave it out or decode them one by one")
+    if rows > 1 and others and not any(hasattr(one, "eos_token_id") for one in criteria):
+        raise DynatreeError(
+            "in a batch without an end-of-sequence token, transformers goes on after a stopping criterion has ended a "
+            "row; set eos_token_id or decode the prompts one by one"
+        )
+    functions = LogitsProcessorList(processors), StoppingCriteriaList(others)
+    return [row_rules(TextRules(*functions, text, kept), row, rows) for row, text in enumerate(input_ids)]
 
 
 def _sampling(processors: Sequence[Any], do_sample: bool) -> Callable[[int], SamplingOptions]:
-    """Return the sampling options of each prompt: the caller's functions in their order, a seed for each prompt."""
-    _check_names(processors, WARPERS, "logits processor")
+    """Return the sampling options of each row: the warpers in their order, a seed for each row."""
     if not do_sample:
-        return lambda offset: SamplingOptions()  # they keep the most likely token
+        return lambda row: SamplingOptions()  # warpers keep the most likely token
     seed = int(torch.randint(2**62, ()))
-    return lambda offset: SamplingOptions(1.0, seed=seed + offset, warpers=tuple(processors))
+    warpers = tuple(one for one in processors if is_of_transformers(one, WARPERS))
+    return lambda row: SamplingOptions(1.0, seed=seed + row, warpers=warpers)
 
 
-def _check_names(parts: Sequence[Any], known: set[str], kind: str) -> None:
-    """Raise unless all parts are classes of transformers with these names."""
-    for part in parts:
-        name = type(part).__name__
-        if name not in known or type(part) is not getattr(transformers, name, None):
-            raise DynatreeError(
-                f"decoding with trees does not apply the {kind} {name}; leave out the argument that requests it"
-            )
+def _output(sequences: torch.Tensor, out: Generation, settings: Any) -> torch.Tensor | GenerateDecoderOnlyOutput:
+    """Return the token ids, or what ``return_dict_in_generate`` asks for; the cache is not part of it."""
+    if not settings.return_dict_in_generate:
+        return sequences
+    scores = tuple(out.kept.scores) if out.kept and settings.output_scores else None
+    logits = tuple(out.kept.logits) if out.kept and settings.output_logits else None
+    return GenerateDecoderOnlyOutput(sequences=sequences, scores=scores, logits=logits)  # type: ignore[arg-type]
 
 
 def _padding_id(pad: int | None, stops: list[int] | None) -> int:

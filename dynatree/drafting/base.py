@@ -129,6 +129,10 @@ class Drafter:
         """Drop all nodes of ``tree`` except the emitted ones in ``path``."""
         raise NotImplementedError
 
+    def read_forced(self, tokens: list[int]) -> None:
+        """Append tokens that were emitted without a draft; called after :meth:`keep` with an empty path."""
+        raise NotImplementedError
+
     def close_round(self, outcome: RoundOutcome) -> None:
         """Record the cost and the yield of a round."""
 

@@ -110,6 +110,9 @@ class ModelDrafter(Drafter):
         self.runner.cache.keep(root + 1, [self._entries[node] for node in expanded])
         self.pending = [tree.tokens[node] for node in path[len(expanded) :]]
 
+    def read_forced(self, tokens: list[int]) -> None:
+        self.pending += tokens
+
 
 class StaticTreeDrafter(ModelDrafter):
     """A drafter of trees of known shape, whose tokens stay on the device until the target has verified them.

@@ -132,6 +132,12 @@ class HybridDrafter(Drafter):
         self._lookups.read(tokens)
         self.text_length += len(tokens)
 
+    def read_forced(self, tokens: list[int]) -> None:
+        if self.timed_draft:
+            self.timed_draft.drafter.read_forced(tokens)
+        self._lookups.read(tokens)
+        self.text_length += len(tokens)
+
     def close_round(self, outcome: RoundOutcome) -> None:
         if self._batch == 1:
             self.target_costs.observe(outcome.new, outcome.entries, outcome.verify_seconds)

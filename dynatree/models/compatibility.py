@@ -156,10 +156,10 @@ def _check_settings(target: Path) -> CheckResult:
         return CheckResult("generation config", True, "none")
     try:
         settings = GenerationConfig.from_pretrained(target)
-        check_generation_config(settings, endless=settings.eos_token_id is None)
+        check_generation_config(settings)
     except (OSError, ValueError, TypeError) as error:
         return CheckResult("generation config", False, f"{path.name}: {error}")
-    return CheckResult("generation config", True, "no setting changes the output")
+    return CheckResult("generation config", True, "all settings are applied")
 
 
 def _token_count(folder: Path) -> int | None:

@@ -223,6 +223,11 @@ class ModelRunner:
         return [int(token) for token in ids], rest
 
     @_timed
+    def materialize(self, device_tensors: Sequence[torch.Tensor]) -> list[Any]:
+        """Return tensors as lists, in one transfer to the host."""
+        return download(*(one.to(device_tensors[0].device) for one in device_tensors)) if device_tensors else []
+
+    @_timed
     def rank(self, logits: torch.Tensor, count: int) -> tuple[list[list[int]], list[list[float]]]:
         """Return the ``count`` most likely tokens of each row and their log-probabilities, best first.
 

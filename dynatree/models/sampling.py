@@ -70,9 +70,14 @@ class Sampler:
             token_map: [tokens] token id of each column; None if column and id agree.
         """
         scores = self._warped(logits.float())
-        noise = self._noise_at(positions, scores.device)
         if token_map is not None:
+            noise = self._noise_at(positions, scores.device)
             return scores + noise[:, token_map.clamp(max=self.vocabulary - 1)]  # larger ids are never proposed
+        return self.add_noise(scores, positions)
+
+    def add_noise(self, scores: torch.Tensor, positions: Sequence[int]) -> torch.Tensor:
+        """Add the noise of each position to scores [n, tokens] that warpers have changed already, in place."""
+        noise = self._noise_at(positions, scores.device)
         shared = min(scores.shape[-1], self.vocabulary)
         scores[:, :shared] += noise[:, :shared]
         return scores

@@ -140,20 +140,6 @@ def test_logits_processors_of_the_caller_apply(target):
     assert torch.equal(drawn, first), "of one token there is one draw"
 
 
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"repetition_penalty": 1.3}, "RepetitionPenalty"),
-        ({"max_time": 5.0}, "MaxTimeCriteria"),
-        ({"return_dict_in_generate": True}, "return_dict_in_generate=False"),
-        ({"do_sample": True, "num_return_sequences": 2}, "num_return_sequences=1"),
-    ],
-)
-def test_unsupported_arguments_are_rejected(target, settings, message):
-    with pytest.raises(DynatreeError, match=message):
-        target.generate(PROMPT, custom_generate=custom_generate(), max_new_tokens=4, pad_token_id=0, **settings)
-
-
 def filled_cache(model):
     cache = DynamicCache(config=model.config)
     model(torch.tensor([[8, 1]]), past_key_values=cache)
@@ -175,7 +161,9 @@ def filled_cache(model):
         (lambda m: {"output_hidden_states": True}, "the argument output_hidden_states of generate"),
         (lambda m: {"labels": PROMPT}, "the argument labels of generate"),
         (lambda m: {"num_beams": 2}, "num_beams=1"),
-        (lambda m: {"prefix_allowed_tokens_fn": lambda batch, ids: [1]}, "PrefixConstrainedLogitsProcessor"),
+        (lambda m: {"guidance_scale": 1.5}, "does not apply the logits processor UnbatchedClassifierFreeGuidance"),
+        (lambda m: {"penalty_alpha": 0.6, "top_k": 4}, "penalty_alpha=0"),
+        (lambda m: {"dola_layers": "low"}, "dola_layers=None"),
     ],
 )
 def test_no_input_is_dropped(target, inputs, message):

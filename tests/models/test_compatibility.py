@@ -142,10 +142,10 @@ def test_tokens_that_only_one_tokenizer_has_do_no_harm(copies):
 
 def test_settings_that_decoding_would_not_apply_are_found(copies, capsys):
     path = copies[0] / "generation_config.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"repetition_penalty": 1.3}))
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"guidance_scale": 1.3}))
     (copies[0] / "MANIFEST.sha256").unlink()
-    assert "repetition_penalty=1.0" in failures(*copies)["generation config"]
+    assert "guidance_scale=1.0" in failures(*copies)["generation config"]
     assert main(["generate", "--target", str(copies[0]), "--method", "autoregressive", "hi"]) == 2
-    assert "needs repetition_penalty=1.0" in capsys.readouterr().err
+    assert "needs guidance_scale=1.0" in capsys.readouterr().err
     path.unlink()
     assert failures(*copies) == {}
