@@ -17,6 +17,8 @@ _HOMES = {
     "generate": "dynatree.decoding.engine",
     "generate_batch": "dynatree.decoding.batch",
     "load_pair": "dynatree.models.loading",
+    "stream": "dynatree.decoding.streaming",
+    "stream_async": "dynatree.decoding.streaming",
 }
 __all__ = sorted(_HOMES)
 

@@ -4,10 +4,12 @@ import argparse
 import inspect
 import json
 import sys
-import unicodedata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dynatree.commands import chat
+from dynatree.commands.model_arguments import add_models, add_sampling
+from dynatree.commands.printed_text import PrintedText
 from dynatree.errors import DynatreeError
 from dynatree.policies.registry import POLICIES, policy_options
 from dynatree.utils.registry import parse_value
@@ -18,10 +20,6 @@ from dynatree.version import __version__
 if TYPE_CHECKING:
     from dynatree.decoding.results import Stats
     from dynatree.latency.cost_model import CostModel
-
-GREEN, PLAIN = "\x1b[32m", "\x1b[0m"
-JOINER = "\N{ZERO WIDTH JOINER}"
-SKIN_TONES = "\U0001f3fb\U0001f3fc\U0001f3fd\U0001f3fe\U0001f3ff"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -49,6 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(required=True, metavar="command")
     _add_generate(commands.add_parser("generate", help="continue a prompt"))
+    chat.add_arguments(commands.add_parser("chat", help="talk to a target on the terminal"))
     _add_check(commands.add_parser("check", help="verify that a target and a draft fit together"))
     _add_trace(commands.add_parser("trace", help="list the inputs of a file that the pipeline made"))
     _add_arena(commands.add_parser("arena", help="compare free drafters on recorded outputs, without a model"))
@@ -69,25 +68,14 @@ def _add_arena(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=_arena)
 
 
-def _add_models(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--target", required=True, help="folder or hub id of the target model")
-    parser.add_argument("--draft", help="folder or hub id of the draft model")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ... (default: %(default)s)")
-    formats = "auto, float32, float16, bfloat16 or int8"
-    parser.add_argument("--dtype", default="auto", help=f"{formats} (default: %(default)s)")
-
-
 def _add_generate(parser: argparse.ArgumentParser) -> None:
-    _add_models(parser)
+    add_models(parser)
     parser.add_argument("--method", default="cost_aware", choices=POLICIES, help="default: %(default)s")
     parser.add_argument("--max-new-tokens", type=int, default=128, help="default: %(default)s")
     parser.add_argument("--backend", default="auto", help="stock, small_batch, graphs or auto (default: %(default)s)")
     parser.add_argument("--device-map", help="spread the target over devices as accelerate does, for example auto")
     parser.add_argument("--ignore-eos", action="store_true", help="do not stop at an end-of-sequence token")
-    parser.add_argument("--temperature", type=float, default=0.0, help="0 decodes greedily (default: %(default)s)")
-    parser.add_argument("--top-k", type=int, help="draw from the k most likely tokens only")
-    parser.add_argument("--top-p", type=float, help="draw from the most likely tokens that reach this probability")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the draws (default: %(default)s)")
+    add_sampling(parser)
     form = "NAME:OPTION=VALUE,... or JSON, for example streaming_llm:sinks=4,window=252"
     parser.add_argument("--draft-cache", metavar="METHOD", help=f"compress the draft's cache, without loss: {form}")
     parser.add_argument(
@@ -103,6 +91,7 @@ def _add_generate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--chat", action="store_true", help="give the prompt to the model as a message, in its chat template"
     )
+    parser.add_argument("--system", help="with --chat: first message, with the role 'system'")
     parser.add_argument("prompt")
     group = parser.add_argument_group("options of the methods")
     for name, (default, methods) in _method_options().items():
@@ -112,7 +101,7 @@ def _add_generate(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_check(parser: argparse.ArgumentParser) -> None:
-    _add_models(parser)
+    add_models(parser)
     parser.set_defaults(run=_check, device="cpu", dtype="float32")
 
 
@@ -142,6 +131,8 @@ def _generate(options: argparse.Namespace) -> int:
     from dynatree.decoding.engine import generate
     from dynatree.models.loading import load_pair
 
+    if options.system and not options.chat:
+        raise DynatreeError("--system is a message of a conversation; add --chat")
     chosen = {name: getattr(options, name) for name in _method_options() if getattr(options, name) is not None}
     draft = None if options.method == "autoregressive" else options.draft
     pair = load_pair(
@@ -153,10 +144,10 @@ def _generate(options: argparse.Namespace) -> int:
         options.backend,
         options.device_map,
     )
-    stream = None if options.json else _Stream(pair.tokenizer, options.color)
+    stream = None if options.json else PrintedText(pair.tokenizer, options.color)
     out = generate(
         pair,
-        _message(options, pair.tokenizer) if options.chat else options.prompt,
+        None if options.chat else options.prompt,
         options.method,
         options.max_new_tokens,
         eos_token_id=None if options.ignore_eos else "auto",
@@ -168,6 +159,7 @@ def _generate(options: argparse.Namespace) -> int:
         target_cache=options.target_cache,
         exact=options.exact,
         on_tokens=stream,
+        messages=_messages(options) if options.chat else None,
         **chosen,
     )
     if stream is None:
@@ -177,15 +169,10 @@ def _generate(options: argparse.Namespace) -> int:
     return 0
 
 
-def _message(options: argparse.Namespace, tokenizer: Any) -> list[int]:
-    """Return the tokens of the prompt in the chat template, which adds the special tokens itself."""
-    if not tokenizer.chat_template:
-        raise DynatreeError(f"the tokenizer of {options.target} has no chat template; leave out --chat")
-    message = {"role": "user", "content": options.prompt}
-    try:
-        return tokenizer.apply_chat_template([message], add_generation_prompt=True, return_dict=False)
-    except ImportError as error:
-        raise DynatreeError(f"--chat needs jinja2: {error}") from error
+def _messages(options: argparse.Namespace) -> list[dict[str, str]]:
+    """Return the prompt as a conversation."""
+    system = [{"role": "system", "content": options.system}] if options.system else []
+    return [*system, {"role": "user", "content": options.prompt}]
 
 
 def _read_ids(path: Path | None) -> list[int] | None:
@@ -207,49 +194,6 @@ def _summary(stats: "Stats") -> dict[str, Any]:
         "caches": stats.caches,
         "rounds_log": [entry.counts() for entry in stats.rounds_log],
     }
-
-
-class _Stream:
-    """A callback that prints the text of tokens as they are emitted."""
-
-    def __init__(self, tokenizer: Any, color: bool):
-        from dynatree.decoding.text_stream import TextStream
-
-        self.text = TextStream(tokenizer)
-        self.color = color
-
-    def __call__(self, tokens: list[int], accepted: int) -> None:
-        if self.color:
-            pieces = [(self.text.add([token]), index < accepted) for index, token in enumerate(tokens)]
-            print(_colored(pieces), end="", flush=True)
-        else:
-            print(self.text.add(tokens), end="", flush=True)
-
-    def finish(self, text: str) -> None:
-        """Print what is left of the text."""
-        print(self.text.finish(text))
-
-
-def _colored(pieces: list[tuple[str, bool]]) -> str:
-    """Return the pieces as one text, those that are True in green.
-
-    A combining character or a joiner takes the color of the character before it, because terminals draw them as one.
-    """
-    colored, green = "", False
-    for piece, drafted in pieces:
-        for character in piece:
-            if drafted != green and not _joins(colored, character):
-                colored += GREEN if drafted else PLAIN
-                green = drafted
-            colored += character
-    return colored + (PLAIN if green else "")
-
-
-def _joins(text: str, character: str) -> bool:
-    """Return True if terminals draw a character together with the end of a text."""
-    return (
-        text.endswith(JOINER) or character in SKIN_TONES or unicodedata.category(character) in ("Mn", "Me", "Mc", "Cf")
-    )
 
 
 def _check(options: argparse.Namespace) -> int:

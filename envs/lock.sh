@@ -7,7 +7,7 @@ folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 "${PYTHON:-python3}" -m venv "$folder/venv"
 "$folder/venv/bin/python" -m pip install --quiet setuptools wheel
-"$folder/venv/bin/python" -m pip install --quiet '.[pipeline,peers,develop,docs]'
+"$folder/venv/bin/python" -m pip install --quiet '.[pipeline,bench,grammar,peers,develop,docs]'
 {
     echo "# Written by 'make lock'. The torch pin gives the build that your package index offers (CUDA on the usual one)."
     "$folder/venv/bin/python" -m pip freeze --all --exclude dynatree --exclude pip | grep -v '^nvidia-\|^triton==' | sed -E 's/^(torch==[0-9.]+)\+.*/\1/; s/ @ .*//'

@@ -10,7 +10,7 @@ import pytest
 
 from dynatree import generate, load_pair
 from dynatree.arena.recording import RecordedOutput, Recording, write_recording
-from dynatree.cli import _colored, main
+from dynatree.cli import main
 from dynatree.data.random_model import byte_tokenizer
 
 
@@ -75,17 +75,10 @@ def test_a_closed_pipe_ends_the_command_without_a_message(random_pair, monkeypat
     assert "Traceback" not in capfd.readouterr().err
 
 
-def test_a_color_never_parts_what_a_terminal_draws_as_one_character():
-    green, plain = "\x1b[32m", "\x1b[0m"
-    assert _colored([("e", True), ("\u0301", False), ("x", False)]) == f"{green}e\u0301{plain}x"
-    assert _colored([("👍", False), ("🏽", True)]) == "👍🏽"
-    assert _colored([("👩", True), ("\u200d", False), ("👩", False)]) == f"{green}👩\u200d👩{plain}"
-
-
 def test_a_chat_template_gets_one_beginning_of_sequence(random_pair, tmp_path, capsys):
     arguments = ["generate", "--target", str(random_pair[0]), "--method", "autoregressive", "--json", "--chat", "Hi"]
     assert main(arguments) == 2
-    assert "has no chat template; leave out --chat" in capsys.readouterr().err
+    assert "has no chat template; leave out messages (--chat)" in capsys.readouterr().err
     tokenizer = byte_tokenizer()
     tokenizer.chat_template = "{{ bos_token }}{% for m in messages %}[{{ m.content }}]{% endfor %}"
     tokenizer.save_pretrained(tmp_path)

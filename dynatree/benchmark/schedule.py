@@ -143,12 +143,21 @@ def missing(records: list[Record], prompts: list[dict], job: Job) -> list[Schedu
     return [one for one in planned if one.key not in have or (one.case == BASELINE and one.key[:3] in lacking)]
 
 
-def assemble(journal: Journal, prompts: list[dict], job: Job, about: dict) -> Measurement:
-    """Return the latest valid record of each request that is not flagged, each paired with a baseline."""
+def assemble(journal: Journal, prompts: list[dict], job: Job, about: dict, complete: bool = True) -> Measurement:
+    """Return the latest valid record of each request that is not flagged, each paired with a baseline.
+
+    Args:
+        journal: the journal of the job.
+        prompts: the prompts of the job.
+        job: the job, with the options of all cases.
+        about: description of the present session.
+        complete: False leaves out requests whose baseline is not measured yet.
+    """
     measured = valid(journal, prompts, job, about)
     records = undisturbed(measured, job)
     baselines = [record for record in records if record.case == BASELINE]
-    latest = {record.key: record for record in records if record.case != BASELINE}
+    paired = {record.key[:3] for record in (records if complete else baselines)}
+    latest = {one.key: one for one in records if one.case != BASELINE and one.key[:3] in paired}
     chosen = pair_with_baselines(list(latest.values()), baselines, journal.sessions)
     names = {name for record in chosen for name in (record.session, record.baseline)}
     sessions = {name: journal.sessions[name] for name in journal.sessions if name in names}

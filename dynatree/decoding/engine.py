@@ -14,10 +14,13 @@ from dynatree.decoding.arguments import (
     find_policy,
     request_options,
 )
+from dynatree.decoding.chat import Messages, chat_prompt, chat_stops
+from dynatree.decoding.progress import progress_bar
 from dynatree.decoding.prompts import EosTokens, Prompt
 from dynatree.decoding.request import Request
 from dynatree.decoding.results import Generation
 from dynatree.drafting.factory import prepare_costs
+from dynatree.errors import DynatreeError
 from dynatree.kvcompress.methods.base import Method
 from dynatree.kvcompress.tree_cache import CompressedTreeCache
 from dynatree.models.exclusive import exclusive
@@ -33,7 +36,7 @@ from dynatree.tree import TokenTree
 
 def generate(
     pair: ModelPair,
-    prompt: Prompt,
+    prompt: Prompt | None = None,
     method: str | Policy = "cost_aware",
     max_new_tokens: int = 128,
     eos_token_id: EosTokens = "auto",
@@ -49,6 +52,8 @@ def generate(
     logits_processor: Sequence[Any] = (),
     stopping_criteria: Sequence[Any] = (),
     stop_strings: str | Sequence[str] = (),
+    messages: Messages | None = None,
+    progress: bool = False,
     **options: Any,
 ) -> Generation:
     """Decode one prompt.
@@ -87,6 +92,9 @@ def generate(
             return scores. Each is called once per emitted token, in order, so it may keep a state.
         stopping_criteria: stopping criteria of transformers, called after each emitted token.
         stop_strings: texts that end the output after the token that completes one.
+        messages: a conversation instead of a prompt: mappings with "role" and "content" for the chat template of the
+            target. With ``eos_token_id="auto"``, the template's own end of a turn also ends the output.
+        progress: True shows a progress bar on stderr.
         **options: options of the method, see :mod:`dynatree.policies.registry`.
 
     Returns:
@@ -100,12 +108,21 @@ def generate(
     started = pair.clock()
     caches = CacheMethods.parse(target_cache, draft_cache)
     policy = find_policy(pair, method, options, caches.draft)
+    if messages is not None:
+        if prompt is not None:
+            raise DynatreeError("give a prompt or messages, not both")
+        prompt, eos_token_id = chat_prompt(pair.tokenizer, messages), chat_stops(pair, eos_token_id)
+    elif prompt is None:
+        raise DynatreeError("a request needs a prompt or messages")
     sampling = SamplingOptions(temperature, top_k, top_p, seed)
     rules = CallerRules(logits_processor, stopping_criteria, stop_strings)
     request = request_options(
         pair, prompt, policy, max_new_tokens, eos_token_id, sampling, caches, started, exact=exact, rules=rules
     )
-    return decode(pair, request, Callbacks(on_tokens, on_round))
+    if not progress:
+        return decode(pair, request, Callbacks(on_tokens, on_round))
+    with progress_bar(on_tokens, request.max_new_tokens) as advance:
+        return decode(pair, request, Callbacks(advance, on_round))
 
 
 @torch.inference_mode()

@@ -64,6 +64,23 @@ class Stats:
     seconds: dict[str, float] = field(default_factory=_no_seconds)
     caches: dict[str, dict[str, int]] = field(default_factory=dict[str, dict[str, int]])
 
+    def __str__(self) -> str:
+        """Return a summary in a few lines."""
+        seconds, rounds = self.seconds, self.rounds
+        tokens = self.emitted
+        lines = [f"{tokens} tokens in {seconds['total']:.2f} s ({tokens / max(seconds['total'], 1e-9):.1f} per second)"]
+        if rounds:
+            lines.append(f"{rounds} rounds of {sum(one.emitted for one in self.rounds_log) / rounds:.2f} tokens")
+        if self.verified:
+            lines.append(f"{self.accepted} of {self.verified} drafted nodes accepted")
+        parts = ", ".join(f"{name} {seconds[name]:.2f}" for name in ("prefill", "draft", "verify", "other"))
+        return "\n".join([*lines, f"seconds: {parts}"])
+
+    @property
+    def emitted(self) -> int:
+        """Emitted tokens; the first one comes with the prompt."""
+        return bool(self.seconds["ttft"]) + sum(entry.emitted for entry in self.rounds_log)
+
     @property
     def rounds(self) -> int:
         """Forward passes of the target after prefill."""

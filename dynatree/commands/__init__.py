@@ -1,0 +1,1 @@
+"""Subcommands of ``dynatree`` with more than one step."""
