@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dynatree.commands import chat
+from dynatree.commands import bench, chat
 from dynatree.commands.model_arguments import add_models, add_sampling
 from dynatree.commands.printed_text import PrintedText
 from dynatree.errors import DynatreeError
@@ -48,6 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="command")
     _add_generate(commands.add_parser("generate", help="continue a prompt"))
     chat.add_arguments(commands.add_parser("chat", help="talk to a target on the terminal"))
+    bench.add_arguments(commands.add_parser("bench", help="find the fastest way of decoding for a model"))
     _add_check(commands.add_parser("check", help="verify that a target and a draft fit together"))
     _add_trace(commands.add_parser("trace", help="list the inputs of a file that the pipeline made"))
     _add_arena(commands.add_parser("arena", help="compare free drafters on recorded outputs, without a model"))

@@ -1,0 +1,178 @@
+"""The measurement of a plan, by the functions of the pipeline, one repetition of each arm after the other."""
+
+import hashlib
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import dynatree
+from dynatree.benchmark.environment import environment
+from dynatree.benchmark.records import Journal, Measurement, Record
+from dynatree.benchmark.schedule import assemble, next_requests, prompt_hash
+from dynatree.benchmark.session import compare, measure
+from dynatree.config.jobs import Job
+from dynatree.models.loading import load_pair, load_tokenizer, parameter_count
+from dynatree.models.pair import ModelPair
+from dynatree.user_bench.plan import Arm, Plan, arms
+from dynatree.utils.files import sha256
+from dynatree.utils.host import now
+from dynatree.utils.locks import file_lock
+
+WARM_UP = "A short text of its own warms up the models before anything is measured. It says that"
+MEASURING = ("benchmark", "decoding", "drafting", "kvcompress", "latency", "models", "policies")
+
+Listener = Callable[[dict[str, Measurement]], None]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A benchmark, complete or not.
+
+    Attributes:
+        plan: what it measures.
+        arms: the arms.
+        measurements: name of the arm -> its records so far.
+        planned: number of planned requests.
+    """
+
+    plan: Plan
+    arms: list[Arm]
+    measurements: dict[str, Measurement]
+    planned: int
+
+    @property
+    def finished(self) -> int:
+        """Number of finished requests."""
+        return sum(len({record.key for record in one.records}) for one in self.measurements.values())
+
+
+class ListenedJournal(Journal):
+    """A journal that calls a function after each record."""
+
+    listener: Callable[[], None] = staticmethod(lambda: None)
+
+    def add(self, record: Record) -> None:
+        """Append a record and call the listener."""
+        super().add(record)
+        self.listener()
+
+
+class Bench:
+    """A benchmark in a folder, which goes on where an earlier one has stopped.
+
+    Args:
+        plan: what to measure.
+        texts: the prompts.
+        folder: keeps a journal for each arm.
+    """
+
+    def __init__(self, plan: Plan, texts: list[str], folder: Path):
+        self.plan = plan
+        self.arms = arms(plan)
+        self._journals = {arm.name: ListenedJournal(folder / f"journals/{_file_name(arm.name)}") for arm in self.arms}
+        self._lock = folder / "bench.lock"
+        tokenizer = load_tokenizer(plan.target)
+        self._prompts = [
+            {"id": str(number), "article": str(number), "tokens": list(tokenizer(text).input_ids)}
+            for number, text in enumerate(texts, start=1)
+        ]
+        self._warm_up = [{"id": "warm-up", "article": "warm-up", "tokens": list(tokenizer(WARM_UP).input_ids)}]
+        self._jobs: dict[str, Job] = {}
+        self._about: dict[str, dict[str, Any]] = {}
+        self._pair: tuple[str, ModelPair] | None = None
+
+    def run(self, listener: Listener = lambda _: None) -> Run:
+        """Measure what the journals lack; a repetition of one arm after that of the other.
+
+        Args:
+            listener: called after each request with the measurements so far.
+
+        Raises:
+            DynatreeError: a model cannot be loaded, or in float32 a method emits other tokens than plain decoding.
+            KeyboardInterrupt: the user has interrupted the benchmark; :meth:`so_far` returns what is finished.
+        """
+        self._lock.parent.mkdir(parents=True, exist_ok=True)
+        with file_lock(self._lock, exclusive=True, holder="another benchmark in this folder"):
+            for journal in self._journals.values():
+                journal.listener = lambda: listener(self.so_far().measurements)
+            for repetition in range(self.plan.repetitions):
+                for arm in self.arms:
+                    self._measure(arm, repetition)
+        return self.so_far()
+
+    def so_far(self) -> Run:
+        """Return the finished requests of this machine, these models and this code, compared with plain decoding."""
+        found = {
+            name: assemble(self._journals[name], self._prompts, self._jobs[name], self._about[name], complete=False)
+            for name in self._jobs
+        }
+        for measurement in found.values():
+            compare(measurement.records, measurement.job)
+        requests = sum(len(arm.cases) for arm in self.arms) * len(self._prompts) * self.plan.repetitions
+        return Run(self.plan, self.arms, found, requests)
+
+    def _measure(self, arm: Arm, repetition: int) -> None:
+        """Measure the requests of a repetition that the journal of an arm lacks."""
+        if arm.name not in self._jobs:
+            self._describe(arm)
+        job, about, journal = self._jobs[arm.name], self._about[arm.name], self._journals[arm.name]
+        while todo := [
+            one for one in next_requests(journal, self._prompts, job, about) if one.repetition == repetition
+        ]:
+            print(f"{arm.name}: {len(todo)} requests", file=sys.stderr)
+            measure(self._load(arm), todo, job, about | {"started": now()}, journal, self._warm_up)
+
+    def _load(self, arm: Arm) -> ModelPair:
+        """Return the models of an arm; only one arm is in memory."""
+        if self._pair is None or self._pair[0] != arm.name:
+            self._pair = None
+            plan = self.plan
+            pair = load_pair(plan.target, arm.draft, plan.device, plan.dtype, backend=plan.backend)
+            self._pair = arm.name, pair
+            return pair
+        return self._pair[1]
+
+    def _describe(self, arm: Arm) -> None:
+        pair = self._load(arm)
+        dtype = self.plan.dtype if self.plan.dtype == "int8" else str(pair.dtype).removeprefix("torch.")
+        job = arm.job(self.plan, len(self._prompts), pair.device.type, dtype)
+        names = {"target": self.plan.target, "draft": arm.draft}
+        models = {role: describe_model(str(names[role]), model) for role, model in pair.models.items()}
+        self._jobs[arm.name] = job
+        self._about[arm.name] = {
+            "started": now(),
+            "job": job.to_json(),
+            "code": measuring_code(),
+            "dataset": {"stands_for": "prompts of the user", "source": {"kind": "bench"}},
+            "prompts_sha256": prompt_hash([token for prompt in self._prompts for token in prompt["tokens"]]),
+            "models": models,
+            "environment": environment(torch.device(pair.device)),
+        }
+
+
+def describe_model(name: str, model: Any) -> dict[str, Any]:
+    """Return the name of a model, its number of parameters, and a hash of its files or of its revision on the hub."""
+    folder = Path(name)
+    files = [folder / "config.json", *sorted(folder.glob("*.safetensors"))] if folder.is_dir() else []
+    parts = [sha256(path) for path in files] or [name, str(model.config._commit_hash)]
+    digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()
+    return {"folder": folder.name if folder.is_dir() else name, "sha256": digest, "parameters": parameter_count(model)}
+
+
+def measuring_code() -> str:
+    """Return a hash of the package's files that decode and measure."""
+    package = Path(dynatree.__file__).parent
+    paths = sorted(path for name in MEASURING for path in (package / name).rglob("*.py"))
+    digest = hashlib.sha256()
+    for path in (package / "tree.py", *paths):
+        digest.update(path.relative_to(package).as_posix().encode() + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _file_name(arm: str) -> str:
+    """Return the name of the journal of an arm."""
+    return "".join(one if one.isalnum() or one in "-." else "_" for one in arm) + ".jsonl"

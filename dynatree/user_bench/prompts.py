@@ -1,0 +1,55 @@
+"""The prompts of a benchmark: a file of the user, or a small set of several kinds of text."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from dynatree.errors import DynatreeError
+
+FIELDS = ("prompt", "text", "question", "instruction")
+DEFAULT = (
+    "The lighthouse keeper climbed the stairs every evening, and on the last night of the year he",
+    "Photosynthesis is the process by which plants turn light into chemical energy. Its two stages are",
+    'def read_settings(path):\n    """Return the settings of a file as a dictionary."""\n',
+    "Dear colleagues,\n\nthe meeting of Thursday moves to Friday at ten. Please bring the following documents:\n-",
+    "Question: A train travels 180 kilometers in two hours. How far does it travel in five hours?\nAnswer:",
+    "Ingredients: flour, sugar, butter, two eggs, lemon.\nMethod: First, mix the flour and the sugar. Then",
+    "name,city,year\nAnna,Lisbon,2019\nBruno,Turin,2020\nClara,Ghent,2021\nDavid,",
+    "The committee found three reasons for the delay. The first reason was the weather. The second reason was",
+)
+
+
+def default_prompts() -> list[str]:
+    """Return short prompts of different kinds: stories, facts, code, letters, questions, recipes, tables, reports."""
+    return list(DEFAULT)
+
+
+def read_prompts(path: Path) -> list[str]:
+    """Return the prompts of a file: one a line, or JSON lines of texts or of objects with a text.
+
+    Args:
+        path: a file that ends in ".jsonl" holds a JSON value a line: a string, or an object with one of ``FIELDS``.
+            Empty lines do not count.
+
+    Raises:
+        DynatreeError: the file cannot be read, is empty, or a line has another form; the message names the line.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DynatreeError(f"cannot read prompts from {path}: {error}") from error
+    numbered = [(number, line) for number, line in enumerate(lines, start=1) if line.strip()]
+    if not numbered:
+        raise DynatreeError(f"{path} holds no prompt; write one a line")
+    return [_of_json(path, *one) if path.suffix == ".jsonl" else one[1] for one in numbered]
+
+
+def _of_json(path: Path, number: int, line: str) -> str:
+    try:
+        value: Any = json.loads(line)
+    except ValueError as error:
+        raise DynatreeError(f"{path}, line {number}: {error}") from error
+    text = next((value[name] for name in FIELDS if name in value), None) if isinstance(value, dict) else value
+    if not isinstance(text, str) or not text:
+        raise DynatreeError(f"{path}, line {number}: needs a text, or an object with one of {', '.join(FIELDS)}")
+    return text
