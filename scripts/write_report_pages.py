@@ -24,7 +24,8 @@ def main() -> None:
     verdicts = pd.read_csv(options.claims)["verdict"].to_list()
     text = report_text(options.text_template.read_text(encoding="utf-8"), options.headline.read_bytes(), verdicts)
     write_text(options.text, text)
-    page = round_page(options.round_template.read_text(encoding="utf-8"), read_json(options.tree))
+    drafted = read_json(options.tree, "delete it and run the pipeline again")
+    page = round_page(options.round_template.read_text(encoding="utf-8"), drafted)
     write_text(options.round, page)
 
 
