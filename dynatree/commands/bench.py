@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--draft", action="append", default=[], help="folder or hub id of a draft; may be repeated")
     parser.add_argument("--prompts", type=Path, metavar="FILE", help="one prompt a line, or JSON lines (.jsonl)")
     parser.add_argument("--methods", nargs="+", metavar="METHOD", help="methods beside plain decoding")
-    parser.add_argument("--new-tokens", type=int, default=48, help="of each request (default: %(default)s)")
+    parser.add_argument("--new-tokens", type=int, default=32, help="of each request (default: %(default)s)")
     parser.add_argument("--repetitions", type=int, default=1, help="of each request (default: %(default)s)")
     add_device(parser)
     parser.add_argument("--backend", default="auto", help="stock, small_batch, graphs or auto (default: %(default)s)")

@@ -3,9 +3,11 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from dynatree.config.jobs import BASELINE, PROMPTS, Case, DisturbanceRule, Group, Job
 from dynatree.errors import DynatreeError
+from dynatree.policies.registry import policy_options
 
 GROUP = "all"
 ONE_MORE_ATTEMPT = DisturbanceRule(attempts=1)
@@ -33,7 +35,7 @@ OWN = 'generate(load_pair({models}), prompt, method="{method}"{options})'
 CANDIDATES = {
     BASELINE: Candidate(Case("dynatree", BASELINE), None, "plain decoding", OWN),
     "cost_aware": Candidate(Case("dynatree", "cost_aware"), None, "cost-aware tree", OWN),
-    "dynatree": Candidate(Case("dynatree", "dynatree"), True, "DynaTree", OWN),
+    "dynatree": Candidate(Case("dynatree", "dynatree", {"base_depth": 5, "max_depth": 8}), True, "DynaTree", OWN),
     "fixed_tree": Candidate(
         Case("dynatree", "fixed_tree", {"depth": 4, "branch": 2}), True, "fixed tree of depth 4", OWN
     ),
@@ -74,7 +76,7 @@ class Plan:
     target: str
     drafts: Sequence[str] = ()
     methods: Sequence[str] = DEFAULT_METHODS
-    new_tokens: int = 48
+    new_tokens: int = 32
     repetitions: int = 1
     device: str = "auto"
     dtype: str = "auto"
@@ -153,5 +155,13 @@ def code_of(method: str, target: str, draft: str | None) -> str:
     """Return the line of Python that uses a method with these models."""
     candidate = CANDIDATES[method]
     models = ", ".join(repr(name) for name in (target, draft) if name is not None)
-    options = "".join(f", {name}={value!r}" for name, value in candidate.case.options.items())
+    options = "".join(f", {name}={value!r}" for name, value in _changed(candidate.case).items())
     return candidate.code.format(models=models, method=candidate.case.method, options=options)
+
+
+def _changed(case: Case) -> dict[str, Any]:
+    """Return the options of a method of this package that differ from its defaults."""
+    if case.engine != "dynatree":
+        return {}
+    defaults = {name: parameter.default for name, parameter in policy_options(case.method).items()}
+    return {name: value for name, value in case.options.items() if value != defaults.get(name)}

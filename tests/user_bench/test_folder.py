@@ -14,12 +14,13 @@ from dynatree.data.checkpoints import fetch
 from dynatree.latency.cost_model import CostModel
 from dynatree.user_bench import folder as folders
 from dynatree.user_bench.measure import Bench
-from dynatree.user_bench.plan import Plan
+from dynatree.user_bench.plan import CANDIDATES, NO_DRAFT, Plan
 from dynatree.user_bench.report import answer, csv_text, table
 from dynatree.user_bench.results import recommend, rows_of
 from dynatree.utils.files import MANIFEST, sha256
 from dynatree.utils.paths import ROOT
 
+REQUESTS = 4 * (4 + 6)  # prompts times methods of both arms
 NEVER = DisturbanceRule(1e9, 1e9, 0.0, 0)
 TEXTS = ["first", "the second", "a third", "number four"]
 
@@ -30,7 +31,7 @@ def plan(tmp_path_factory):
     options = {"kind": "random", "architecture": "llama", "seed": 1, "layers": 1}
     fetch(options, folder / "target")
     fetch(options | {"noise": 0.05}, folder / "draft")
-    methods = ("cost_aware", "chain", "hf_generate")
+    methods = [name for name in CANDIDATES if name != "autoregressive"]
     names = str(folder / "target"), [str(folder / "draft")]
     return Plan(*names, methods, new_tokens=6, device="cpu", backend="stock", rule=NEVER)
 
@@ -60,31 +61,27 @@ def run(plan, tmp_path_factory):
     with pytest.raises(KeyboardInterrupt):
         bench.run(interrupt)
     partial = bench.so_far()
-    assert 0 < partial.finished < partial.planned == 24
+    assert 0 < partial.finished < partial.planned == REQUESTS
     text = answer(recommend(partial.measurements, plan.target, {}), partial.finished, partial.planned)
-    assert text.startswith(f"{partial.finished} of 24 requests are finished; the same command goes on.")
+    assert text.startswith(f"{partial.finished} of {REQUESTS} requests are finished; the same command goes on.")
     seen = [None] * 9
     again = Bench(plan, TEXTS, folder)
     found = again.run(seen.append)
     assert found.finished == found.planned
-    assert len(seen) - 9 < 24, "finished requests are not measured again"
+    assert len(seen) - 9 < REQUESTS, "finished requests are not measured again"
     folders.write_folder(found, folder)
     return found, folder
 
 
 def test_every_method_has_a_row_and_exact_outputs(run, plan):
     rows = rows_of(run[0].measurements)
-    assert sorted((row.draft, row.method) for row in rows) == [
-        ("draft", "chain"),
-        ("draft", "cost_aware"),
-        ("no draft", "autoregressive"),
-        ("no draft", "cost_aware"),
-        ("no draft", "hf_generate"),
-    ]
+    drafted = [("draft", name) for name, one in CANDIDATES.items() if one.drafted is not False]
+    plain = [(NO_DRAFT, name) for name, one in CANDIDATES.items() if not one.drafted]
+    assert {(row.draft, row.method) for row in rows} == {*drafted, *plain} - {("draft", "autoregressive")}
     assert all(row.equal == row.outputs == row.prompts == 4 for row in rows)
-    plain = next(row for row in rows if row.method == "autoregressive")
-    assert plain.speedup == plain.low == plain.high == plain.tokens_per_round == 1
-    assert table(rows).count("\n") == csv_text(rows).count("\n") == 6
+    baseline = next(row for row in rows if row.method == "autoregressive")
+    assert baseline.speedup == baseline.low == baseline.high == baseline.tokens_per_round == 1
+    assert table(rows).count("\n") == csv_text(rows).count("\n") == len(rows) + 1
     found = recommend(run[0].measurements, plan.target, {"draft": plan.drafts[0], "no draft": None})
     assert found and ("Use " in found.words or "plain decoding" in found.words)
 
@@ -138,7 +135,7 @@ def test_machines_share_one_table(run, tmp_path):
     shutil.copytree(run[1], tmp_path / "other")
     lines = folders.compare_folders([run[1], tmp_path / "other"]).splitlines()
     assert lines[0].count("threads") == 2
-    assert len(lines) == 2 + 5
+    assert len(lines) == 2 + len(rows_of(run[0].measurements))
     assert all("x" in line for line in lines[2:])
 
 
