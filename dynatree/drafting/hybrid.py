@@ -14,6 +14,8 @@ from dynatree.policies.calibration import SOURCES, Estimate, Proposal
 from dynatree.policies.cost_aware import LOOKUP_RESERVE, CostAware
 from dynatree.tree import TokenTree
 
+FREE_CANDIDATES = 2  # candidates of the lookups alone over those of a pool that the draft model expands
+
 
 @dataclass(frozen=True)
 class LevelPass:
@@ -70,7 +72,7 @@ class HybridDrafter(Drafter):
         self._clock = clock
         self._lookups = LookupSources(policy, clock)
         self._merged: dict[tuple[tuple[int, ...], int], list[Estimate]] = {}  # of the lookups, by context and depth
-        self._pool = Pool((0,), 0, 0)
+        self._pool = Pool((0,), 0, 0, 0)
         self._nodes: list[int] = []  # node of the verified tree -> node of the pool
         self.text_length = 0  # tokens of the prompt and the output, the root included
         self._batch = 1
@@ -96,7 +98,7 @@ class HybridDrafter(Drafter):
         costs = RoundCosts.estimate(self.target_costs, self.policy, context)
         self._begin_round(tree.tokens[0], costs)
         max_depth = min(context.max_depth, self.policy.max_depth)
-        self._pool = self._new_pool()
+        self._pool = self._new_pool(FREE_CANDIDATES)
         if self._lookups.in_use:
             self._grow(self._pool, max_depth, costs)
         selected, gain = self._select(self._pool, costs)
@@ -120,7 +122,7 @@ class HybridDrafter(Drafter):
         started = self._clock()
         self._credit_sources(tree, path, verification.predictions)
         if self._lookups.recycled:
-            self._lookups.observe(tree, verification.ranked, verification.rank_seconds)
+            self._lookups.observe(tree, path, verification.ranked, verification.rank_seconds)
         seconds = self._clock() - started + verification.rank_seconds
         self._host_seconds += seconds
         self.policy.host.node.observe((self._node_seconds + seconds) / len(tree))
@@ -157,8 +159,9 @@ class HybridDrafter(Drafter):
         if self.timed_draft:
             self.timed_draft.begin_round(root, self.text_length)
 
-    def _new_pool(self) -> Pool:
-        return Pool(self._lookups.context, self.policy.drafted_nodes, self._width)
+    def _new_pool(self, factor: int = 1) -> Pool:
+        size = factor * self.policy.drafted_nodes
+        return Pool(self._lookups.context, size, self._width, self.policy.node_budget)
 
     def _grow(self, pool: Pool, max_depth: int, costs: RoundCosts) -> None:
         """Add candidates of the lookups alone."""

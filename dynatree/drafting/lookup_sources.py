@@ -68,11 +68,12 @@ class LookupSources:
             started = ended
         return [known[context] for context in contexts]
 
-    def observe(self, tree: TokenTree, ranked: Ranked, seconds: float) -> None:
+    def observe(self, tree: TokenTree, path: list[int], ranked: Ranked, seconds: float) -> None:
         """Pass the target's ranked successors of each verified node to the lookups that use them.
 
         Args:
             tree: the verified tree.
+            path: its accepted nodes.
             ranked: tokens and log-probabilities of the successors of each node; nodes without any are left out.
             seconds: time of ranking them.
         """
@@ -86,6 +87,8 @@ class LookupSources:
                 for context, successors, log_probs in zip(contexts, *ranked, strict=True):
                     if successors:
                         lookup.observe(context, successors, log_probs)
+                last = path[-1] if path else 0
+                lookup.observe_root(ranked[0][last], ranked[1][last])
                 self._seconds[lookup.name] += seconds + self._clock() - started
 
     def close_round(self, emitted: dict[str, float]) -> None:

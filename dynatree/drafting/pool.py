@@ -1,5 +1,6 @@
 """The candidates of a round, from which the verified tree is selected."""
 
+from heapq import heappush, heapreplace
 from itertools import groupby
 from math import log
 
@@ -15,6 +16,7 @@ class Pool:
         context: the last tokens of the text, the root included.
         size: maximum number of candidates.
         width: maximum number of candidates on a level.
+        selectable: nodes that can be selected; less probable candidates than so many others are left out.
 
     Attributes:
         tokens: token id of each node.
@@ -25,7 +27,7 @@ class Pool:
         estimates: for each node that was expanded, the estimates of all its proposed successors.
     """
 
-    def __init__(self, context: tuple[int, ...], size: int, width: int):
+    def __init__(self, context: tuple[int, ...], size: int, width: int, selectable: int):
         self.tokens = [context[-1]]
         self.parents = [-1]
         self.depths = [0]
@@ -34,6 +36,8 @@ class Pool:
         self.estimates: dict[int, list[Estimate]] = {}
         self._end = size + 1
         self._width = width
+        self._selectable = selectable
+        self._best: list[float] = []  # heap of the largest path probabilities
 
     @property
     def depth(self) -> int:
@@ -78,7 +82,15 @@ class Pool:
         children.sort(key=lambda child: -child[0])
         first, depth = len(self.tokens), self.depth + 1
         del children[min(self._end - first, self._width) :]
-        for path, parent, token in children:
+        best, selectable = self._best, self._selectable
+        for place, (path, parent, token) in enumerate(children):
+            if len(best) < selectable:
+                heappush(best, path)
+            elif path <= best[0]:
+                del children[place:]
+                break
+            else:
+                heapreplace(best, path)
             self.tokens.append(token)
             self.parents.append(parent)
             self.depths.append(depth)

@@ -7,7 +7,14 @@ from operator import itemgetter
 from typing import NamedTuple
 
 SOURCES = ("model", "ngram", "recycling")
-ORIGINS = ("model", "ngram-1", "ngram-2", "ngram-3", "ngram-4", "recycling-1", "recycling-2")  # source and match length
+MATCH_LENGTHS = (1, 2, 3, 4, 6, 8, 12, 16)  # tokens of a match; the longest stands for all longer ones
+ORIGINS = (  # source and match length; recycling-0 is a runner-up of the last prediction
+    "model",
+    *(f"ngram-{n}" for n in MATCH_LENGTHS),
+    "recycling-0",
+    "recycling-1",
+    "recycling-2",
+)
 CONFIDENCE_EDGES = (0.01, 0.03, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 0.97)
 MAX_DEPTH, MAX_RANK = 3, 3  # larger depths and ranks share their statistics
 PRIOR_WEIGHT = 6.0  # weight of the prior, in observations

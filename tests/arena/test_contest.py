@@ -24,8 +24,8 @@ PINNED = {
     "recycling": 116,
     "logit_spec": 109,
     "racer": 111,
-    "merged_chain": 131,
-    "merged": 121,
+    "merged_chain": 128,
+    "merged": 109,
 }
 
 

@@ -36,7 +36,7 @@ def test_seconds_become_the_tokens_that_plain_decoding_emits(batch):
 
 
 def test_a_pool_keeps_the_most_probable_children_that_fit():
-    pool = Pool((6, 7), size=3, width=9)
+    pool = Pool((6, 7), size=3, width=9, selectable=3)
     level = pool.add_level([0], [[estimate(1, 0.6), estimate(2, 0.3), estimate(3, 0.01)]], 0.05)
     assert [pool.tokens[node] for node in level] == [1, 2]
     (node,) = pool.add_level([1, 2], [[estimate(4, 0.2)], [estimate(5, 0.9)]], 0.05)
@@ -49,8 +49,19 @@ def test_a_pool_keeps_the_most_probable_children_that_fit():
     assert pool.as_tree().tokens == pool.tokens and pool.as_tree().parents == pool.parents
 
 
+def test_candidates_that_cannot_be_selected_leave_room_for_deeper_ones():
+    pool = Pool((7,), size=7, width=9, selectable=4)
+    siblings = [estimate(1, 0.6), estimate(2, 0.1), estimate(3, 0.09), estimate(4, 0.08)]
+    assert len(pool.add_level([0], [siblings], 0.0)) == 4
+    level = [1]
+    for depth in range(2, 5):
+        level = pool.add_level(level, [[estimate(5, 0.9), estimate(6, 0.1)]], 0.0)
+        assert [pool.depths[node] for node in level] == [depth]
+    assert pool.tokens == [7, 1, 2, 3, 4, 5, 5, 5]
+
+
 def test_selected_nodes_are_copied_with_their_parents():
-    pool = Pool((7,), size=8, width=9)
+    pool = Pool((7,), size=8, width=9, selectable=8)
     pool.add_level([0], [[estimate(1, 0.6), estimate(2, 0.3)]], 0.0)
     pool.add_level([2], [[estimate(5, 0.9)]], 0.0)
     tree = TokenTree(7, 2)

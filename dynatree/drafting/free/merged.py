@@ -12,6 +12,7 @@ from dynatree.tree import TokenTree
 
 FREE_SOURCES = ("ngram", "recycling")
 MAX_DEPTH = 64
+CANDIDATES = 4  # as in decoding
 
 
 def flat_costs() -> CostModel:
@@ -29,6 +30,7 @@ class Merged:
         costs: decides how many nodes pay; None if all do.
         chains: True for trees of one path.
         sources: sources of the policy.
+        candidates: maximum number of successors that a source proposes for a node.
     """
 
     def __init__(
@@ -37,9 +39,10 @@ class Merged:
         costs: CostModel | None = None,
         chains: bool = False,
         sources: Sequence[str] = FREE_SOURCES,
+        candidates: int = CANDIDATES,
     ):
         depth = nodes if chains else min(nodes, MAX_DEPTH)
-        self.policy = CostAware(node_budget=nodes, max_depth=depth, sources=tuple(sources))
+        self.policy = CostAware(node_budget=nodes, max_depth=depth, sources=tuple(sources), candidates=candidates)
         self.costs = replace(costs) if costs else flat_costs()
         self._chains = chains
         self._tree: TokenTree | None = None

@@ -14,6 +14,8 @@ from dynatree.drafting.free.token_recycling import TokenRecycling
 from dynatree.errors import DynatreeError
 from dynatree.latency.cost_model import CostModel
 
+WIDE = 8  # successors of a source for a node where nodes cost nothing
+
 
 @dataclass(frozen=True)
 class FreeDrafterEntry:
@@ -39,7 +41,7 @@ FREE_DRAFTERS: Mapping[str, FreeDrafterEntry] = {
     "logit_spec": FreeDrafterEntry("LogitSpec", lambda nodes, costs: LogitSpec()),
     "racer": FreeDrafterEntry("RACER", lambda nodes, costs: Racer()),
     "merged_chain": FreeDrafterEntry("Merged, chain", lambda nodes, costs: Merged(nodes, chains=True)),
-    "merged": FreeDrafterEntry("Merged", lambda nodes, costs: Merged(nodes)),
+    "merged": FreeDrafterEntry("Merged", lambda nodes, costs: Merged(nodes, candidates=WIDE)),
     "cost_aware": FreeDrafterEntry("Merged, cost-aware", Merged, needs_costs=True),
 }
 
