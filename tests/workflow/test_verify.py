@@ -51,7 +51,8 @@ def verify(archive: Path, python: Path, *arguments: str) -> subprocess.Completed
 def test_only_the_artefacts_that_do_not_follow_from_the_records_differ(packed, unpacked):
     record, table = unpacked / RECORD, unpacked / TABLE
     content = json.loads(record.read_text())
-    content["records"][0]["seconds"]["total"] *= 10
+    pruned = next(one for one in content["records"] if one["case"] == "d2-t0.02")
+    pruned["seconds"]["total"] *= 10
     record.write_text(json.dumps(content))
     table.write_text(table.read_text().replace("1", "2"))
     (unpacked / FIGURE).unlink()
