@@ -23,6 +23,7 @@ SUBMITTED = (
     "results/ci/heads.json",
     "results/ci/compression/narrative.json",
     "results/ci/records/memory-encyclopaedic.csv",
+    "results/ci/arena/narrative.npz",
     "results/ci/records/main-narrative.json",
 )
 
