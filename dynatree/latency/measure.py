@@ -17,7 +17,7 @@ from transformers import PreTrainedModel
 from dynatree.latency.cost_model import CostModel
 from dynatree.models.cuda_settings import settings
 from dynatree.models.forward import head_rows
-from dynatree.models.positions import served_positions
+from dynatree.models.positions import served_positions, unscaled_frequencies
 from dynatree.models.runner import ModelRunner
 from dynatree.utils.files import write_json
 from dynatree.utils.host import describe_host
@@ -60,7 +60,6 @@ def load_cost_model(model: PreTrainedModel, static: "GraphedModel | None" = None
     return cost_model
 
 
-@torch.inference_mode()
 def measure_at_first_use(
     model: PreTrainedModel, static: "GraphedModel | None" = None, seconds: float = FIRST_USE_SECONDS
 ) -> CostModel:
@@ -73,23 +72,23 @@ def measure_at_first_use(
         static: see :func:`measure_latency`.
         seconds: no measurement begins after this time.
     """
-    chosen = FIRST_USE_CUDA_WIDTHS if model.device.type == "cuda" else FIRST_USE_WIDTHS
-    context = max(1, min(FIRST_USE_CONTEXT, served_positions(model.config) - max(chosen)))
-    widths = [width for width in chosen if context + width <= served_positions(model.config)]
-    runner = ModelRunner(model, "target", context + max(widths), static=static)
-    runner.forward([0] * context, range(context), last_only=True)
-    times: dict[int, list[float]] = {}
-    end = time.perf_counter() + seconds
-    plan = [width for _ in range(REPETITIONS + 1) for width in widths]
-    for width in tqdm(plan, desc="measuring forward passes, once on this machine", unit="pass", leave=False):
-        if len(times) >= 2 and time.perf_counter() > end:
-            break
-        times.setdefault(width, []).append(time_forward(runner, width, context))
-    found = {width: min(times[width][1:] or times[width]) for width in sorted(times)}
+    with torch.inference_mode(), unscaled_frequencies(model):
+        chosen = FIRST_USE_CUDA_WIDTHS if model.device.type == "cuda" else FIRST_USE_WIDTHS
+        context = max(1, min(FIRST_USE_CONTEXT, served_positions(model.config) - max(chosen)))
+        widths = [width for width in chosen if context + width <= served_positions(model.config)]
+        runner = ModelRunner(model, "target", context + max(widths), static=static)
+        runner.forward([0] * context, range(context), last_only=True)
+        times: dict[int, list[float]] = {}
+        end = time.perf_counter() + seconds
+        plan = [width for _ in range(REPETITIONS + 1) for width in widths]
+        for width in tqdm(plan, desc="measuring forward passes, once on this machine", unit="pass", leave=False):
+            if len(times) >= 2 and time.perf_counter() > end:
+                break
+            times.setdefault(width, []).append(time_forward(runner, width, context))
+        found = {width: min(times[width][1:] or times[width]) for width in sorted(times)}
     return CostModel(tuple(found), (context,), [_non_decreasing(list(found.values()))])
 
 
-@torch.inference_mode()
 def measure_latency(
     model: PreTrainedModel,
     repetitions: int = REPETITIONS,
@@ -108,19 +107,20 @@ def measure_latency(
             is corrected in use.
         contexts: numbers of cache entries; those that exceed the model's positions are left out.
     """
-    positions = served_positions(model.config)
-    chosen = CUDA_WIDTHS if model.device.type == "cuda" else WIDTHS
-    contexts = tuple(c for c in contexts if c + chosen[-1] <= positions) or (1,)
-    widths = tuple(w for w in chosen if contexts[0] + w <= positions)
-    runner = ModelRunner(model, "target", contexts[-1] + widths[-1], static=static)
-    rows: list[list[float]] = []
-    for context in contexts:
-        runner.forward([0] * (context - runner.length), range(runner.length, context), last_only=True)
-        times: dict[int, list[float]] = {width: [] for width in widths}
-        for _ in range(repetitions + 1):
-            for width in widths:
-                times[width].append(time_forward(runner, width, context))
-        rows.append(_non_decreasing([typical(times[width][1:]) for width in widths]))
+    with torch.inference_mode(), unscaled_frequencies(model):
+        positions = served_positions(model.config)
+        chosen = CUDA_WIDTHS if model.device.type == "cuda" else WIDTHS
+        contexts = tuple(c for c in contexts if c + chosen[-1] <= positions) or (1,)
+        widths = tuple(w for w in chosen if contexts[0] + w <= positions)
+        runner = ModelRunner(model, "target", contexts[-1] + widths[-1], static=static)
+        rows: list[list[float]] = []
+        for context in contexts:
+            runner.forward([0] * (context - runner.length), range(runner.length, context), last_only=True)
+            times: dict[int, list[float]] = {width: [] for width in widths}
+            for _ in range(repetitions + 1):
+                for width in widths:
+                    times[width].append(time_forward(runner, width, context))
+            rows.append(_non_decreasing([typical(times[width][1:]) for width in widths]))
     return CostModel(widths, contexts, rows)
 
 

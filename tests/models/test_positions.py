@@ -34,7 +34,9 @@ def text(length: int) -> list[int]:
 
 @pytest.mark.parametrize("kind", SCALING)
 @pytest.mark.parametrize(("prompt", "new"), [(4, 12), (20, 20), (SHORT - 1, 6), (SHORT, 6), (30, 12)])
-def test_output_equals_hugging_face_beyond_the_unscaled_positions(kind, prompt, new):
+def test_output_equals_hugging_face_beyond_the_unscaled_positions(kind, prompt, new, tmp_path, monkeypatch):
+    """The cost-aware policy measures forward passes over longer texts during its first request."""
+    monkeypatch.setenv("DYNATREE_CACHE", str(tmp_path))
     model = scaled(kind)
     expected = reference(copy.deepcopy(model), text(prompt), new, None)
     pair = ModelPair(model, disturbed(model, 0.01))
