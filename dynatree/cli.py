@@ -114,7 +114,8 @@ def _add_trace(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--table", help="name the requests behind a row of this table, for example peers")
     parser.add_argument("--row", help="with --table: key or label of a method, for example fixed_tree")
     parser.add_argument("--column", help="with --table: data set, group, format or limit, for example narrative")
-    parser.add_argument("--run", dest="run_name", default="demo", help="with --table: the run (default: %(default)s)")
+    parser.add_argument("--number", metavar="ID", help="id of a number of the text, as in paper/RUN/numbers.csv")
+    parser.add_argument("--run", dest="run_name", default="demo", help="of --table or --number (default: %(default)s)")
     parser.set_defaults(run=_trace)
 
 
@@ -213,12 +214,16 @@ def _trace(options: argparse.Namespace) -> int:
 
         folder = Path("results") / options.run_name
         lines = trace_cell(folder, options.table, options.row or "", options.column)
+    elif options.number:
+        from dynatree.provenance.printed import trace_printed
+
+        lines = trace_printed(options.run_name, options.number)
     elif options.file:
         from dynatree.provenance.lineage import trace
 
         lines = trace(options.file, options.value)
     else:
-        raise DynatreeError("name a file, or a cell with --table and --row")
+        raise DynatreeError("name a file, a cell with --table and --row, or a number with --number")
     print("\n".join(lines))
     return 0
 

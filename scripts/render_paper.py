@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 from dynatree.analysis.paper import TEMPLATES, by_name, render
+from dynatree.analysis.printed_numbers import as_csv
 from dynatree.utils.files import write_text
 from dynatree.utils.paths import repository_path
 from dynatree.workflow.script import run
@@ -15,18 +16,20 @@ parser.add_argument("--input", type=Path, nargs="+", required=True, help="result
 parser.add_argument("--results", type=Path, required=True, help="folder of the run, which holds the tables")
 parser.add_argument("--figures", type=Path, required=True, help="folder of the figures")
 parser.add_argument("--output", type=Path, required=True)
+parser.add_argument("--numbers", type=Path, required=True, help="CSV for the numbers in the text and their sources")
 options = parser.parse_args()
 
 
 def main() -> None:
     folders = {"tables": options.results / "tables", "figures": options.figures}
-    text = render(options.config, by_name(options.input, options.results), folders, options.output.parent)
+    text, printed = render(options.config, by_name(options.input, options.results), folders, options.output.parent)
     write_text(options.output, text)
+    write_text(options.numbers, as_csv(printed))
 
 
 run(
     main,
     reads=[*sorted(repository_path(TEMPLATES).glob("*.j2")), *options.input],
-    writes=[options.output],
+    writes=[options.output, options.numbers],
     arguments=options,
 )

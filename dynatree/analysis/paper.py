@@ -47,6 +47,7 @@ from dynatree.analysis.heads import head_facts
 from dynatree.analysis.labels import Labels, read_frame
 from dynatree.analysis.latex import escape
 from dynatree.analysis.names import AS_THERE
+from dynatree.analysis.printed_numbers import Printed, PrintedNumbers
 from dynatree.analysis.statistics import Comparison, compare
 from dynatree.analysis.tables.booktabs import number, p_value
 from dynatree.analysis.tables.draft_cache import draft_cache_frame
@@ -100,8 +101,8 @@ def by_name(paths: list[Path], folder: Path) -> dict[str, Path]:
     return {path.relative_to(parent).as_posix(): path for path, parent in parents.items()}
 
 
-def render(config: dict, files: dict[str, Path], folders: dict[str, Path], home: Path) -> str:
-    """Return the LaTeX source of the paper.
+def render(config: dict, files: dict[str, Path], folders: dict[str, Path], home: Path) -> tuple[str, list[Printed]]:
+    """Return the LaTeX source of the paper, and the numbers that its text prints.
 
     Args:
         config: the configuration of the run.
@@ -117,10 +118,12 @@ def render(config: dict, files: dict[str, Path], folders: dict[str, Path], home:
         "table": lambda name: f"{relative['tables']}/{name}.tex",
         "figure": lambda name: f"{relative['figures']}/{name}.pdf",
     }
+    environment = _environment()
     try:
-        return _environment().get_template("dynatree.tex.j2").render(context)
+        text = environment.get_template("dynatree.tex.j2").render(context)
     except jinja2.TemplateError as error:
         raise DynatreeError(f"the paper's templates do not fit the results: {error}") from error
+    return text, environment.extensions[PrintedNumbers.identifier].printed
 
 
 def _context(config: dict, results: Results) -> dict:
@@ -209,6 +212,7 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
+        extensions=[PrintedNumbers],
     )
     environment.filters |= {
         "tex": escape,

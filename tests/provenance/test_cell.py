@@ -61,4 +61,4 @@ def test_the_command_line(run, monkeypatch, capsys):
     assert main(["trace", "--table", "peers", "--row", "fixed_tree", "--column", "narrative"]) == 0
     assert "records/peers-narrative.json: fixed_tree" in capsys.readouterr().out
     assert main(["trace"]) == 2
-    assert "name a file, or a cell" in capsys.readouterr().err
+    assert "name a file, a cell with --table" in capsys.readouterr().err

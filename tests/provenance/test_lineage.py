@@ -9,71 +9,14 @@ import pytest
 from dynatree import DynatreeError
 from dynatree.cli import main
 from dynatree.provenance.lineage import trace
-from dynatree.provenance.notes import hash_of, note_path
 from dynatree.provenance.number_search import occurrences
 from dynatree.utils.paths import ROOT
-
-RECORDS, SUMMARY, REQUESTS = (
-    f"results/r/{name}" for name in ("records/main-a.json", "summary/main.csv", "requests/main.csv")
-)
-ABOUT = {
-    "code": "c0de",
-    "started": "2026-01-02T03:04:05+00:00",
-    "environment": {"commit": "abcdef", "machine": "host", "threads": 2, "versions": {"python": "3.11", "torch": "2"}},
-}
-MEASUREMENT = {
-    "job": {"experiment": "main"},
-    "sessions": {"s1": ABOUT, "s2": ABOUT},
-    "records": [
-        {"session": session, "group": "all", "case": case, "prompt": prompt}
-        for session, case, prompt in (("s1", "tree", "p"), ("s2", "tree", "q"), ("s1", "chain", "p"))
-    ],
-}
-FILES = {
-    "paper/x.bib": "@book{a}",
-    "config/c.yaml": "value: 9.75",
-    "resources/models/t/MANIFEST.sha256": "00ff  model.safetensors\n",
-    RECORDS: json.dumps(MEASUREMENT),
-    SUMMARY: "job,dataset,group,case,speedup\nmain-a,a,all,tree,1.2042\nmain-a,a,all,chain,0.91\n",
-    REQUESTS: "job,dataset,group,case,prompt,throughput\nmain-a,a,all,tree,p,5\n",
-    "results/r/tables/main.tex": "Tree & 1.20 \\\\\nChain & $-$0.91 \\\\\n",
-    "paper/r/x.pdf": "%PDF",
-}
-
-
-def note(root: Path, script: str, inputs: list[str], outputs: list[str], **arguments) -> None:
-    content = {
-        "script": script,
-        "arguments": arguments,
-        "code": "0123",
-        "commit": "abcdef0123456789",
-        "uncommitted_changes": script.endswith("table.py"),
-        "machine": "host",
-        "processor": "A CPU",
-        "threads": "2",
-        "finished": "2026-01-02T03:04:05+00:00",
-        "versions": {"python": "3.11", "pandas": "3", "six": "1"},
-        "inputs": {name: hash_of(root / name) for name in inputs},
-        "outputs": {name: hash_of(root / name) for name in outputs},
-    }
-    for name in outputs:
-        path = note_path(root / name)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(content))
+from tests.support.small_run import FILES, MEASUREMENT, RECORDS, REQUESTS, SUMMARY, make_small_run, note
 
 
 @pytest.fixture
 def run(tmp_path) -> Path:
-    for name, text in FILES.items():
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(text)
-    model = "resources/models/t/MANIFEST.sha256"
-    note(tmp_path, "scripts/fetch_model.py", [], [model], source={"kind": "random"}, output="resources/models/t")
-    note(tmp_path, "scripts/benchmark.py", [model], [RECORDS], job={"experiment": "main"}, target="resources/models/t")
-    note(tmp_path, "scripts/summarize.py", [RECORDS], [REQUESTS, SUMMARY], records=[RECORDS])
-    note(tmp_path, "scripts/table.py", [SUMMARY], ["results/r/tables/main.tex"])
-    included = ["results/r/tables/main.tex", "paper/x.bib", SUMMARY]
-    note(tmp_path, "scripts/compile_paper.py", included, ["paper/r/x.pdf"])
+    make_small_run(tmp_path)
     return tmp_path
 
 

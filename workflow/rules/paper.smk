@@ -32,7 +32,8 @@ rule render_paper:
         published=PUBLISHED,
         included=INCLUDED,
     output:
-        f"paper/{RUN}/dynatree.tex",
+        tex=f"paper/{RUN}/dynatree.tex",
+        numbers=f"paper/{RUN}/numbers.csv",
     log:
         f"results/{RUN}/logs/render_paper.log",
     params:
@@ -42,7 +43,8 @@ rule render_paper:
         figures=lambda wildcards: f"figures/{RUN}",
     shell:
         "python scripts/render_paper.py --config {params.config:q} --input {input.results:q} {input.published:q}"
-        " --results {params.results:q} --figures {params.figures:q} --output {output:q} >{log:q} 2>&1"
+        " --results {params.results:q} --figures {params.figures:q} --output {output.tex:q} --numbers {output.numbers:q}"
+        " >{log:q} 2>&1"
 
 
 rule compile_paper:
