@@ -1,5 +1,6 @@
-"""The real models that some tests need."""
+"""The real models that some tests need, and a Python that starts fast."""
 
+import gc
 import os
 import tempfile
 from pathlib import Path
@@ -13,6 +14,7 @@ from dynatree.data.checkpoints import fetch
 from dynatree.errors import DynatreeError
 from dynatree.utils.files import MANIFEST
 from dynatree.utils.locks import file_lock
+from tests.support.preloaded_python import PreloadedPython
 
 for profile, budget in {"dev": 25, "ci": 60, "nightly": 300}.items():
     settings.register_profile(profile, max_examples=budget, deadline=None)
@@ -29,6 +31,8 @@ def _own_place(tmp_path_factory):
     models gain nothing from threads.
     """
     torch.set_num_threads(1)
+    gc.collect()
+    gc.freeze()  # measurements begin with a collection, which then skips the objects of the libraries
     folder = str(tmp_path_factory.mktemp("tmp"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tempfile, "tempdir", folder)
@@ -36,6 +40,14 @@ def _own_place(tmp_path_factory):
         patch.setenv("DYNATREE_CACHE", str(tmp_path_factory.mktemp("cache")))
         patch.setenv("OMP_NUM_THREADS", "1")
         yield
+
+
+@pytest.fixture(scope="session")
+def preloaded_python(tmp_path_factory):
+    """The path of a Python that starts fast."""
+    python = PreloadedPython(tmp_path_factory.mktemp("python"))
+    yield python.program
+    python.stop()
 
 
 @pytest.fixture(scope="session")

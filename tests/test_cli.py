@@ -32,6 +32,15 @@ def test_the_command_streams_what_generate_returns(random_pair, capsys):
     assert colored.replace("\x1b[32m", "").replace("\x1b[0m", "") == streamed
 
 
+def test_strict_output_in_bfloat16_is_that_of_plain_decoding(random_pair, capsys):
+    target, draft = map(str, random_pair)
+    pair = load_pair(target, draft, dtype="bfloat16")
+    expected = generate(pair, "Hi there", "autoregressive", 30, eos_token_id=None).tokens
+    common = ["generate", "--target", target, "--draft", draft, "--max-new-tokens", "30", "--ignore-eos", "Hi there"]
+    assert main([*common, "--dtype", "bfloat16", "--exact", "strict", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["tokens"] == expected
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -2,7 +2,6 @@
 
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -22,19 +21,20 @@ def folder(tmp_path_factory) -> Path:
     return folder
 
 
-def run(folder: Path, *arguments: str) -> str:
-    done = subprocess.run([sys.executable, *arguments], cwd=folder, capture_output=True, text=True)
+def run(folder: Path, python: Path, script: Path) -> str:
+    done = subprocess.run([python, script], cwd=folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in (ROOT / "examples").glob("*.py")))
-def test_an_example_runs(name, folder):
-    assert "rounds" in run(folder, str(ROOT / "examples" / name))
+def test_an_example_runs(name, folder, preloaded_python):
+    assert "rounds" in run(folder, preloaded_python, ROOT / "examples" / name)
 
 
 @pytest.mark.parametrize("name", ["README.md", "docs/quickstart.md"])
-def test_the_python_code_of_a_document_runs(name, folder):
+def test_the_python_code_of_a_document_runs(name, folder, preloaded_python):
     blocks = re.findall(r"^```python\n(.*?)^```", (ROOT / name).read_text(), re.M | re.S)
     assert blocks
-    assert "rounds" in run(folder, "-c", "\n".join(blocks))
+    (folder / "document.py").write_text("\n".join(blocks))
+    assert "rounds" in run(folder, preloaded_python, folder / "document.py")

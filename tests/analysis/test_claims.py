@@ -5,7 +5,6 @@ import hashlib
 import json
 import math
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -446,11 +445,11 @@ def test_ledger_as_latex():
     assert long.count(r" \\") == len(load_claims(CLAIMS)) + 2
 
 
-def test_script(tmp_path):
+def test_script(tmp_path, preloaded_python):
     (tmp_path / "main.csv").write_text(requests_of({"fixed_tree": 1.0, "dynatree": 1.2}).to_csv(index=False))
     model = {"label": "M", "name": "m", "source": {"kind": "folder", "path": "m"}}
     run = json.dumps({"device": "cpu", "models": {"target": model, "draft": model}, "prompts": {}})
-    command = [sys.executable, "scripts/judge_claims.py", "--requests", tmp_path / "main.csv", "--run", run]
+    command = [preloaded_python, "scripts/judge_claims.py", "--requests", tmp_path / "main.csv", "--run", run]
     command += ["--csv", tmp_path / "claims.csv", "--tex", tmp_path / "claims.tex"]
     command += ["--html", tmp_path / "claims.html", "--claims"]
     subprocess.run([*command, CLAIMS], cwd=ROOT, check=True, env={"PYTHONPATH": str(ROOT)})

@@ -1,7 +1,6 @@
 """Our numbers beside the published ones."""
 
 import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
@@ -68,11 +67,11 @@ def test_a_missing_published_number_is_named():
         reproduction_table(summary(), published)
 
 
-def test_script(tmp_path):
+def test_script(tmp_path, preloaded_python):
     summary().to_csv(tmp_path / "main.csv", index=False)
     outputs = ["--csv", tmp_path / "out.csv", "--tex", tmp_path / "out.tex"]
     command = [
-        sys.executable,
+        preloaded_python,
         "scripts/table.py",
         "reproduction",
         "--input",

@@ -2,7 +2,6 @@
 
 import random
 import subprocess
-import sys
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -153,9 +152,9 @@ def test_tokens_become_visible(text, shown):
 
 
 @pytest.mark.parametrize("name", ["round", "tree"])  # without and with an input
-def test_the_script_draws(name, tmp_path):
+def test_the_script_draws(name, tmp_path, preloaded_python):
     command = [
-        sys.executable,
+        preloaded_python,
         ROOT / "scripts/figure.py",
         name,
         "--pdf",

@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 import weakref
 from itertools import pairwise
 from pathlib import Path
@@ -428,10 +427,10 @@ def test_a_half_read_stream_is_released_at_once(monkeypatch, model):
 # The script
 
 
-def test_the_script_writes_prompts_or_one_line(tmp_path, model):
+def test_the_script_writes_prompts_or_one_line(tmp_path, model, preloaded_python):
     def call(chosen: dict):
         options = ["--source", json.dumps(chosen), "--limits", json.dumps(LIMITS)]
-        command = [sys.executable, ROOT / "scripts/prepare_prompts.py", *options, "--tokenizer", model]
+        command = [preloaded_python, ROOT / "scripts/prepare_prompts.py", *options, "--tokenizer", model]
         return subprocess.run([*command, "--output", tmp_path / "out.json"], cwd=ROOT, capture_output=True, text=True)
 
     chosen = section(wikitext(tmp_path), mode="tokens", length=300)

@@ -3,16 +3,7 @@
 import pytest
 
 from tests.support.hostile_labels import label_hostilely
-from tests.support.preloaded_python import PreloadedPython
 from tests.support.repository_copy import Checkout, copy_repository
-
-
-@pytest.fixture(scope="session")
-def preloaded_python(tmp_path_factory):
-    """The path of a Python that starts fast."""
-    python = PreloadedPython(tmp_path_factory.mktemp("python"))
-    yield python.program
-    python.stop()
 
 
 @pytest.fixture(scope="session")

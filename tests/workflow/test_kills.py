@@ -87,7 +87,9 @@ def job(checkout: Checkout, output: str) -> list[str]:
     return [word for word in command if not word.startswith(">")]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL, pytest.param(signal.SIGTERM, marks=NIGHTLY)])
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, *(pytest.param(one, marks=NIGHTLY) for one in (signal.SIGKILL, signal.SIGTERM))]
+)
 def test_a_restart_of_a_killed_workflow_repeats_no_finished_request(slow, number):
     killable = slow.with_ordinary_python()
     workflow = start(killable, killable.command(RECORD))
@@ -103,7 +105,9 @@ def test_a_restart_of_a_killed_workflow_repeats_no_finished_request(slow, number
     check_journal(slow, before)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL, pytest.param(signal.SIGINT, marks=NIGHTLY)])
+@pytest.mark.parametrize(
+    "number", [signal.SIGKILL, *(pytest.param(one, marks=NIGHTLY) for one in (signal.SIGTERM, signal.SIGINT))]
+)
 def test_a_restart_of_a_killed_job_repeats_no_finished_request(slow, number):
     process = start(slow.with_ordinary_python(), job(slow, RECORD))
     before = wait_for_three_lines(slow, process)
