@@ -13,10 +13,13 @@ _HOMES = {
     "TreeCache": "dynatree.models.kv_cache",
     "__version__": "dynatree.version",
     "use_graphs": "dynatree.models.graphs",
+    "clear_memory": "dynatree.drafting.memory",
     "custom_generate": "dynatree.decoding.transformers_generate",
     "generate": "dynatree.decoding.engine",
     "generate_batch": "dynatree.decoding.batch",
+    "load_memory": "dynatree.drafting.memory_file",
     "load_pair": "dynatree.models.loading",
+    "save_memory": "dynatree.drafting.memory_file",
     "stream": "dynatree.decoding.streaming",
     "stream_async": "dynatree.decoding.streaming",
 }

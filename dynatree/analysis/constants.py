@@ -13,6 +13,7 @@ MODULES = (
     "policies/host_costs",
     "drafting/lookup",
     "drafting/lookup_sources",
+    "drafting/memory",
     "drafting/hybrid",
     "latency/cost_model",
 )

@@ -171,6 +171,7 @@ class Request:
         seconds["total"] = self._clock() - self._options.started
         seconds["verify"] += self._target.stopwatch.pop_elapsed()
         if drafter:
+            drafter.close(self._emitted)
             seconds["draft"] = drafter.pop_elapsed()
         seconds["other"] = seconds["total"] - seconds["prefill"] - seconds["draft"] - seconds["verify"]
         stats.passes["target"] = list(self._target.passes)

@@ -136,6 +136,13 @@ class Drafter:
     def close_round(self, outcome: RoundOutcome) -> None:
         """Record the cost and the yield of a round."""
 
+    def close(self, emitted: list[int]) -> None:
+        """End the request.
+
+        Args:
+            emitted: its output.
+        """
+
     def pop_elapsed(self) -> float:
         """Return the seconds spent in the draft model since the last call."""
         return self.runner.stopwatch.pop_elapsed() if self.runner else 0.0

@@ -3,6 +3,7 @@
 from dynatree.drafting.base import Drafter
 from dynatree.drafting.draft_model import ModelDrafter, StaticTreeDrafter
 from dynatree.drafting.hybrid import HybridDrafter
+from dynatree.drafting.memory import memory_of
 from dynatree.drafting.timed_draft import TimedDraft
 from dynatree.kvcompress.methods.base import Method
 from dynatree.kvcompress.tree_cache import CompressedTreeCache
@@ -46,7 +47,8 @@ def make_drafter(
         return model
     timed = TimedDraft(model, _cost_model(pair, "draft"), pair.clock) if model else None
     chains = any(mode_of(model) == "chain" for model in pair.models.values())
-    return HybridDrafter(policy.selector, _cost_model(pair, "target"), timed, stop_tokens, pair.clock, chains)
+    memory = memory_of(pair, policy.selector.memory)
+    return HybridDrafter(policy.selector, _cost_model(pair, "target"), timed, stop_tokens, pair.clock, chains, memory)
 
 
 def prepare_costs(pair: ModelPair, policy: Policy) -> None:

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 
 from dynatree.drafting.base import Drafter, Nodes, RoundContext, RoundOutcome, Verification
 from dynatree.drafting.lookup_sources import LookupSources
+from dynatree.drafting.memory import Memory
 from dynatree.drafting.pool import Pool
 from dynatree.drafting.round_costs import RoundCosts
 from dynatree.drafting.timed_draft import TimedDraft
 from dynatree.latency.cost_model import CostModel
 from dynatree.models.runner import ModelRunner
-from dynatree.policies.calibration import SOURCES, Estimate, Proposal
+from dynatree.policies.calibration import ALL_SOURCES, Estimate, Proposal
 from dynatree.policies.cost_aware import LOOKUP_RESERVE, CostAware
 from dynatree.tree import TokenTree
 
@@ -53,6 +54,7 @@ class HybridDrafter(Drafter):
         stop_tokens: end-of-sequence ids; nodes that carry one get no children.
         clock: returns the current time in seconds.
         chains: True if a model reads tokens in order only, so each level has one node.
+        memory: of past outputs; None without one.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class HybridDrafter(Drafter):
         stop_tokens: frozenset[int],
         clock: Callable[[], float],
         chains: bool = False,
+        memory: Memory | None = None,
     ):
         self.policy = policy
         self.target_costs = target_costs
@@ -70,7 +73,7 @@ class HybridDrafter(Drafter):
         self.stop_tokens = stop_tokens
         self._width = 1 if chains else policy.drafted_nodes
         self._clock = clock
-        self._lookups = LookupSources(policy, clock)
+        self._lookups = LookupSources(policy, clock, memory)
         self._merged: dict[tuple[tuple[int, ...], int], list[Estimate]] = {}  # of the lookups, by context and depth
         self._pool = Pool((0,), 0, 0, 0)
         self._nodes: list[int] = []  # node of the verified tree -> node of the pool
@@ -148,6 +151,9 @@ class HybridDrafter(Drafter):
         # Predicted seconds, so that a machine that is slow for a while does not use up the loss budget.
         plain_passes = (self._batch * extra_seconds + verify_seconds) / plain_seconds
         self.policy.observe_round(outcome.emitted, outcome.round_seconds, plain_passes)
+
+    def close(self, emitted: list[int]) -> None:
+        self._lookups.close(emitted)
 
     def _begin_round(self, root: int, costs: RoundCosts) -> None:
         self._batch = costs.batch
@@ -270,12 +276,12 @@ class HybridDrafter(Drafter):
 
     def _credit_sources(self, tree: TokenTree, path: list[int], predictions: list[int]) -> None:
         """Record the outcome of each proposal on the path, and the emitted tokens of each source."""
-        credits: dict[str, float] = dict.fromkeys(SOURCES, 0.0)
+        credits: dict[str, float] = dict.fromkeys(ALL_SOURCES, 0.0)
         for node, child in zip((0, *path), (*path, None), strict=True):
             estimates = self._pool.estimates.get(self._nodes[node], [])
             self.policy.calibration.observe(estimates, predictions[node])
             if child is not None:
                 (sources,) = (one.sources for one in estimates if one.token == tree.tokens[child])
-                for index, name in enumerate(SOURCES):
+                for index, name in enumerate(ALL_SOURCES):
                     credits[name] += (sources >> index & 1) / sources.bit_count()
         self._lookups.close_round(credits)

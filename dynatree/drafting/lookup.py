@@ -17,15 +17,16 @@ Predictions = tuple[list[int], list[float]]
 """The target's most likely tokens at one place and their log-probabilities, best first."""
 
 
-def _slots(origin: str) -> list[int]:
+def slots_of(origin: str) -> list[int]:
+    """Return the slots of an origin by rank, see :func:`dynatree.policies.calibration.slot_of`."""
     return [slot_of(origin, rank) for rank in range(MAX_RANK + 1)]
 
 
-MATCH_SLOTS = [_slots(f"ngram-{n}") for n in MATCH_LENGTHS]
-PAIR_SLOTS, TOKEN_SLOTS, RUNNER_UP_SLOTS = _slots("recycling-2"), _slots("recycling-1"), _slots("recycling-0")
+MATCH_SLOTS = [slots_of(f"ngram-{n}") for n in MATCH_LENGTHS]
+PAIR_SLOTS, TOKEN_SLOTS, RUNNER_UP_SLOTS = slots_of("recycling-2"), slots_of("recycling-1"), slots_of("recycling-0")
 
 
-def _lengths(context: tuple[int, ...]) -> Sequence[int]:
+def match_lengths(context: tuple[int, ...]) -> Sequence[int]:
     """Return the match lengths that a context is long enough for, shortest first."""
     return MATCH_LENGTHS[: bisect(MATCH_LENGTHS, len(context))]
 
@@ -79,20 +80,27 @@ class NGramLookup:
 
     The longest match comes first, then the latest (prompt lookup decoding, Saxena 2023). A drafted path is part of the
     context, so a match continues along it.
+
+    Args:
+        successors: n-gram -> its successors, the latest last; a new table by default.
+        slots: of the proposals, by match length and rank.
     """
 
     name: ClassVar[str] = "ngram"
     recycles: ClassVar[bool] = False
 
-    def __init__(self) -> None:
+    def __init__(
+        self, successors: dict[tuple[int, ...], dict[int, None]] | None = None, slots: Sequence[list[int]] = MATCH_SLOTS
+    ) -> None:
         self._latest: tuple[int, ...] = ()
-        self._successors: dict[tuple[int, ...], dict[int, None]] = {}  # n-gram -> its successors, the latest last
+        self._successors = {} if successors is None else successors
+        self._slots = slots
 
     def read(self, tokens: Sequence[int]) -> None:
         """Append tokens of the prompt or of the output."""
         latest = self._latest
         for token in tokens:
-            for n in _lengths(latest):
+            for n in match_lengths(latest):
                 found = self._successors.setdefault(latest[-n:], {})
                 found.pop(token, None)
                 found[token] = None
@@ -102,7 +110,7 @@ class NGramLookup:
     def propose(self, context: tuple[int, ...], count: int) -> list[Proposal]:
         """Return at most ``count`` successors, see :meth:`Lookup.propose`."""
         matches: list[dict[int, None]] = []
-        for n in _lengths(context):
+        for n in match_lengths(context):
             found = self._successors.get(context[-n:])
             if found is None:  # longer matches contain this one
                 break
@@ -114,7 +122,7 @@ class NGramLookup:
                 if token not in seen:
                     if len(seen) == count:
                         return proposals
-                    slot = MATCH_SLOTS[place][min(len(seen), MAX_RANK)]
+                    slot = self._slots[place][min(len(seen), MAX_RANK)]
                     proposals.append(Proposal(token, slot, MATCH_CONFIDENCE[place] / (1 + len(seen))))
                     seen.add(token)
         return proposals
@@ -150,11 +158,11 @@ class Recycling:
         """Return at most ``count`` successors of each kind, see :meth:`Lookup.propose`."""
         table = self._table
         if found := table.get(context[-2:]):
-            proposals = _recycled(found, PAIR_SHARE, PAIR_SLOTS, count)
+            proposals = recycled(found, PAIR_SHARE, PAIR_SLOTS, count)
         else:
-            proposals = _recycled(table.get(context[-1:], ([], [])), TOKEN_SHARE, TOKEN_SLOTS, count)
+            proposals = recycled(table.get(context[-1:], ([], [])), TOKEN_SHARE, TOKEN_SLOTS, count)
         if context == self._root:
-            proposals += _recycled(self._runners_up, RUNNER_UP_SHARE, RUNNER_UP_SLOTS, count)
+            proposals += recycled(self._runners_up, RUNNER_UP_SHARE, RUNNER_UP_SLOTS, count)
         return proposals
 
     def observe_root(self, tokens: list[int], log_probs: list[float]) -> None:
@@ -166,7 +174,15 @@ class Recycling:
         self._table[context] = self._table[context[-1:]] = (tokens, log_probs)
 
 
-def _recycled(found: Predictions, share: float, slots: list[int], count: int) -> list[Proposal]:
+def recycled(found: Predictions, share: float, slots: list[int], count: int) -> list[Proposal]:
+    """Return earlier predictions as proposals.
+
+    Args:
+        found: the predictions.
+        share: share of an old probability that holds here.
+        slots: of the proposals, by rank.
+        count: maximum number of proposals.
+    """
     ranked = enumerate(zip(*found, strict=True))
     return [
         Proposal(token, slots[min(rank, MAX_RANK)], share * exp(log_prob))

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 from dynatree.drafting.base import Ranked
 from dynatree.drafting.lookup import CONTEXT, LOOKUPS, Lookup
+from dynatree.drafting.memory import Memory, MemoryLookup
 from dynatree.policies.calibration import Proposal
 from dynatree.policies.cost_aware import CostAware
 from dynatree.tree import TokenTree
@@ -15,18 +16,22 @@ class LookupSources:
     Args:
         policy: keeps the accounts of the sources.
         clock: returns the current time in seconds.
+        memory: of past outputs; None without one.
 
     Attributes:
         context: the last tokens of the text.
         recycled: ranked successors of each verified node that :meth:`observe` takes in this round.
     """
 
-    def __init__(self, policy: CostAware, clock: Callable[[], float]):
+    def __init__(self, policy: CostAware, clock: Callable[[], float], memory: Memory | None = None):
         self.context: tuple[int, ...] = ()
         self.recycled = 0
         self._policy = policy
         self._clock = clock
         self._lookups: list[Lookup] = [LOOKUPS[name]() for name in policy.sources if name in LOOKUPS]
+        self._past = None if memory is None else MemoryLookup(memory)
+        if self._past:
+            self._lookups.append(self._past)
         self._used: list[Lookup] = []
         self._seconds: dict[str, float] = {}  # of each used lookup in this round
         self._known: dict[tuple[int, ...], list[Proposal]] = {}  # proposals of this round by context
@@ -81,15 +86,15 @@ class LookupSources:
         tokens = tree.tokens
         contexts = [(tokens[parent], token) for parent, token in zip(tree.parents, tokens, strict=True)]
         contexts[0] = (before_root, tokens[0])
-        for lookup in self._used:
-            if lookup.recycles:
-                started = self._clock()
-                for context, successors, log_probs in zip(contexts, *ranked, strict=True):
-                    if successors:
-                        lookup.observe(context, successors, log_probs)
-                last = path[-1] if path else 0
-                lookup.observe_root(ranked[0][last], ranked[1][last])
-                self._seconds[lookup.name] += seconds + self._clock() - started
+        recycling = [lookup for lookup in self._used if lookup.recycles]
+        for lookup in recycling:
+            started = self._clock()
+            for context, successors, log_probs in zip(contexts, *ranked, strict=True):
+                if successors:
+                    lookup.observe(context, successors, log_probs)
+            last = path[-1] if path else 0
+            lookup.observe_root(ranked[0][last], ranked[1][last])
+            self._seconds[lookup.name] += seconds / len(recycling) + self._clock() - started
 
     def close_round(self, emitted: dict[str, float]) -> None:
         """Record the yield of each used lookup.
@@ -99,3 +104,8 @@ class LookupSources:
         """
         for name, seconds in self._seconds.items():
             self._policy.observe_source(name, emitted.get(name, 0.0), seconds)
+
+    def close(self, emitted: list[int]) -> None:
+        """Add the output of the request to the memory, if there is one."""
+        if self._past:
+            self._past.close(emitted)

@@ -18,6 +18,7 @@ from dynatree.models.transfer import input_device
 from dynatree.models.trimmed_head import output_head
 
 if TYPE_CHECKING:
+    from dynatree.drafting.memory import Memory
     from dynatree.latency.cost_model import CostModel
     from dynatree.models.graphs import GraphedModel
     from dynatree.policies.base import Policy
@@ -41,15 +42,17 @@ class PolicyKey(NamedTuple):
 
 @dataclass
 class PairState:
-    """Statistics of a pair that later requests use again; never tokens.
+    """Statistics of a pair that later requests use again; tokens in ``memory`` alone.
 
     Attributes:
         cost_models: cost model of each model, once it was measured.
         policies: persistent policies.
+        memory: of past outputs; None unless a request asks for it.
     """
 
     cost_models: dict[Role, "CostModel"] = field(default_factory=dict)
     policies: dict[PolicyKey, "Policy"] = field(default_factory=dict)
+    memory: "Memory | None" = None
 
 
 @dataclass

@@ -7,13 +7,18 @@ from operator import itemgetter
 from typing import NamedTuple
 
 SOURCES = ("model", "ngram", "recycling")
+MEMORY = "memory"  # the source that looks up past outputs
+ALL_SOURCES = (*SOURCES, MEMORY)
 MATCH_LENGTHS = (1, 2, 3, 4, 6, 8, 12, 16)  # tokens of a match; the longest stands for all longer ones
-ORIGINS = (  # source and match length; recycling-0 is a runner-up of the last prediction
+ORIGINS = (  # source and kind, often a match length; recycling-0 is a runner-up of the last prediction
     "model",
     *(f"ngram-{n}" for n in MATCH_LENGTHS),
     "recycling-0",
     "recycling-1",
     "recycling-2",
+    *(f"memory-{n}" for n in MATCH_LENGTHS),
+    "memory-token",
+    "memory-pair",
 )
 CONFIDENCE_EDGES = (0.01, 0.03, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 0.97)
 MAX_DEPTH, MAX_RANK = 3, 3  # larger depths and ranks share their statistics
@@ -23,8 +28,8 @@ BINS = 10
 
 _RANKS = MAX_RANK + 1
 _CONFIDENCES = len(CONFIDENCE_EDGES) + 1
-_REFINED = MAX_DEPTH * len(SOURCES)  # fine kinds of a coarse one: depth and number of agreeing sources
-_SOURCE_BITS = [1 << SOURCES.index(origin.split("-")[0]) for origin in ORIGINS for _ in range(_RANKS)]
+_REFINED = MAX_DEPTH * len(ALL_SOURCES)  # fine kinds of a coarse one: depth and number of agreeing sources
+_SOURCE_BITS = [1 << ALL_SOURCES.index(origin.split("-")[0]) for origin in ORIGINS for _ in range(_RANKS)]
 
 
 class Proposal(NamedTuple):
@@ -48,7 +53,7 @@ class Estimate(NamedTuple):
         probability: calibrated probability that the target emits the token after the node.
         token: token id.
         kind: counts the outcome: origin, rank and confidence, refined by depth and number of agreeing sources.
-        sources: bit ``i`` is set if ``SOURCES[i]`` proposed the token.
+        sources: bit ``i`` is set if ``ALL_SOURCES[i]`` proposed the token.
     """
 
     probability: float
@@ -113,7 +118,7 @@ class Calibration:
             sources[token] = sources.get(token, 0) | _SOURCE_BITS[slot]
         coarse_trials, coarse_hits = self._coarse.trials, self._coarse.hits
         trials, hits = self._fine.trials, self._fine.hits
-        refinement = (min(depth, MAX_DEPTH) - 1) * len(SOURCES) - 1
+        refinement = (min(depth, MAX_DEPTH) - 1) * len(ALL_SOURCES) - 1
         best: dict[int, Estimate] = {}
         for token, slot, confidence in proposals:
             coarse = slot * _CONFIDENCES + bisect(CONFIDENCE_EDGES, confidence)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from dynatree.errors import DynatreeError
 from dynatree.policies.base import Policy, probability
-from dynatree.policies.calibration import SOURCES, Calibration
+from dynatree.policies.calibration import MEMORY, SOURCES, Calibration
 from dynatree.policies.host_costs import HostCosts
 from dynatree.policies.source_account import CREDIT, SourceAccount
 from dynatree.utils.validate import at_least
@@ -44,6 +44,8 @@ class CostAware(Policy):
             "model".
         candidates: maximum number of successors that a source proposes for a node.
         probe_share: share of the time spent on probing a draft model that does not pay.
+        memory: entries of past outputs that the pair keeps for later requests; 0 for none, see
+            :mod:`dynatree.drafting.memory`.
         calibration: acceptance probabilities of proposals.
         host: host time of the parts of a round.
     """
@@ -53,12 +55,14 @@ class CostAware(Policy):
     sources: tuple[str, ...] = SOURCES
     candidates: int = 4
     probe_share: float = 0.01
+    memory: int = 0
     calibration: Calibration = field(default_factory=Calibration, init=False, repr=False)
     host: HostCosts = field(default_factory=HostCosts, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         at_least(1, max_depth=self.max_depth, candidates=self.candidates)
+        at_least(0, memory=self.memory)
         probability(probe_share=self.probe_share)
         self.sources = tuple(self.sources)
         if not self.sources or set(self.sources) - set(SOURCES) or len(set(self.sources)) < len(self.sources):
@@ -69,7 +73,7 @@ class CostAware(Policy):
         self._gains = [INITIAL_GAIN] * (MAX_GAIN_DEPTH + 1)
         self._probe_seconds = 0.0
         self._loss_budget = LOSS_BUDGET
-        self._accounts = {name: SourceAccount() for name in self.sources}
+        self._accounts = {name: SourceAccount() for name in (*self.sources, MEMORY)}
 
     @property
     def persistent(self) -> bool:

@@ -26,6 +26,7 @@ PINNED = {
     "racer": 111,
     "merged_chain": 128,
     "merged": 109,
+    "merged_memory": 107,
 }
 
 

@@ -41,6 +41,7 @@ def methods(draw):
             "node_budget": budget,
             "max_depth": draw(st.integers(1, 8)),
             "candidates": draw(st.integers(1, 5)),
+            "memory": draw(st.sampled_from([0, 30])),
         }
     if name == "fixed_tree":
         sizes = {"depth": draw(st.integers(1, 5)), "branch": draw(st.integers(1, 4))}

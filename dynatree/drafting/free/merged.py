@@ -6,6 +6,7 @@ from dataclasses import replace
 from dynatree.drafting.base import RoundContext, RoundOutcome, Verification
 from dynatree.drafting.free.base import Row
 from dynatree.drafting.hybrid import HybridDrafter
+from dynatree.drafting.memory import Memory
 from dynatree.latency.cost_model import CostModel
 from dynatree.policies.cost_aware import CostAware
 from dynatree.tree import TokenTree
@@ -23,7 +24,8 @@ def flat_costs() -> CostModel:
 class Merged:
     """The trees of :class:`dynatree.drafting.hybrid.HybridDrafter` without a draft model and without host time.
 
-    The policy with its calibration survives requests, and so do the loss budget and the recent throughput.
+    The policy with its calibration survives requests, and so do the loss budget, the recent throughput, and the memory
+    of past outputs if there is one.
 
     Args:
         nodes: maximum number of nodes below the root.
@@ -31,6 +33,7 @@ class Merged:
         chains: True for trees of one path.
         sources: sources of the policy.
         candidates: maximum number of successors that a source proposes for a node.
+        memory: limit of the memory, see :class:`dynatree.drafting.memory.Memory`; 0 for none.
     """
 
     def __init__(
@@ -40,23 +43,34 @@ class Merged:
         chains: bool = False,
         sources: Sequence[str] = FREE_SOURCES,
         candidates: int = CANDIDATES,
+        memory: int = 0,
     ):
         depth = nodes if chains else min(nodes, MAX_DEPTH)
-        self.policy = CostAware(node_budget=nodes, max_depth=depth, sources=tuple(sources), candidates=candidates)
+        self.policy = CostAware(
+            node_budget=nodes, max_depth=depth, sources=tuple(sources), candidates=candidates, memory=memory
+        )
+        self.memory = Memory(memory) if memory else None
         self.costs = replace(costs) if costs else flat_costs()
         self._chains = chains
         self._tree: TokenTree | None = None
-        self.begin_request()
+        self._drafter = self._new_drafter()
+        self._text: list[int] = []
+        self._output: list[int] = []
+
+    def _new_drafter(self) -> HybridDrafter:
+        return HybridDrafter(self.policy, self.costs, None, frozenset(), lambda: 0.0, self._chains, memory=self.memory)
 
     def begin_request(self) -> None:
-        self._drafter = HybridDrafter(self.policy, self.costs, None, frozenset(), lambda: 0.0, self._chains)
-        self._text: list[int] = []
+        self._drafter.close(self._output)
+        self._drafter = self._new_drafter()
+        self._text, self._output = [], []
         self._tree = None
 
     def observe(self, tokens: Sequence[int], rows: Sequence[Row] | None = None) -> None:
         if self._tree is not None and rows is not None:
             self._close_round(self._tree, tokens, rows)
         self._text += tokens
+        self._output += tokens if rows is not None else []
         self._tree = None
 
     def draft(self, nodes: int) -> TokenTree:

@@ -14,6 +14,7 @@ from dynatree.drafting.free.token_recycling import TokenRecycling
 from dynatree.errors import DynatreeError
 from dynatree.latency.cost_model import CostModel
 
+MEMORY_ENTRIES = 50_000
 WIDE = 8  # successors of a source for a node where nodes cost nothing
 
 
@@ -42,6 +43,9 @@ FREE_DRAFTERS: Mapping[str, FreeDrafterEntry] = {
     "racer": FreeDrafterEntry("RACER", lambda nodes, costs: Racer()),
     "merged_chain": FreeDrafterEntry("Merged, chain", lambda nodes, costs: Merged(nodes, chains=True)),
     "merged": FreeDrafterEntry("Merged", lambda nodes, costs: Merged(nodes, candidates=WIDE)),
+    "merged_memory": FreeDrafterEntry(
+        "Merged, memory", lambda nodes, costs: Merged(nodes, candidates=WIDE, memory=MEMORY_ENTRIES)
+    ),
     "cost_aware": FreeDrafterEntry("Merged, cost-aware", Merged, needs_costs=True),
 }
 
