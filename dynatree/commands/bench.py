@@ -4,10 +4,11 @@ import argparse
 import sys
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dynatree.commands.model_arguments import add_device
 from dynatree.errors import DynatreeError
+from dynatree.user_bench.plan import SHORT_TEXTS, WORKLOADS
 
 if TYPE_CHECKING:
     from dynatree.benchmark.records import Measurement
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 NEEDED = ("pandas", "scipy", "matplotlib", "yaml")
 EMBEDDED = "config/demo.yaml"
+WARM_UP = "A short text of its own warms up the models before anything is measured. It says that"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,7 +26,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--target", help="folder or hub id of the target (default: the embedded pair)")
     parser.add_argument("--draft", action="append", default=[], help="folder or hub id of a draft; may be repeated")
-    parser.add_argument("--prompts", type=Path, metavar="FILE", help="one prompt a line, or JSON lines (.jsonl)")
+    prompts = parser.add_mutually_exclusive_group()
+    prompts.add_argument("--prompts", type=Path, metavar="FILE", help="one prompt a line, or JSON lines (.jsonl)")
+    prompts.add_argument("--workload", choices=WORKLOADS, help="questions in the chat template of the target")
     parser.add_argument("--methods", nargs="+", metavar="METHOD", help="methods beside plain decoding")
     parser.add_argument("--new-tokens", type=int, default=32, help="of each request (default: %(default)s)")
     parser.add_argument("--repetitions", type=int, default=1, help="of each request (default: %(default)s)")
@@ -65,10 +69,10 @@ def _verify(folder: Path) -> int:
 
 
 def _measure(options: argparse.Namespace) -> int:
+    from dynatree.models.loading import load_tokenizer
     from dynatree.user_bench.folder import write_folder
     from dynatree.user_bench.measure import Bench
     from dynatree.user_bench.plan import DEFAULT_METHODS, Plan
-    from dynatree.user_bench.prompts import default_prompts, read_prompts
     from dynatree.user_bench.report import answer, table
     from dynatree.user_bench.results import recommend, rows_of
 
@@ -88,10 +92,12 @@ def _measure(options: argparse.Namespace) -> int:
         options.device,
         options.dtype,
         options.backend,
+        options.workload or (options.prompts.name if options.prompts else SHORT_TEXTS),
     )
-    texts = read_prompts(options.prompts) if options.prompts else default_prompts()
+    tokenizer = load_tokenizer(plan.target)
+    prompts = _prompts(options, tokenizer)
     folder = options.output or Path(f"bench-{Path(plan.target).name}")
-    bench = Bench(plan, texts, folder)
+    bench = Bench(plan, prompts, tokenizer(WARM_UP).input_ids, folder)
     interrupted = _run(bench)
     found = bench.so_far()
     drafts = {arm.name: arm.draft for arm in found.arms}
@@ -103,6 +109,16 @@ def _measure(options: argparse.Namespace) -> int:
     print(answer(recommend(found.measurements, plan.target, drafts), found.finished, found.planned))
     print(f"\nResults: {folder}/index.html, {folder}/results.csv")
     return 130 if interrupted else 0
+
+
+def _prompts(options: argparse.Namespace, tokenizer: Any) -> list[list[int]]:
+    """Return the token ids of the prompts that the options name."""
+    from dynatree.user_bench.prompts import default_prompts, read_prompts, workload_prompts
+
+    if options.workload:
+        return workload_prompts(options.workload, tokenizer)
+    texts = read_prompts(options.prompts) if options.prompts else default_prompts()
+    return [tokenizer(text).input_ids for text in texts]
 
 
 def _run(bench: "Bench") -> bool:

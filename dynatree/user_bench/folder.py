@@ -62,6 +62,7 @@ def _about(run: Run) -> dict[str, Any]:
         "threads": machine["threads"],
         "dtype": job.dtype,
         "backend": job.backend,
+        "workload": run.plan.workload,
         "new_tokens": run.plan.new_tokens,
         "prompts": job.prompts,
         "repetitions": job.repetitions,

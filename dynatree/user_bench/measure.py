@@ -15,14 +15,13 @@ from dynatree.benchmark.records import Journal, Measurement, Record
 from dynatree.benchmark.schedule import assemble, next_requests, prompt_hash
 from dynatree.benchmark.session import compare, measure
 from dynatree.config.jobs import Job
-from dynatree.models.loading import load_pair, load_tokenizer, parameter_count
+from dynatree.models.loading import load_pair, parameter_count
 from dynatree.models.pair import ModelPair
 from dynatree.user_bench.plan import Arm, Plan, arms
 from dynatree.utils.files import sha256
 from dynatree.utils.host import now
 from dynatree.utils.locks import file_lock
 
-WARM_UP = "A short text of its own warms up the models before anything is measured. It says that"
 MEASURING = ("benchmark", "decoding", "drafting", "kvcompress", "latency", "models", "policies")
 
 Listener = Callable[[dict[str, Measurement]], None]
@@ -66,21 +65,21 @@ class Bench:
 
     Args:
         plan: what to measure.
-        texts: the prompts.
+        prompts: token ids of the prompts.
+        warm_up: token ids of a text that is not measured.
         folder: keeps a journal for each arm.
     """
 
-    def __init__(self, plan: Plan, texts: list[str], folder: Path):
+    def __init__(self, plan: Plan, prompts: list[list[int]], warm_up: list[int], folder: Path):
         self.plan = plan
         self.arms = arms(plan)
         self._journals = {arm.name: ListenedJournal(folder / f"journals/{_file_name(arm.name)}") for arm in self.arms}
         self._lock = folder / "bench.lock"
-        tokenizer = load_tokenizer(plan.target)
         self._prompts = [
-            {"id": str(number), "article": str(number), "tokens": list(tokenizer(text).input_ids)}
-            for number, text in enumerate(texts, start=1)
+            {"id": str(number), "article": str(number), "tokens": tokens}
+            for number, tokens in enumerate(prompts, start=1)
         ]
-        self._warm_up = [{"id": "warm-up", "article": "warm-up", "tokens": list(tokenizer(WARM_UP).input_ids)}]
+        self._warm_up = [{"id": "warm-up", "article": "warm-up", "tokens": warm_up}]
         self._jobs: dict[str, Job] = {}
         self._about: dict[str, dict[str, Any]] = {}
         self._pair: tuple[str, ModelPair] | None = None
@@ -147,7 +146,7 @@ class Bench:
             "started": now(),
             "job": job.to_json(),
             "code": measuring_code(),
-            "dataset": {"stands_for": "prompts of the user", "source": {"kind": "bench"}},
+            "dataset": {"stands_for": self.plan.workload, "source": {"kind": "bench"}},
             "prompts_sha256": prompt_hash([token for prompt in self._prompts for token in prompt["tokens"]]),
             "models": models,
             "environment": environment(torch.device(pair.device)),

@@ -12,6 +12,8 @@ from dynatree.policies.registry import policy_options
 GROUP = "all"
 ONE_MORE_ATTEMPT = DisturbanceRule(attempts=1)
 NO_DRAFT = "no draft"
+WORKLOADS = ("specbench", "humaneval", "gsm8k", "mtbench")
+SHORT_TEXTS = "short texts"  # the prompts without --prompts and --workload
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,7 @@ class Plan:
         new_tokens: tokens that each request emits.
         repetitions: measured requests of each method and prompt.
         device, dtype, backend: see :func:`dynatree.load_pair`.
+        workload: name of the prompts.
         rule: flags disturbed requests, which are measured again.
     """
 
@@ -81,6 +84,7 @@ class Plan:
     device: str = "auto"
     dtype: str = "auto"
     backend: str = "auto"
+    workload: str = SHORT_TEXTS
     rule: DisturbanceRule = ONE_MORE_ATTEMPT
 
 

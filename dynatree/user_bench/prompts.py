@@ -1,11 +1,22 @@
-"""The prompts of a benchmark: a file of the user, or a small set of several kinds of text."""
+"""The prompts of a benchmark: a file of the user, a known workload, or a small set of several kinds of text."""
 
 import json
+from contextlib import chdir
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
+from dynatree.config.load import load_config
+from dynatree.data.questions import questions
 from dynatree.errors import DynatreeError
+from dynatree.utils.paths import ROOT, repository_path
 
+SPEC_BENCH = "config/specbench.yaml"
+SHIPPED = {
+    "humaneval": "config/prompts/humaneval.jsonl",
+    "gsm8k": "config/prompts/gsm8k_test.jsonl",
+    "mtbench": "config/prompts/mtbench.jsonl",
+}
 FIELDS = ("prompt", "text", "question", "instruction")
 DEFAULT = (
     "The lighthouse keeper climbed the stairs every evening, and on the last night of the year he",
@@ -22,6 +33,41 @@ DEFAULT = (
 def default_prompts() -> list[str]:
     """Return short prompts of different kinds: stories, facts, code, letters, questions, recipes, tables, reports."""
     return list(DEFAULT)
+
+
+def workload_prompts(name: str, tokenizer: Any) -> list[list[int]]:
+    """Return the token ids of the prompts of a workload, its categories in turn.
+
+    Each prompt is the first turn of a question in the chat template of the tokenizer, as in the pipeline.
+
+    Args:
+        name: one of :data:`dynatree.user_bench.plan.WORKLOADS`. "specbench" needs a fetched file, too.
+        tokenizer: of the target.
+
+    Raises:
+        DynatreeError: a file is missing, or cannot be fetched.
+    """
+    repository_path(SHIPPED.get(name, SPEC_BENCH))
+    sources = [{"path": SHIPPED[name]}] if name in SHIPPED else _spec_bench()
+    by_category: dict[str, list[list[int]]] = {}
+    with chdir(ROOT):  # sources name files of the repository
+        for source in sources:
+            for question in _questions(source, tokenizer):
+                by_category.setdefault(question["category"], []).append(question["tokens"])
+    return [tokens for one_each in zip_longest(*by_category.values()) for tokens in one_each if tokens]
+
+
+def _spec_bench() -> list[dict[str, Any]]:
+    """Return the sources of the categories of Spec-Bench."""
+    return [section["source"] for section in load_config(ROOT / SPEC_BENCH)["prompts"].values()]
+
+
+def _questions(source: dict[str, Any], tokenizer: Any) -> list[dict[str, Any]]:
+    try:
+        return questions(source, tokenizer)
+    except DynatreeError as error:
+        place = f" in {SPEC_BENCH}" if "repository" in source else ""
+        raise DynatreeError(f"{error}{place}") from error
 
 
 def read_prompts(path: Path) -> list[str]:

@@ -33,6 +33,12 @@ def test_a_benchmark_prints_an_answer_and_others_can_check_it(target, tmp_path, 
     assert "FAIL  results.csv differs from its hash" in capsys.readouterr().out
 
 
+def test_prompts_and_a_workload_exclude_each_other(capsys):
+    with pytest.raises(SystemExit):
+        main(["bench", "--prompts", "x", "--workload", "mtbench"])
+    assert "not allowed with argument --prompts" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

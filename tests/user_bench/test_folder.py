@@ -11,6 +11,7 @@ import pytest
 from dynatree import DynatreeError
 from dynatree.config.jobs import DisturbanceRule
 from dynatree.data.checkpoints import fetch
+from dynatree.data.random_model import byte_tokenizer
 from dynatree.latency.cost_model import CostModel
 from dynatree.user_bench import folder as folders
 from dynatree.user_bench.measure import Bench
@@ -23,6 +24,8 @@ from dynatree.utils.paths import ROOT
 REQUESTS = 4 * (4 + 6)  # prompts times methods of both arms
 NEVER = DisturbanceRule(1e9, 1e9, 0.0, 0)
 TEXTS = ["first", "the second", "a third", "number four"]
+PROMPTS = [byte_tokenizer()(text).input_ids for text in TEXTS]
+WARM_UP = byte_tokenizer()("a text of its own").input_ids
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +60,7 @@ def run(plan, tmp_path_factory):
         if len(seen) == 9:
             raise KeyboardInterrupt
 
-    bench = Bench(plan, TEXTS, folder)
+    bench = Bench(plan, PROMPTS, WARM_UP, folder)
     with pytest.raises(KeyboardInterrupt):
         bench.run(interrupt)
     partial = bench.so_far()
@@ -65,7 +68,7 @@ def run(plan, tmp_path_factory):
     text = answer(recommend(partial.measurements, plan.target, {}), partial.finished, partial.planned)
     assert text.startswith(f"{partial.finished} of {REQUESTS} requests are finished; the same command goes on.")
     seen = [None] * 9
-    again = Bench(plan, TEXTS, folder)
+    again = Bench(plan, PROMPTS, WARM_UP, folder)
     found = again.run(seen.append)
     assert found.finished == found.planned
     assert len(seen) - 9 < REQUESTS, "finished requests are not measured again"
