@@ -1,6 +1,7 @@
 """``dynatree bench``: measure, verify and compare benchmarks of the user's own models."""
 
 import argparse
+import math
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -32,6 +33,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--methods", nargs="+", metavar="METHOD", help="methods beside plain decoding")
     parser.add_argument("--new-tokens", type=int, default=32, help="of each request (default: %(default)s)")
     parser.add_argument("--repetitions", type=int, default=1, help="of each request (default: %(default)s)")
+    parser.add_argument(
+        "--minutes",
+        type=float,
+        default=2.0,
+        help="time to measure; decides how many prompts, of which four are the minimum (default: %(default)g)",
+    )
     add_device(parser)
     parser.add_argument("--backend", default="auto", help="stock, small_batch, graphs or auto (default: %(default)s)")
     parser.add_argument("--output", type=Path, metavar="DIR", help="folder of the results (default: bench-TARGET)")
@@ -73,6 +80,7 @@ def _measure(options: argparse.Namespace) -> int:
     from dynatree.user_bench.folder import write_folder
     from dynatree.user_bench.measure import Bench
     from dynatree.user_bench.plan import DEFAULT_METHODS, Plan
+    from dynatree.user_bench.prompts import fitting
     from dynatree.user_bench.report import answer, table
     from dynatree.user_bench.results import recommend, rows_of
 
@@ -83,6 +91,8 @@ def _measure(options: argparse.Namespace) -> int:
     for name in ("new_tokens", "repetitions"):
         if getattr(options, name) < 2 - (name == "repetitions"):
             raise DynatreeError(f"--{name.replace('_', '-')} is too small")
+    if not 0 < options.minutes < math.inf:
+        raise DynatreeError(f"--minutes must be a positive number, not {options.minutes}")
     plan = Plan(
         str(options.target),
         [str(draft) for draft in options.draft],
@@ -93,11 +103,15 @@ def _measure(options: argparse.Namespace) -> int:
         options.dtype,
         options.backend,
         options.workload or (options.prompts.name if options.prompts else SHORT_TEXTS),
+        options.minutes,
     )
     tokenizer = load_tokenizer(plan.target)
     prompts = _prompts(options, tokenizer)
+    fit = fitting(prompts, plan.target, plan.new_tokens)
+    if len(fit) < len(prompts):
+        print(f"{len(prompts) - len(fit)} of {len(prompts)} prompts are too long for the target", file=sys.stderr)
     folder = options.output or Path(f"bench-{Path(plan.target).name}")
-    bench = Bench(plan, prompts, tokenizer(WARM_UP).input_ids, folder)
+    bench = Bench(plan, fit, tokenizer(WARM_UP).input_ids, folder)
     interrupted = _run(bench)
     found = bench.so_far()
     drafts = {arm.name: arm.draft for arm in found.arms}

@@ -12,11 +12,12 @@ import torch
 import dynatree
 from dynatree.benchmark.environment import environment
 from dynatree.benchmark.records import Journal, Measurement, Record
-from dynatree.benchmark.schedule import assemble, next_requests, prompt_hash
+from dynatree.benchmark.schedule import assemble, next_requests, prompt_hash, valid
 from dynatree.benchmark.session import compare, measure
 from dynatree.config.jobs import Job
 from dynatree.models.loading import load_pair, parameter_count
 from dynatree.models.pair import ModelPair
+from dynatree.user_bench.budget import affordable_prompts, time_request
 from dynatree.user_bench.plan import Arm, Plan, arms
 from dynatree.utils.files import sha256
 from dynatree.utils.host import now
@@ -50,14 +51,26 @@ class Run:
 
 
 class ListenedJournal(Journal):
-    """A journal that calls a function after each record."""
+    """A journal that calls a function after the last record of each prompt.
+
+    Args:
+        path: see :class:`Journal`.
+        cases: number of methods that decode a prompt.
+    """
 
     listener: Callable[[], None] = staticmethod(lambda: None)
 
+    def __init__(self, path: Path, cases: int):
+        super().__init__(path)
+        self._cases = cases
+
     def add(self, record: Record) -> None:
-        """Append a record and call the listener."""
+        """Append a record, and call the listener if all methods have decoded the prompt."""
         super().add(record)
-        self.listener()
+        place = record.session, record.repetition, record.prompt
+        of_prompt = [one for one in self.records if (one.session, one.repetition, one.prompt) == place]
+        if len(of_prompt) == self._cases:
+            self.listener()
 
 
 class Bench:
@@ -73,7 +86,9 @@ class Bench:
     def __init__(self, plan: Plan, prompts: list[list[int]], warm_up: list[int], folder: Path):
         self.plan = plan
         self.arms = arms(plan)
-        self._journals = {arm.name: ListenedJournal(folder / f"journals/{_file_name(arm.name)}") for arm in self.arms}
+        self._journals = {
+            arm.name: ListenedJournal(folder / f"journals/{_file_name(arm.name)}", len(arm.cases)) for arm in self.arms
+        }
         self._lock = folder / "bench.lock"
         self._prompts = [
             {"id": str(number), "article": str(number), "tokens": tokens}
@@ -87,6 +102,8 @@ class Bench:
     def run(self, listener: Listener = lambda _: None) -> Run:
         """Measure what the journals lack; a repetition of one arm after that of the other.
 
+        The number of prompts is chosen before the first one is measured, so all methods decode the same prompts.
+
         Args:
             listener: called after each request with the measurements so far.
 
@@ -98,6 +115,7 @@ class Bench:
         with file_lock(self._lock, exclusive=True, holder="another benchmark in this folder"):
             for journal in self._journals.values():
                 journal.listener = lambda: listener(self.so_far().measurements)
+            self._prompts = self._prompts[: self._affordable()]
             for repetition in range(self.plan.repetitions):
                 for arm in self.arms:
                     self._measure(arm, repetition)
@@ -114,10 +132,25 @@ class Bench:
         requests = sum(len(arm.cases) for arm in self.arms) * len(self._prompts) * self.plan.repetitions
         return Run(self.plan, self.arms, found, requests)
 
+    def _affordable(self) -> int:
+        """Return how many prompts the time permits, or as many as an earlier process has begun to measure in it."""
+        first, plan = self.arms[0], self.plan
+        job, about = self._describe(first)
+        journal = self._journals[first.name]
+        begun = {record.session for record in valid(journal, self._prompts, job, about)}
+        earlier = [journal.sessions[name] for name in begun]
+        count = max((one["job"]["prompts"] for one in earlier), default=0)
+        if any(one["dataset"]["source"]["minutes"] >= plan.minutes for one in earlier):
+            return count
+        by_length = sorted((prompt["tokens"] for prompt in self._prompts), key=len)
+        seconds = time_request(self._load(first), by_length[len(by_length) // 2], plan.new_tokens)
+        methods = sum(len(arm.cases) for arm in self.arms)
+        return max(count, affordable_prompts(60 * plan.minutes, methods, plan.repetitions, seconds))
+
     def _measure(self, arm: Arm, repetition: int) -> None:
         """Measure the requests of a repetition that the journal of an arm lacks."""
         if arm.name not in self._jobs:
-            self._describe(arm)
+            self._jobs[arm.name], self._about[arm.name] = self._describe(arm)
         job, about, journal = self._jobs[arm.name], self._about[arm.name], self._journals[arm.name]
         while todo := [
             one for one in next_requests(journal, self._prompts, job, about) if one.repetition == repetition
@@ -135,22 +168,23 @@ class Bench:
             return pair
         return self._pair[1]
 
-    def _describe(self, arm: Arm) -> None:
+    def _describe(self, arm: Arm) -> tuple[Job, dict[str, Any]]:
+        """Return the job of an arm, and what describes its sessions."""
         pair = self._load(arm)
         dtype = self.plan.dtype if self.plan.dtype == "int8" else str(pair.dtype).removeprefix("torch.")
         job = arm.job(self.plan, len(self._prompts), pair.device.type, dtype)
         names = {"target": self.plan.target, "draft": arm.draft}
         models = {role: describe_model(str(names[role]), model) for role, model in pair.models.items()}
-        self._jobs[arm.name] = job
-        self._about[arm.name] = {
+        about = {
             "started": now(),
             "job": job.to_json(),
             "code": measuring_code(),
-            "dataset": {"stands_for": self.plan.workload, "source": {"kind": "bench"}},
+            "dataset": {"stands_for": self.plan.workload, "source": {"kind": "bench", "minutes": self.plan.minutes}},
             "prompts_sha256": prompt_hash([token for prompt in self._prompts for token in prompt["tokens"]]),
             "models": models,
             "environment": environment(torch.device(pair.device)),
         }
+        return job, about
 
 
 def describe_model(name: str, model: Any) -> dict[str, Any]:

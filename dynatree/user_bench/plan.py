@@ -73,6 +73,7 @@ class Plan:
         repetitions: measured requests of each method and prompt.
         device, dtype, backend: see :func:`dynatree.load_pair`.
         workload: name of the prompts.
+        minutes: time to measure, without loading the models; it decides how many prompts are measured.
         rule: flags disturbed requests, which are measured again.
     """
 
@@ -85,6 +86,7 @@ class Plan:
     dtype: str = "auto"
     backend: str = "auto"
     workload: str = SHORT_TEXTS
+    minutes: float = 2.0
     rule: DisturbanceRule = ONE_MORE_ATTEMPT
 
 

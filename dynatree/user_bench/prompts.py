@@ -6,9 +6,12 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
+from transformers import AutoConfig
+
 from dynatree.config.load import load_config
 from dynatree.data.questions import questions
 from dynatree.errors import DynatreeError
+from dynatree.models.positions import served_positions
 from dynatree.utils.paths import ROOT, repository_path
 
 SPEC_BENCH = "config/specbench.yaml"
@@ -55,6 +58,24 @@ def workload_prompts(name: str, tokenizer: Any) -> list[list[int]]:
             for question in _questions(source, tokenizer):
                 by_category.setdefault(question["category"], []).append(question["tokens"])
     return [tokens for one_each in zip_longest(*by_category.values()) for tokens in one_each if tokens]
+
+
+def fitting(prompts: list[list[int]], target: str, new_tokens: int) -> list[list[int]]:
+    """Return the prompts that leave room for the output in the positions of the target.
+
+    Args:
+        prompts: token ids.
+        target: folder or hub id.
+        new_tokens: tokens of the output.
+
+    Raises:
+        DynatreeError: no prompt fits.
+    """
+    positions = served_positions(AutoConfig.from_pretrained(target))
+    found = [tokens for tokens in prompts if len(tokens) + new_tokens <= positions]
+    if not found:
+        raise DynatreeError(f"no prompt and {new_tokens} new tokens fit the {positions} positions of the target")
+    return found
 
 
 def _spec_bench() -> list[dict[str, Any]]:

@@ -69,6 +69,13 @@ def test_questions_stand_in_the_chat_template_with_their_categories_in_turn():
     assert tokenizer.decode(workload_prompts("mtbench", tokenizer)[0]).startswith("<user>")
 
 
+def test_prompts_without_room_for_the_output_are_left_out(random_pair):
+    target = str(random_pair[0])
+    assert prompts.fitting([[1] * 9, [1] * 100_000], target, 4) == [[1] * 9]
+    with pytest.raises(DynatreeError, match="no prompt and 4 new tokens fit"):
+        prompts.fitting([[1] * 100_000], target, 4)
+
+
 def test_spec_bench_names_the_file_that_it_cannot_fetch(tmp_path, monkeypatch):
     config = prompts.load_config(prompts.ROOT / prompts.SPEC_BENCH)
     wanted = {name: config["prompts"][name] for name in ("writing", "qa")}
