@@ -8,6 +8,7 @@ from importlib import import_module
 _HOMES = {
     "DynatreeError": "dynatree.errors",
     "Generation": "dynatree.decoding.results",
+    "Past": "dynatree.decoding.past",
     "ModelPair": "dynatree.models.pair",
     "TokenTree": "dynatree.tree",
     "TreeCache": "dynatree.models.kv_cache",

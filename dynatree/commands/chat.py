@@ -10,6 +10,7 @@ from dynatree.errors import DynatreeError
 from dynatree.policies.registry import POLICIES
 
 if TYPE_CHECKING:
+    from dynatree.decoding.past import Past
     from dynatree.decoding.results import Generation
     from dynatree.models.pair import ModelPair
 
@@ -29,11 +30,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Read messages until the input ends, and print the turns of the target."""
+    from dynatree.decoding.past import Past
     from dynatree.models.loading import load_pair
 
     draft = None if options.method == "autoregressive" else options.draft
     pair = load_pair(options.target, draft, options.device, options.dtype)
-    print(f"{HELP} Each turn reads the conversation again.", file=sys.stderr)
+    print(HELP, file=sys.stderr)
+    past = Past()
     first = [{"role": "system", "content": options.system}] if options.system else []
     messages = list(first)
     while (text := _read()) is not None:
@@ -42,7 +45,7 @@ def run(options: argparse.Namespace) -> int:
         elif text:
             messages.append({"role": "user", "content": text})
             try:
-                out = _turn(pair, messages, options)
+                out = _turn(pair, messages, options, past)
                 messages.append({"role": "assistant", "content": out.text or ""})
             except KeyboardInterrupt:
                 print()
@@ -61,8 +64,10 @@ def _read() -> str | None:
     return None if not line or text == "/quit" else text
 
 
-def _turn(pair: "ModelPair", messages: list[dict[str, str]], options: argparse.Namespace) -> "Generation":
-    """Print and return the answer of the target; the speed follows on stderr."""
+def _turn(
+    pair: "ModelPair", messages: list[dict[str, str]], options: argparse.Namespace, past: "Past"
+) -> "Generation":
+    """Print and return the answer of the target, which reads what ``past`` lacks; the speed follows on stderr."""
     from dynatree.decoding.engine import generate
 
     printed = PrintedText(pair.tokenizer, color=not options.no_color)
@@ -76,6 +81,7 @@ def _turn(pair: "ModelPair", messages: list[dict[str, str]], options: argparse.N
         top_k=options.top_k,
         top_p=options.top_p,
         seed=options.seed,
+        past=past,
     )
     printed.finish(out.text or "")
     stats = out.stats

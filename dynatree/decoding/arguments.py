@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from transformers import GenerationConfig, PreTrainedModel
 
+from dynatree.decoding.past import Past
 from dynatree.decoding.prompts import EosTokens, Prompt, encode, stop_ids
 from dynatree.errors import DynatreeError
 from dynatree.kvcompress.methods.base import Method
@@ -78,6 +79,7 @@ class RequestOptions:
         drafts: False if the text exceeds the positions of a draft that the policy can do without.
         strict: True if the output must be that of plain decoding in the target's number format.
         rules: logits processors and stopping criteria; None without any.
+        past: entries of an earlier text, replaced by those of this one; None to read the complete prompt.
     """
 
     prompt: list[int]
@@ -91,6 +93,7 @@ class RequestOptions:
     drafts: bool = True
     strict: bool = False
     rules: TextRules | None = None
+    past: Past | None = None
 
     @property
     def total_tokens(self) -> int:
@@ -111,6 +114,7 @@ def request_options(
     exact: Exactness | None = None,
     rules: CallerRules = NO_RULES,
     prepared: PreparedRules | None = None,
+    past: Past | None = None,
 ) -> RequestOptions:
     """Return the checked arguments of a request.
 
@@ -128,6 +132,7 @@ def request_options(
         rules: logits processors and stopping criteria of the caller, beside those that the generation config of the
             target asks for.
         prepared: settings and functions of a call of ``model.generate``, instead of those.
+        past: see :class:`RequestOptions`.
 
     Raises:
         DynatreeError: an argument is wrong, the text does not fit the positions of a model, or the settings or the
@@ -167,6 +172,7 @@ def request_options(
         needs,
         strict,
         text_rules,
+        past,
     )
 
 

@@ -15,6 +15,7 @@ from dynatree.decoding.arguments import (
     request_options,
 )
 from dynatree.decoding.chat import Messages, chat_prompt, chat_stops
+from dynatree.decoding.past import Past
 from dynatree.decoding.progress import progress_bar
 from dynatree.decoding.prompts import EosTokens, Prompt
 from dynatree.decoding.request import Request
@@ -54,6 +55,7 @@ def generate(
     stop_strings: str | Sequence[str] = (),
     messages: Messages | None = None,
     progress: bool = False,
+    past: Past | None = None,
     **options: Any,
 ) -> Generation:
     """Decode one prompt.
@@ -95,6 +97,8 @@ def generate(
         messages: a conversation instead of a prompt: mappings with "role" and "content" for the chat template of the
             target. With ``eos_token_id="auto"``, the template's own end of a turn also ends the output.
         progress: True shows a progress bar on stderr.
+        past: entries of the text of an earlier request, for example of the last turn of a conversation. Only the rest
+            of the prompt is read, and the object then holds the entries of this text. Start with ``Past()``.
         **options: options of the method, see :mod:`dynatree.policies.registry`.
 
     Returns:
@@ -117,7 +121,17 @@ def generate(
     sampling = SamplingOptions(temperature, top_k, top_p, seed)
     rules = CallerRules(logits_processor, stopping_criteria, stop_strings)
     request = request_options(
-        pair, prompt, policy, max_new_tokens, eos_token_id, sampling, caches, started, exact=exact, rules=rules
+        pair,
+        prompt,
+        policy,
+        max_new_tokens,
+        eos_token_id,
+        sampling,
+        caches,
+        started,
+        exact=exact,
+        rules=rules,
+        past=past,
     )
     if not progress:
         return decode(pair, request, Callbacks(on_tokens, on_round))
@@ -141,7 +155,8 @@ def decode(pair: ModelPair, options: RequestOptions, callbacks: Callbacks = NO_C
         target = target_runner(pair, options)
         request = Request(pair, target, options, callbacks)
         if options.max_new_tokens:
-            request.begin(target.forward(options.prompt, range(len(options.prompt)), last_only=True))
+            known, length = target.length, len(options.prompt)
+            request.begin(target.forward(options.prompt[known:], range(known, length), last_only=True))
         while not request.finished:
             request.accept(target.forward(*request.propose()))
         return request.close()

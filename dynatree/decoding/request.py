@@ -66,6 +66,9 @@ class Request:
             total, stops, method = options.total_tokens, options.stop_tokens, options.caches.draft
             fitting = pair if options.drafts else pair.without_draft()
             self._drafter = make_drafter(fitting, options.policy, total, stops, options.sampler, method)
+        if options.past:
+            for runner in self._runners():
+                options.past.fill(runner, options.prompt)
         rules, stops = options.rules, options.stop_tokens
         self._ruled = rules and RuledText(rules, target, stops, options.max_new_tokens)
         self._batch = 1
@@ -180,10 +183,17 @@ class Request:
             stats.passes["draft"] = list(drafter.passes)
         if drafter and drafter.runner:
             stats.caches["draft"] = drafter.runner.cache_use()
+        if self._options.past:
+            self._options.past.keep(self._runners(), [*self._options.prompt, *self._emitted])
         decoder = self._tokenizer
         text = None if decoder is None else decoder.decode(self._emitted, skip_special_tokens=True)
         self.generation = Generation(self._emitted, text, stats, self._ruled and self._ruled.kept)
         return self.generation
+
+    def _runners(self) -> list[ModelRunner]:
+        """Return the target and, if there is one, the draft."""
+        draft = self._drafter.runner if self._drafter else None
+        return [self._target, *([draft] if draft else [])]
 
     def _verify(self, opened: _OpenRound, logits: torch.Tensor) -> tuple[Verification, float]:
         """Return the target's results after each node, and the seconds of its forward pass."""

@@ -28,9 +28,11 @@ from dynatree.decoding.arguments import (
 )
 from dynatree.decoding.batch import decode_batch
 from dynatree.decoding.engine import decode
+from dynatree.decoding.past import Past, is_readable, reads_on
 from dynatree.decoding.prompts import visible_rows
 from dynatree.decoding.results import Generation
 from dynatree.errors import DynatreeError
+from dynatree.models.modes import mode_of
 from dynatree.models.pair import ModelPair, PairState
 from dynatree.models.sampling import SamplingOptions
 from dynatree.models.text_rules import WARPERS, TextRules, check_processors, is_of_transformers, row_rules
@@ -80,8 +82,9 @@ def custom_generate(
 
     Returns:
         A function that raises ``DynatreeError`` if it is asked for something that it does not apply: beams, guidance,
-        attentions and hidden states, a cache, embeddings, position ids of another text, an assistant model, or an
-        unknown argument. In a batch, functions of the caller and scores are refused, too.
+        attentions and hidden states, embeddings, position ids of another text, an assistant model, an unknown argument,
+        or a cache other than a ``DynamicCache`` of one prompt. In a batch, functions of the caller and scores are
+        refused, too.
     """
     states: WeakKeyDictionary[PreTrainedModel, PairState] = WeakKeyDictionary()
     caches = CacheMethods.parse(options.pop("target_cache", None), options.pop("draft_cache", None))
@@ -101,6 +104,10 @@ def custom_generate(
         rules = _rules(input_ids, logits_processor, stopping_criteria, generation_config)
         pair = ModelPair(model, draft, tokenizer)
         pair.state = states.setdefault(model, pair.state)
+        cache, given = inputs.get("past_key_values"), outer.get("kwargs", {}).get("past_key_values") is not None
+        past = _past(pair.target, input_ids[0], prompts, cache, given, generation_config)
+        if given and (caches.target or exact):
+            raise DynatreeError("past_key_values holds entries of ordinary decoding; leave out target_cache and exact")
         sampling = _sampling(logits_processor, generation_config.do_sample)
 
         def request(prompt: list[int], row: int) -> RequestOptions:
@@ -114,6 +121,7 @@ def custom_generate(
                 caches,
                 exact=exact,
                 prepared=PreparedRules(generation_config, rules[row]),
+                past=past,
             )
 
         requests = [request(prompt, row) for row, prompt in enumerate(prompts)]
@@ -132,7 +140,8 @@ def custom_generate(
             listener.end()
         padding = _padding_id(generation_config.pad_token_id, stops)
         emitted = _padded([out.tokens for out in outs], padding, input_ids)
-        return _output(torch.cat((input_ids, emitted), dim=1), outs[0], generation_config)
+        returned = past and past.caches["target"]
+        return _output(torch.cat((input_ids, emitted), dim=1), outs[0], generation_config, returned)
 
     return decode_all
 
@@ -158,14 +167,44 @@ def _check_inputs(inputs: Mapping[str, Any], outer: Mapping[str, Any]) -> None:
             f"decoding with trees does not apply the argument {', '.join(unused)} of generate; leave it out"
             + ("; custom_generate takes the draft" if "assistant_model" in unused else "")
         )
-    cache, given = inputs.get("past_key_values"), outer.get("kwargs", {}).get("past_key_values")
-    fresh = cache is None or (type(cache) is DynamicCache and cache.get_seq_length() == 0)
-    if given is not None or not fresh:
-        name = type(cache if given is None else given).__name__
+
+
+def _past(
+    model: PreTrainedModel, row: torch.Tensor, prompts: list[list[int]], cache: Any, given: bool, settings: Any
+) -> Past | None:
+    """Return the entries of the cache that ``generate`` was given or is to return; None without one.
+
+    Args:
+        model: the target.
+        row: token ids [n] of the first prompt, padding included.
+        prompts: all prompts without padding.
+        cache: the cache that ``generate`` passes on; None without one.
+        given: True if the caller has passed it.
+        settings: generation config.
+
+    Raises:
+        DynatreeError: a given cache cannot be read, or its entries are not those of the prompt.
+    """
+    if cache is not None and type(cache) is not DynamicCache:
         raise DynatreeError(
-            f"decoding with trees keeps a cache of its own and neither reads nor extends the given {name}; leave out "
-            "past_key_values and cache_implementation, and pass the complete text"
+            f"decoding with trees does not read the given {type(cache).__name__}; leave out cache_implementation, or "
+            "let past_key_values be a DynamicCache"
         )
+    padded = len(prompts) > 1 or len(prompts[0]) < len(row)
+    if cache is None or not (given or (settings.return_dict_in_generate and not padded)):
+        return None
+    held = cache.get_seq_length()
+    obstacles = {
+        "it serves one prompt without padding": padded,
+        "it needs the complete text as input_ids": getattr(settings, "_mask_length", len(row)) != len(row),
+        f"it holds {held} entries, and the prompt must be longer than its {len(row)} tokens": held >= len(row),
+        "the entries of this model depend on later tokens": held and not reads_on(model),
+        "its layers hold other states than keys and values": given and not is_readable(cache),
+        "the model reads tokens in order": given and mode_of(model) == "chain",
+    }
+    for obstacle in [words for words, found in obstacles.items() if found]:
+        raise DynatreeError(f"decoding with trees cannot go on from past_key_values: {obstacle}; leave it out")
+    return Past(prompts[0][:held], {"target": cache})
 
 
 def _prompts(input_ids: torch.Tensor, inputs: Mapping[str, Any]) -> list[list[int]]:
@@ -242,13 +281,16 @@ def _sampling(processors: Sequence[Any], do_sample: bool) -> Callable[[int], Sam
     return lambda row: SamplingOptions(1.0, seed=seed + row, warpers=warpers)
 
 
-def _output(sequences: torch.Tensor, out: Generation, settings: Any) -> torch.Tensor | GenerateDecoderOnlyOutput:
-    """Return the token ids, or what ``return_dict_in_generate`` asks for; the cache is not part of it."""
+def _output(
+    sequences: torch.Tensor, out: Generation, settings: Any, cache: DynamicCache | None
+) -> torch.Tensor | GenerateDecoderOnlyOutput:
+    """Return the token ids, or what ``return_dict_in_generate`` asks for."""
     if not settings.return_dict_in_generate:
         return sequences
     scores = tuple(out.kept.scores) if out.kept and settings.output_scores else None
     logits = tuple(out.kept.logits) if out.kept and settings.output_logits else None
-    return GenerateDecoderOnlyOutput(sequences=sequences, scores=scores, logits=logits)  # type: ignore[arg-type]
+    filled = cache if cache is not None and cache.get_seq_length() else None
+    return GenerateDecoderOnlyOutput(sequences, scores, logits, past_key_values=filled)  # type: ignore[arg-type]
 
 
 def _padding_id(pad: int | None, stops: list[int] | None) -> int:

@@ -93,7 +93,8 @@ class HybridDrafter(Drafter):
     def prefill(self, prompt: list[int]) -> None:
         self._lookups.read(prompt)
         if self.timed_draft:
-            self.timed_draft.drafter.pending = list(prompt)  # read in the first forward pass, if there is one
+            known = self.timed_draft.drafter.runner.length
+            self.timed_draft.drafter.pending = prompt[known:]  # read in the first forward pass, if there is one
         self.text_length = len(prompt)
 
     def draft(self, tree: TokenTree, context: RoundContext) -> list[int]:

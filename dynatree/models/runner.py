@@ -167,8 +167,8 @@ class ModelRunner:
         )
 
     def prefill(self, prompt: Sequence[int]) -> None:
-        """Run the model over a prompt of which no logit is read, and count the time of the device, too."""
-        self.forward(prompt, range(len(prompt)), last_only=True)
+        """Run the model over the rest of a prompt, of which no logit is read, and count the device's time, too."""
+        self.forward(prompt[self.length :], range(self.length, len(prompt)), last_only=True)
         with self.stopwatch:
             finish(self.model.device)
 

@@ -8,6 +8,7 @@ from dynatree import generate, load_pair
 from dynatree.cli import main
 from dynatree.data.checkpoints import fetch
 from dynatree.data.random_model import byte_tokenizer
+from dynatree.decoding import engine
 
 TEMPLATE = "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}"
 
@@ -41,7 +42,23 @@ def test_each_turn_continues_the_conversation(monkeypatch, capsys, target):
         expected += out.text + "\n"
     assert printed.out == expected
     assert printed.err.count("tokens per second") == 2
-    assert "reads the conversation again" in printed.err
+
+
+def test_a_turn_reads_only_what_the_conversation_has_added(monkeypatch, capsys, target):
+    first = []
+    decode = engine.decode
+
+    def recorded(*arguments):
+        out = decode(*arguments)
+        first.append(out.stats.passes["target"][0])
+        return out
+
+    monkeypatch.setattr(engine, "decode", recorded)
+    chat(monkeypatch, capsys, target, ["Hi", "More", "/reset", "Hi"])
+    (read, held), (more, kept), (again, reset) = first
+    assert held == 0 and read == len("user: Hi\n")
+    assert kept >= read and more < len("user: More\n") + 20
+    assert again + reset == read
 
 
 def test_a_reset_forgets_and_an_error_leaves_no_trace(monkeypatch, capsys, target):

@@ -140,17 +140,17 @@ def test_logits_processors_of_the_caller_apply(target):
     assert torch.equal(drawn, first), "of one token there is one draw"
 
 
-def filled_cache(model):
+def filled_cache(model, tokens=2):
     cache = DynamicCache(config=model.config)
-    model(torch.tensor([[8, 1]]), past_key_values=cache)
+    model(torch.ones(1, tokens, dtype=torch.int64), past_key_values=cache)
     return cache
 
 
 @pytest.mark.parametrize(
     ("inputs", "message"),
     [
-        (lambda m: {"past_key_values": filled_cache(m), "attention_mask": torch.ones(1, 6)}, "the given DynamicCache"),
-        (lambda m: {"past_key_values": DynamicCache(config=m.config)}, "neither reads nor extends the given DynamicC"),
+        (lambda m: {"past_key_values": filled_cache(m), "attention_mask": torch.ones(1, 6)}, "needs the complete text"),
+        (lambda m: {"past_key_values": filled_cache(m, 4)}, "holds 4 entries, and the prompt must be longer than"),
         (lambda m: {"past_key_values": TreeCache(2, 32)}, "the given TreeCache"),
         (lambda m: {"cache_implementation": "static"}, "the given StaticCache"),
         (lambda m: {"inputs_embeds": m.get_input_embeddings()(PROMPT)}, "the argument inputs_embeds of generate"),
