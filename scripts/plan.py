@@ -7,7 +7,7 @@ from dynatree.config.load import load_config
 from dynatree.workflow.generated_docs import fill
 
 parts = []
-for name in ("paper", "specbench", "demo", "ci"):
+for name in ("paper", "paper-quick", "specbench", "demo", "ci"):
     path = Path(f"config/{name}.yaml")
     config = load_config(path)
     models = " and ".join(model["label"] for model in config["models"].values())

@@ -64,9 +64,7 @@ def _read() -> str | None:
     return None if not line or text == "/quit" else text
 
 
-def _turn(
-    pair: "ModelPair", messages: list[dict[str, str]], options: argparse.Namespace, past: "Past"
-) -> "Generation":
+def _turn(pair: "ModelPair", messages: list[dict[str, str]], options: argparse.Namespace, past: "Past") -> "Generation":
     """Print and return the answer of the target, which reads what ``past`` lacks; the speed follows on stderr."""
     from dynatree.decoding.engine import generate
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from dynatree.analysis.inference import MIN_TEST
 from dynatree.benchmark.tuned_options import resolve
 from dynatree.config.cost_estimate import estimate, markdown
 from dynatree.config.experiments import jobs, memory_jobs
@@ -16,7 +17,7 @@ from dynatree.errors import DynatreeError
 from dynatree.policies.registry import make_policy
 
 ROOT = Path(__file__).resolve().parents[2]
-CONFIGS = ("demo", "ci", "paper", "local.example")
+CONFIGS = ("demo", "ci", "paper", "paper-quick", "local.example")
 
 
 def load(name: str) -> dict:
@@ -169,6 +170,17 @@ def test_the_plan_counts_every_token(demo_config):
     assert rows["dtypes"]["tokens"] == 2 * 2 * 4 * demo_config["experiments"]["dtypes"]["new_tokens"]
 
 
-@pytest.mark.parametrize("name", ["paper", "specbench", "demo", "ci"])
+def test_the_quick_protocol_is_the_published_one_in_an_hour():
+    quick, paper = load("paper-quick"), load("paper")
+    assert quick["models"] == paper["models"]
+    main = quick["experiments"]["main"]
+    assert main["new_tokens"] == paper["experiments"]["main"]["new_tokens"]
+    assert set(main["methods"]) <= set(paper["experiments"]["main"]["methods"])
+    assert {quick["prompts"][name]["stands_for"] for name in main["datasets"]} == {"WikiText-2", "PG-19"}
+    assert all(quick["prompts"][name]["count"] >= MIN_TEST for name in main["datasets"])
+    assert sum(row["tokens"] for row in estimate(quick)) < 3600 * 70
+
+
+@pytest.mark.parametrize("name", ["paper", "paper-quick", "specbench", "demo", "ci"])
 def test_the_documented_plan_is_that_of_the_configuration(name):
     assert markdown(load(name)) in (ROOT / "docs/experiments.md").read_text(), "run `make plan`"

@@ -12,7 +12,7 @@ from dynatree.config.validation import check
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.mark.parametrize("name", ["demo", "ci", "paper", "local.example", "gemma"])
+@pytest.mark.parametrize("name", ["demo", "ci", "paper", "paper-quick", "specbench", "local.example", "gemma"])
 def test_shipped_configurations_are_right(name):
     check(load_config(ROOT / f"config/{name}.yaml"))
 
