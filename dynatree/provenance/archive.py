@@ -1,10 +1,12 @@
 """A finished run as one file: equal runs give equal bytes, and unpacking does not trust the author of an archive.
 
 An archive holds ``archive.json`` (configuration, commit, code fingerprints, versions) and the files of a run under the
-paths they have in the repository: raw measurements, prompts, notes on where files come from, and the artefacts.
+paths they have in the repository: raw measurements, prompts, notes on where files come from, the artefacts and the
+rules. ``ro-crate-metadata.json`` makes it a Workflow Run RO-Crate.
 """
 
 import gzip
+import hashlib
 import io
 import json
 import platform
@@ -17,9 +19,10 @@ from importlib.metadata import version
 from pathlib import Path, PurePosixPath
 
 from dynatree.errors import DynatreeError
+from dynatree.provenance.crate import CRATE, Member, crate
 from dynatree.provenance.fingerprint import code_hash, entry_points
 from dynatree.provenance.notes import note_path
-from dynatree.utils.files import atomic_file, read_json
+from dynatree.utils.files import atomic_file, read_json, sha256
 from dynatree.utils.host import checkout
 
 ABOUT = "archive.json"
@@ -48,6 +51,7 @@ ARTEFACTS = (
     "paper/{run}/dynatree.tex",
     "paper/{run}/dynatree.pdf",
 )
+WORKFLOW = ("Snakefile", "workflow/rules/*.smk")
 LIBRARIES = ("jinja2", "matplotlib", "numpy", "pandas", "scipy")  # the bytes of artefacts depend on these
 SIZE_LIMIT = 8 * 1024**3  # bytes of all files; a run is smaller
 REMEDY = "ask for another copy of it"
@@ -80,13 +84,20 @@ def pack(folder: Path, config: dict, output: Path) -> None:
     if not raw or not artefacts:
         raise DynatreeError(f"run {run} is not finished in {folder}; run the pipeline before you archive it")
     notes = [note for name in raw + artefacts if (note := note_path(Path(name))) and (folder / note).is_file()]
-    names = sorted([*raw, *artefacts, *(note.as_posix() for note in notes)])
+    names = sorted([*raw, *artefacts, *(note.as_posix() for note in notes), *files_of(folder, run, WORKFLOW)])
+    about = describe(config)
+    text = json.dumps(about, indent=1).encode()
+    members = [Member(name, (folder / name).stat().st_size, sha256(folder / name)) for name in names]
+    members.append(Member(ABOUT, len(text), hashlib.sha256(text).hexdigest()))
+    read = [read_json(folder / note, "run the pipeline again") for note in notes]
+    described = json.dumps(crate(run, about, ABOUT, members, read), indent=1).encode()
     with (
         atomic_file(output) as stream,
         gzip.GzipFile(filename="", mode="wb", fileobj=stream, mtime=0) as packed,
         tarfile.open(fileobj=packed, mode="w") as tar,
     ):
-        _add(tar, ABOUT, json.dumps(describe(config), indent=1).encode())
+        _add(tar, ABOUT, text)
+        _add(tar, CRATE, described)
         for name in names:
             _add(tar, name, (folder / name).read_bytes())
 
@@ -141,9 +152,9 @@ def _checked(tar: tarfile.TarFile, archive: Path) -> Iterator[tarfile.TarInfo]:
 
 
 def _harmless(name: str) -> bool:
-    if name == ABOUT:
+    if name in (ABOUT, CRATE, "Snakefile"):
         return True
-    known = re.fullmatch(r"(results|figures|paper)(/[A-Za-z0-9._-]+)+", name)
+    known = re.fullmatch(r"(results|figures|paper|workflow/rules)(/[A-Za-z0-9._-]+)+", name)
     return bool(known) and ".." not in PurePosixPath(name).parts
 
 

@@ -10,17 +10,29 @@ import pytest
 from dynatree import DynatreeError
 from dynatree.provenance import archive as module
 from dynatree.provenance.archive import ABOUT, pack, unpack
+from dynatree.provenance.crate import CRATE
+from dynatree.utils.files import sha256
 
 CONFIG = {"run": "tiny", "device": "cpu"}
-FILES = ("results/tiny/records/a.json", "results/tiny/summary/a.csv", "paper/tiny/dynatree.pdf")
+FILES = (
+    "results/tiny/records/a.json",
+    "results/tiny/summary/a.csv",
+    "results/tiny/claims.csv",
+    "paper/tiny/dynatree.pdf",
+    "Snakefile",
+    "workflow/rules/a.smk",
+)
+NOTE = "results/tiny/records/.provenance/a.json.json"
 
 
 @pytest.fixture
 def finished(tmp_path):
     folder = tmp_path / "run"
-    for name in (*FILES, "results/tiny/records/.provenance/a.json.json", "results/tiny/logs/a.log"):
+    for name in (*FILES, "results/tiny/logs/a.log"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(f"content of {name}")
+    (folder / NOTE).parent.mkdir()
+    (folder / NOTE).write_text('{"started": "2026-11-27T00:00:00+00:00", "finished": "2026-11-27T01:00:00+00:00"}')
     return folder
 
 
@@ -30,8 +42,39 @@ def test_an_archive_holds_the_run_its_notes_and_nothing_else(finished, tmp_path)
     names = {
         path.relative_to(tmp_path / "copy").as_posix() for path in (tmp_path / "copy").rglob("*") if path.is_file()
     }
-    assert names == {ABOUT, *FILES, "results/tiny/records/.provenance/a.json.json"}
+    assert names == {ABOUT, CRATE, *FILES, NOTE}
     assert all((tmp_path / "copy" / name).read_text() == (finished / name).read_text() for name in FILES)
+
+
+def test_an_archive_is_a_workflow_run_crate(finished, tmp_path):
+    pack(finished, CONFIG, tmp_path / "a.tar.gz")
+    copy = tmp_path / "copy"
+    unpack(tmp_path / "a.tar.gz", copy)
+    content = json.loads((copy / CRATE).read_text())
+    entities = {one["@id"]: one for one in content["@graph"]}
+    assert len(entities) == len(content["@graph"])
+    root, workflow, action = entities["./"], entities["Snakefile"], entities["#run"]
+    assert entities[CRATE]["about"] == {"@id": "./"}
+    assert {"@id": "https://w3id.org/ro/wfrun/workflow/0.5"} in root["conformsTo"]
+    assert root["mainEntity"] == action["instrument"] == {"@id": "Snakefile"}
+    assert "ComputationalWorkflow" in workflow["@type"]
+    assert (action["startTime"], action["endTime"]) == ("2026-11-27T00:00:00+00:00", "2026-11-27T01:00:00+00:00")
+    assert {part["@id"] for part in root["hasPart"]} == {ABOUT, *FILES, NOTE}
+    for part in root["hasPart"]:
+        assert entities[part["@id"]]["sha256"] == sha256(copy / part["@id"])
+    parameters = {one["@id"] for one in workflow["input"] + workflow["output"]}
+    assert parameters == {"#configuration", "#claims.csv", "#dynatree.pdf"}
+    assert {one["exampleOfWork"]["@id"] for one in entities.values() if "exampleOfWork" in one} == parameters
+    known = {*entities, "https://w3id.org/ro/crate/1.1", "http://schema.org/CompletedActionStatus"}
+    assert {one for one in _references(content["@graph"]) if one not in known} == {"https://snakemake.readthedocs.io"}
+
+
+def _references(value):
+    """Yield the ids that entities refer to."""
+    if isinstance(value, dict) and set(value) == {"@id"}:
+        yield value["@id"]
+    for one in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from _references(one)
 
 
 def test_equal_runs_give_equal_bytes(finished, tmp_path):
@@ -72,7 +115,7 @@ def archive_of(path, *members: tuple[str, dict]):
         ("../outside", {}, "not the name of a run's file"),
         ("results/../../outside", {}, "not the name of a run's file"),
         ("/tmp/outside", {}, "not the name of a run's file"),
-        ("Snakefile", {}, "not the name of a run's file"),
+        ("Makefile", {}, "not the name of a run's file"),
         ("results/a b;touch outside", {}, "not the name of a run's file"),
         ("results/\x1b[2Jname", {}, "not the name of a run's file"),
         ("results/link", {"type": tarfile.SYMTYPE, "linkname": "/etc/passwd"}, "not a plain file"),
