@@ -2,6 +2,7 @@
 
 import argparse
 import math
+import shutil
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -146,11 +147,11 @@ def _run(bench: "Bench") -> bool:
 
 
 class _LiveTable:
-    """Prints the table of results on a terminal after each request of plain decoding, in place of the earlier one."""
+    """Prints the table of results on a terminal after each prompt, within a session in place of the earlier one."""
 
     def __init__(self) -> None:
         self.lines = 0
-        self.finished = 0
+        self.sessions = 0
 
     def __call__(self, measurements: "dict[str, Measurement]") -> None:
         if not sys.stderr.isatty():
@@ -160,11 +161,11 @@ class _LiveTable:
         from dynatree.user_bench.report import table
         from dynatree.user_bench.results import rows_of
 
-        prompts = sum(len({(one.prompt, one.repetition) for one in found.records}) for found in measurements.values())
-        if prompts == self.finished:
-            return
-        self.finished = prompts
-        lines = table(rows_of(measurements)).splitlines()
+        width = shutil.get_terminal_size().columns - 1  # a wrapped line would take two
+        lines = [line[:width] for line in table(rows_of(measurements)).splitlines()]
+        sessions = sum(len(found.sessions) for found in measurements.values())
+        if sessions != self.sessions:  # which has printed lines of its own below the table
+            self.lines, self.sessions = 0, sessions
         up = f"\x1b[{self.lines}A" if self.lines else ""
         tqdm.write(up + "\n".join(f"{line}\x1b[K" for line in lines), file=sys.stderr)
         self.lines = len(lines)

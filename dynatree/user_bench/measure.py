@@ -105,7 +105,7 @@ class Bench:
         The number of prompts is chosen before the first one is measured, so all methods decode the same prompts.
 
         Args:
-            listener: called after each request with the measurements so far.
+            listener: called after each prompt with the measurements so far.
 
         Raises:
             DynatreeError: a model cannot be loaded, or in float32 a method emits other tokens than plain decoding.
