@@ -80,7 +80,7 @@ def _measure(options: argparse.Namespace) -> int:
     from dynatree.models.loading import load_tokenizer
     from dynatree.user_bench.folder import write_folder
     from dynatree.user_bench.measure import Bench
-    from dynatree.user_bench.plan import DEFAULT_METHODS, Plan
+    from dynatree.user_bench.plan import DEFAULT_METHODS, Plan, arms
     from dynatree.user_bench.prompts import fitting
     from dynatree.user_bench.report import answer, table
     from dynatree.user_bench.results import recommend, rows_of
@@ -106,6 +106,7 @@ def _measure(options: argparse.Namespace) -> int:
         options.workload or (options.prompts.name if options.prompts else SHORT_TEXTS),
         options.minutes,
     )
+    arms(plan)  # raises before anything is loaded
     tokenizer = load_tokenizer(plan.target)
     prompts = _prompts(options, tokenizer)
     fit = fitting(prompts, plan.target, plan.new_tokens)

@@ -220,7 +220,10 @@ def _prompts(input_ids: torch.Tensor, inputs: Mapping[str, Any]) -> list[list[in
         shape = positions.shape[-1:] == expected.shape[-1:] and positions.shape[0] in (1, len(rows))
         given = positions.expand_as(expected) if shape and positions.ndim == 2 else None
         if given is None or not torch.equal(given.to(expected)[visible], expected[visible]):
-            raise DynatreeError("decoding with trees counts positions from 0; leave out position_ids")
+            raise DynatreeError(
+                "decoding with trees counts positions from 0 in the complete text; pass it as input_ids, and leave out "
+                "position_ids"
+            )
     return prompts
 
 

@@ -149,7 +149,10 @@ def filled_cache(model, tokens=2):
 @pytest.mark.parametrize(
     ("inputs", "message"),
     [
-        (lambda m: {"past_key_values": filled_cache(m), "attention_mask": torch.ones(1, 6)}, "needs the complete text"),
+        (
+            lambda m: {"past_key_values": filled_cache(m), "attention_mask": torch.ones(1, 6)},
+            "complete text; pass",
+        ),
         (lambda m: {"past_key_values": filled_cache(m, 4)}, "holds 4 entries, and the prompt must be longer than"),
         (lambda m: {"past_key_values": TreeCache(2, 32)}, "the given TreeCache"),
         (lambda m: {"cache_implementation": "static"}, "the given StaticCache"),
