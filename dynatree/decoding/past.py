@@ -1,11 +1,13 @@
 """Entries that outlive a request, so that the next one reads only the rest of its prompt."""
 
 from collections.abc import Iterable, Sequence
+from typing import Any, cast
 
 import torch
 from transformers import DynamicCache, PreTrainedModel
-from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
+from transformers.cache_utils import Cache, DynamicLayer, DynamicSlidingWindowLayer
 
+from dynatree.models.chain_cache import empty_cache
 from dynatree.models.kv_cache import TreeCache
 from dynatree.models.positions import switching_length
 from dynatree.models.runner import ModelRunner
@@ -45,11 +47,10 @@ class Past:
         if not self._is_of(runner):
             return
         length = min(common_length(self.tokens, prompt), past.get_seq_length(), len(prompt) - 1)
-        if not length or not all(_goes_back(layer, length) for layer in past.layers if layer.is_initialized):
-            return
-        for index, layer in enumerate(past.layers):
-            if layer.is_initialized:
-                runner.cache.update(_first(layer.keys, length), _first(layer.values, length), index)
+        layers, cache = _filled(past), cast(Any, runner.cache)
+        if length and all(_goes_back(layer, length) for layer in layers.values()):
+            for index, layer in layers.items():
+                cache.update(_first(layer.keys, length), _first(layer.values, length), index)
 
     @torch.inference_mode(False)
     @torch.no_grad()
@@ -65,7 +66,7 @@ class Past:
             if isinstance(runner.cache, TreeCache):
                 past = self.caches.get(runner.role)
                 if past is None or past.get_seq_length() > common or not self._is_of(runner):
-                    past = DynamicCache(config=runner.model.config.get_text_config(decoder=True))
+                    past = empty_cache(runner.model)
                 if is_readable(past):
                     _extend(past, runner.cache, len(text) - 1)
                     self.caches[runner.role], self._models[runner.role] = past, runner.model
@@ -99,7 +100,13 @@ def is_readable(cache: object) -> bool:
     )
 
 
-def _goes_back(layer: DynamicLayer, length: int) -> bool:
+def _filled(cache: Cache) -> dict[int, Any]:
+    """Return the layers of a cache that hold entries, by their index; layers that share entries hold none."""
+    layers = cast(list[Any], cache.layers)
+    return {index: layer for index, layer in enumerate(layers) if layer.is_initialized}
+
+
+def _goes_back(layer: Any, length: int) -> bool:
     """Return True if a layer holds all entries that a text of ``length`` tokens attends to."""
     return layer.keys.shape[-2] == layer.get_seq_length() or length == layer.get_seq_length()
 
@@ -115,7 +122,6 @@ def _first(states: torch.Tensor, length: int) -> torch.Tensor:
 def _extend(past: DynamicCache, cache: TreeCache, length: int) -> None:
     """Append entries until ``past`` holds the first ``length`` ones of a cache, or as many as there are."""
     held, end = past.get_seq_length(), min(length, cache.length)
-    for index, layer in enumerate(cache.layers):
-        if layer.is_initialized and end > held:
-            assert layer.keys is not None and layer.values is not None
-            past.update(layer.keys[:, :, held:end], layer.values[:, :, held:end], index)
+    if end > held:
+        for index, layer in _filled(cache).items():
+            cast(Any, past).update(layer.keys[:, :, held:end], layer.values[:, :, held:end], index)

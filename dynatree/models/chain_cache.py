@@ -32,7 +32,7 @@ class ChainCache(DecodingCache):
 
     def __init__(self, model: PreTrainedModel):
         self.model = model
-        self.own: Cache = _new(model)
+        self.own: Cache = empty_cache(model)
         self._snapshot: Cache | None = None
         self._settled = 0  # tokens of the text that the snapshot has read
         self._log: list[int] = []  # later tokens of the text
@@ -53,7 +53,13 @@ class ChainCache(DecodingCache):
     def keep(self, start: int, entries: list[int]) -> None:
         kept = start + len(entries)
         if kept == 0:
-            self.own, self._snapshot, self._settled, self._log, self._stale = _new(self.model), None, 0, [], False
+            self.own, self._snapshot, self._settled, self._log, self._stale = (
+                empty_cache(self.model),
+                None,
+                0,
+                [],
+                False,
+            )
             return
         if entries != list(range(start, kept)) or not self._settled <= kept <= self.length:
             raise DynatreeError(f"a chain of {self.length} tokens cannot keep the entries {entries} after {start}")
@@ -110,7 +116,8 @@ class ChainCache(DecodingCache):
         return forward_logits(self.model, ids[None], positions, None, self.own, last_only, implementation=None)[0]
 
 
-def _new(model: PreTrainedModel) -> Cache:
+def empty_cache(model: PreTrainedModel) -> DynamicCache:
+    """Return an empty cache of transformers for a model."""
     return DynamicCache(config=model.config.get_text_config(decoder=True))
 
 
