@@ -17,7 +17,7 @@ from dynatree.benchmark.host_load import read_host, since
 from dynatree.benchmark.llama_cpp import LlamaCpp
 from dynatree.benchmark.logit_gap import largest_gap
 from dynatree.benchmark.pauses import without_pause
-from dynatree.benchmark.quiet import quiet
+from dynatree.benchmark.quiet import quiet, settled_heap
 from dynatree.benchmark.records import Journal, Measurement, Record
 from dynatree.benchmark.round_traces import generate_traced
 from dynatree.benchmark.schedule import ScheduledRequest, assemble, next_requests, prompt_hash, valid
@@ -140,28 +140,29 @@ def measure(
     def gap(prompt: tuple[int, ...], emitted: tuple[int, ...]) -> float:
         return largest_gap(pair, list(prompt), list(emitted))
 
-    for request in tqdm(requests, desc="measuring", unit="request", file=sys.stderr):
-        restore(pair, start)
-        measured = without_pause(lambda request=request: _measure_request(run, pair.device, request, job))
-        tokens = _prompt_of(request, job)
-        exact = job.must_equal(request.group, request.case)
-        record = Record(
-            session=session,
-            baseline=session,
-            prompt=request.prompt["id"],
-            article=request.prompt["article"],
-            prompt_tokens=len(tokens),
-            prompt_sha256=prompt_hash(tokens),
-            group=request.group,
-            case=request.case,
-            repetition=request.repetition,
-            order=request.order,
-            divergence=None,
-            margin=None if exact else gap(tuple(tokens), tuple(measured["tokens"])),
-            **measured,
-        )
-        journal.add(record)
-        compare([one for one in journal.records if one.session == session], job)
+    with settled_heap():
+        for request in tqdm(requests, desc="measuring", unit="request", file=sys.stderr):
+            restore(pair, start)
+            measured = without_pause(lambda request=request: _measure_request(run, pair.device, request, job))
+            tokens = _prompt_of(request, job)
+            exact = job.must_equal(request.group, request.case)
+            record = Record(
+                session=session,
+                baseline=session,
+                prompt=request.prompt["id"],
+                article=request.prompt["article"],
+                prompt_tokens=len(tokens),
+                prompt_sha256=prompt_hash(tokens),
+                group=request.group,
+                case=request.case,
+                repetition=request.repetition,
+                order=request.order,
+                divergence=None,
+                margin=None if exact else gap(tuple(tokens), tuple(measured["tokens"])),
+                **measured,
+            )
+            journal.add(record)
+            compare([one for one in journal.records if one.session == session], job)
 
 
 def _run(
