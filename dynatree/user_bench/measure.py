@@ -2,8 +2,9 @@
 
 import hashlib
 import sys
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +103,8 @@ class Bench:
     def run(self, listener: Listener = lambda _: None) -> Run:
         """Measure what the journals lack; a repetition of one arm after that of the other.
 
-        The number of prompts is chosen before the first one is measured, so all methods decode the same prompts.
+        The number of prompts is chosen before the first one is measured, so all methods decode the same prompts. If
+        time is left at the end, disturbed requests are measured again.
 
         Args:
             listener: called after each prompt with the measurements so far.
@@ -115,10 +117,15 @@ class Bench:
         with file_lock(self._lock, exclusive=True, holder="another benchmark in this folder"):
             for journal in self._journals.values():
                 journal.listener = lambda: listener(self.so_far().measurements)
+            end = time.perf_counter() + 60 * self.plan.minutes
             self._prompts = self._prompts[: self._affordable()]
             for repetition in range(self.plan.repetitions):
                 for arm in self.arms:
                     self._measure(arm, repetition)
+            for arm in self.arms:
+                if time.perf_counter() < end:
+                    for repetition in range(self.plan.repetitions):
+                        self._measure(arm, repetition, self.plan.rule.attempts)
         return self.so_far()
 
     def so_far(self) -> Run:
@@ -147,11 +154,13 @@ class Bench:
         methods = sum(len(arm.cases) for arm in self.arms)
         return max(count, affordable_prompts(60 * plan.minutes, methods, plan.repetitions, seconds))
 
-    def _measure(self, arm: Arm, repetition: int) -> None:
-        """Measure the requests of a repetition that the journal of an arm lacks."""
+    def _measure(self, arm: Arm, repetition: int, attempts: int = 0) -> None:
+        """Measure the requests of a repetition that the journal of an arm lacks, and disturbed ones so often again."""
         if arm.name not in self._jobs:
             self._jobs[arm.name], self._about[arm.name] = self._describe(arm)
-        job, about, journal = self._jobs[arm.name], self._about[arm.name], self._journals[arm.name]
+        about, journal = self._about[arm.name], self._journals[arm.name]
+        job = self._jobs[arm.name]
+        job = replace(job, rule=replace(job.rule, attempts=attempts))
         while todo := [
             one for one in next_requests(journal, self._prompts, job, about) if one.repetition == repetition
         ]:

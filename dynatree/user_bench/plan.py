@@ -1,7 +1,7 @@
 """The plan of a benchmark: which methods are measured with which draft, and the line of Python that uses each."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +74,7 @@ class Plan:
         device, dtype, backend: see :func:`dynatree.load_pair`.
         workload: name of the prompts.
         minutes: time to measure, without loading the models; it decides how many prompts are measured.
-        rule: flags disturbed requests, which are measured again.
+        rule: flags disturbed requests, which are measured again if time is left.
     """
 
     target: str
@@ -119,7 +119,7 @@ class Arm:
             traces=False,
             calibration=min(48, plan.new_tokens),
             sessions=plan.repetitions,
-            rule=plan.rule,
+            rule=replace(plan.rule, attempts=0),  # one that was not measured again counts
             groups={GROUP: Group(plan.new_tokens, self.cases)},
         )
 

@@ -6,6 +6,7 @@ from unittest import mock
 
 import pytest
 
+from dynatree.config.jobs import DisturbanceRule
 from dynatree.data.checkpoints import fetch
 from dynatree.data.random_model import byte_tokenizer
 from dynatree.user_bench import measure
@@ -44,3 +45,15 @@ def test_a_second_process_measures_the_prompts_of_the_first_or_more_in_more_time
     assert len(prompts(1e-3)) == 5
     assert len(prompts(10.0, minutes=1.0)) == 5
     assert len(prompts(10.0, minutes=2.5)) == 6
+
+
+def test_disturbed_requests_are_measured_again_only_if_time_is_left(plan, tmp_path):
+    plan = dataclasses.replace(plan, rule=DisturbanceRule(pass_ratio=1e9, ttft_ratio=1e-9, cpu_share=0.0, attempts=1))
+    counts = {}
+    with mock.patch("dynatree.benchmark.session.quiet", nullcontext):
+        for minutes in (1e-3, 2.0):
+            bench = Bench(dataclasses.replace(plan, minutes=minutes), TEXTS[:4], TEXTS[0], tmp_path / f"{minutes}")
+            run = bench.run()
+            assert run.finished == run.planned == 8
+            counts[minutes] = len(next((tmp_path / f"{minutes}/journals").iterdir()).read_text().splitlines())
+    assert counts == {1e-3: 1 + 8, 2.0: 1 + 8 + 1 + 8}
