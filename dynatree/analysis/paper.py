@@ -36,7 +36,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import jinja2
 import pandas as pd
@@ -123,7 +123,7 @@ def render(config: dict, files: dict[str, Path], folders: dict[str, Path], home:
         text = environment.get_template("dynatree.tex.j2").render(context)
     except jinja2.TemplateError as error:
         raise DynatreeError(f"the paper's templates do not fit the results: {error}") from error
-    return text, environment.extensions[PrintedNumbers.identifier].printed
+    return text, cast(PrintedNumbers, environment.extensions[PrintedNumbers.identifier]).printed
 
 
 def _context(config: dict, results: Results) -> dict:
