@@ -80,17 +80,20 @@ def counts(ledger: pd.DataFrame) -> dict:
     """Return what the paper states about the claims that count.
 
     Returns:
-        "counted", "testable", "positive", "negative", "equivalent" and "few" as numbers; "verdicts": verdict -> ids.
+        "counted", "testable", "tests", "positive", "negative", "equivalent" and "few" as numbers; "margin": the largest
+        margin of an equivalent claim, 0 without one; "verdicts": verdict -> ids.
     """
     counted = ledger[ledger["standing"] == STANDINGS[0]]
     found = {verdict: counted.loc[counted["verdict"] == verdict, "id"].tolist() for verdict in VERDICTS}
     return {
         "counted": len(counted),
         "testable": len(counted) - len(found[NOT_HERE]),
+        "tests": int(counted["q"].notna().sum()),
         "positive": len(found[CONFIRMED] + found[HOLDS]),
         "negative": len(found[REFUTED] + found[FAILS]),
         "equivalent": len(found[EQUIVALENT]),
         "few": len(found[FEW]),
+        "margin": float(counted.loc[counted["verdict"] == EQUIVALENT, "margin"].max()) if found[EQUIVALENT] else 0.0,
         "verdicts": {verdict: ids for verdict, ids in found.items() if ids},
     }
 

@@ -9,7 +9,9 @@ that starts with ``%%`` is also a statement. Templates see
 * ``datasets``: data set -> case -> row of the main comparison,
 * ``tuned``: published data set -> "chain" and "fixed_tree" -> the options chosen by the sweep,
 * ``sweep_edge``: a sentence on the place of these options in the grid,
+* ``comparisons``: data set -> other case -> row of the table of comparisons, with corrected p-values,
 * ``ledger``: counts of the ledger over the claims that count, see :func:`dynatree.analysis.claims.counts`,
+* ``margins``: the frozen margins of the verdicts, see :class:`dynatree.analysis.published.Margins`,
 * ``rule``: the options of DynaTree, defaults included,
 * ``constants``: see :func:`dynatree.analysis.constants.constants`,
 * ``published``: data set -> method -> metric -> value of the original paper's main tables,
@@ -20,6 +22,7 @@ that starts with ``%%`` is also a statement. Templates see
 * ``bandwidth``: read bandwidth of the machine, and rows of the narrowest and of a wide forward pass of the target,
 * ``assisted_cases``: cases of Hugging Face's assisted generation in this table,
 * ``bound``: new tokens -> case -> row of the table of the oracle bound,
+* ``arena``: drafter -> row of its fastest tree size, over all data sets,
 * ``heads``: facts about the target's attention heads, see :func:`dynatree.analysis.heads.head_facts`,
 * ``compression``: rows of the summary of KV-cache compression,
 * ``draft_cache``: rows of the table of compressed draft caches,
@@ -48,8 +51,11 @@ from dynatree.analysis.labels import Labels, read_frame
 from dynatree.analysis.latex import escape
 from dynatree.analysis.names import AS_THERE
 from dynatree.analysis.printed_numbers import Printed, PrintedNumbers
+from dynatree.analysis.published import load_margins
 from dynatree.analysis.statistics import Comparison, compare
+from dynatree.analysis.tables.arena import best_sizes
 from dynatree.analysis.tables.booktabs import number, p_value
+from dynatree.analysis.tables.comparisons import comparisons_frame
 from dynatree.analysis.tables.draft_cache import draft_cache_frame
 from dynatree.analysis.tables.forwards import with_shares
 from dynatree.analysis.tables.oracle_bound import bound_frame
@@ -62,6 +68,7 @@ from dynatree.policies.registry import policy_options
 from dynatree.utils.paths import repository_path
 
 TEMPLATES = "paper"
+CLAIMS = "config/claims.yaml"
 WIDE = 8  # new tokens of the wide forward pass in the text
 
 
@@ -138,6 +145,8 @@ def _context(config: dict, results: Results) -> dict:
         "sweep_edge": sweep_edge(results.json("tuned.json"), config["experiments"]["sweep"]),
         "results": {name: rows(frame) for name, frame in summaries.items()},
         "datasets": nested(summaries["main"], "dataset", "case"),
+        "comparisons": nested(comparisons_frame(requests), "dataset", "case"),
+        "margins": load_margins(repository_path(CLAIMS)),
         "ledger": counts(results.frame("claims.csv")) | {"published": describe_run(config)["published"]},
         "rule": {name: one.default for name, one in policy_options("dynatree").items()},
         "constants": constants(),
@@ -149,6 +158,7 @@ def _context(config: dict, results: Results) -> dict:
         "llama_cpp": _llama_cpp(peers),
         "bandwidth": _bandwidth(with_shares(results.frame("latency.csv"))),
         "bound": nested(bound_frame(results.frame("bounds/peers.csv")), "new_tokens", "case"),
+        "arena": {row.drafter: row for row in rows(best_sizes(results.frame("arena/replay.csv")))},
         "heads": head_facts(results.json("heads.json")),
         "compression": rows(results.frame("summary/compression.csv")),
         "passkey": rows(results.frame("summary/passkey.csv")),
@@ -255,17 +265,22 @@ def options(chosen: dict) -> str:
 ALPHA = 0.05
 
 
-def decision(time: Comparison, work: Comparison) -> str:
-    """Return whether a difference in time is established: by the exact test, with the same sign in work."""
-    if math.isnan(time.ratio):
+def decision(row: SimpleNamespace) -> str:
+    """Return whether a difference in time is established: by the corrected exact test, with the same sign in work.
+
+    Args:
+        row: of :func:`dynatree.analysis.tables.comparisons.comparisons_frame`.
+    """
+    if math.isnan(row.throughput):
         return "not measured"
-    if not time.p <= ALPHA:
-        return "the exact test does not separate the two"
-    if math.isnan(work.ratio):
-        return "the exact test separates the two, but the work of one is unknown"
-    if (time.ratio - 1) * (work.ratio - 1) <= 0:
-        return "the exact test separates the two, but their work does not, so this is noise or overhead"
-    return f"it is {'faster' if time.ratio > 1 else 'slower'}"
+    shown = f"(corrected $p$ = {p_value(row.p)})"
+    if not row.p <= ALPHA:
+        return f"not separated from one {shown}"
+    if math.isnan(row.work):
+        return f"separated from one {shown}, with unknown work"
+    if (row.throughput - 1) * (row.work - 1) <= 0:
+        return f"separated from one {shown}, but not in work, so noise or overhead"
+    return f"{'faster' if row.throughput > 1 else 'slower'} {shown}"
 
 
 def sweep_edge(tuned: dict[str, dict[str, dict]], sweep: dict) -> str:
@@ -284,4 +299,4 @@ def sweep_edge(tuned: dict[str, dict[str, dict]], sweep: dict) -> str:
     ]
     if not edges:
         return "All of them lie inside the grid."
-    return f"At the edge of the grid, beyond which a better setting may lie, are {', '.join(edges)}."
+    return f"At an edge of the grid are {', '.join(edges)}. A better setting may lie beyond an edge."

@@ -9,6 +9,7 @@ RESULTS = [
     "claims.csv",
     "heads.json",
     "latency.csv",
+    "arena/replay.csv",
     "requests/main.csv",
     "requests/peers.csv",
     "requests/draft_cache.csv",

@@ -18,17 +18,22 @@ def table(replays: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     total = totals(replays)
     sizes = sorted(total["nodes"].unique())
     lines = []
-    for _, rows in total.groupby("drafter", sort=False):
-        by_size = rows.set_index("nodes")
-        best = by_size.loc[by_size["speedup"].idxmax()]
+    for _, best in best_sizes(replays).iterrows():
+        by_size = total[total["drafter"] == best["drafter"]].set_index("nodes")
         cells = [number(by_size.loc[size, "tokens_per_round"], 2) for size in sizes]
         lines.append(
-            [escape(best["label"]), *cells, number(best["speedup"], 2), str(best.name), number(best["host_ms"], 2)]
+            [escape(best["label"]), *cells, number(best["speedup"], 2), str(best["nodes"]), number(best["host_ms"], 2)]
         )
     header = ["Drafter", *map(str, sizes), "Best", "Nodes", "Host"]
     units = ["", *["tok./round" if place == 0 else "" for place in range(len(sizes))], "speed-up", "", "ms/round"]
     frame = replays[[*KEYS, "outputs", "tokens", "rounds", "verified", *ROUNDED]].round(ROUNDED)
     return frame, booktabs(header, [(None, lines)], units)
+
+
+def best_sizes(replays: pd.DataFrame) -> pd.DataFrame:
+    """Return the row over all data sets with the highest speed-up of each drafter."""
+    total = totals(replays)
+    return total.loc[total.groupby("drafter", sort=False)["speedup"].idxmax()]
 
 
 def totals(replays: pd.DataFrame) -> pd.DataFrame:

@@ -26,11 +26,20 @@ def table(requests: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     Raises:
         DynatreeError: a data set has no requests of DynaTree.
     """
-    frames = [_dataset(rows) for _, rows in requests.groupby("dataset", sort=False)]
-    frame = pd.concat(frames, ignore_index=True)
+    frame = comparisons_frame(requests)
     label = requests.loc[requests["case"] == CASE, "label"].iloc[0]
     latex = case_table(frame, COLUMNS, title=f"{escape(label)} over")
     return rounded(frame, ("dataset_label", "case", "label"), COLUMNS), latex
+
+
+def comparisons_frame(requests: pd.DataFrame) -> pd.DataFrame:
+    """Return one row per data set and other case, with the columns of the table.
+
+    Raises:
+        DynatreeError: a data set has no requests of DynaTree.
+    """
+    frames = [_dataset(rows) for _, rows in requests.groupby("dataset", sort=False)]
+    return pd.concat(frames, ignore_index=True)
 
 
 def _dataset(requests: pd.DataFrame) -> pd.DataFrame:
@@ -42,7 +51,7 @@ def _dataset(requests: pd.DataFrame) -> pd.DataFrame:
     for _, other in cases[cases["case"] != CASE].iterrows():
         speed = compare(requests, CASE, other["case"], "throughput")
         rounds = compare(requests, CASE, other["case"], "tokens_per_round")
-        row = {name: other[name] for name in ("dataset_label", "case", "label")}
+        row = {name: other[name] for name in ("dataset", "dataset_label", "case", "label")}
         work = compare(requests, CASE, other["case"], "work_throughput").ratio
         row |= {"work": work, "p": speed.p, "effect": speed.effect, "pairs": speed.n}
         rows.append(row | _bounds("throughput", speed) | _bounds("tokens_per_round", rounds))
