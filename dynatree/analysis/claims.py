@@ -168,6 +168,7 @@ def claims_latex(frame: pd.DataFrame) -> str:
     return "\n".join(lines) + "\n"
 
 
+UNCOUNTED = {"duplicate": "repeats another", "foreign": "not in the paper"}
 COLUMN_WIDTHS = (0.35, 0.1, 0.16, 0.06, 0.06, 0.12)
 
 
@@ -178,7 +179,7 @@ def _row(row: pd.Series) -> list[str]:
     if row["reason"].startswith(ONLY):
         verdict += r" {\scriptsize (needs another run)}"
     if row["standing"] != STANDINGS[0]:
-        verdict += rf" {{\scriptsize ({row['standing']}, not counted)}}"
+        verdict += rf" {{\scriptsize ({UNCOUNTED[row['standing']]}, not counted)}}"
     claim = rf"{escape(row['text'])} {{\scriptsize ({escape(row['source'])})}}"
     q = "--" if math.isnan(row["q"]) else p_value(row["q"])
     return [claim, _number(row["published"]), ours, _number(row["work"]), q, verdict]

@@ -27,7 +27,6 @@ that starts with ``%%`` is also a statement. Templates see
 * ``compression``: rows of the summary of KV-cache compression,
 * ``draft_cache``: rows of the table of compressed draft caches,
 * ``passkey``: rows of the summary of passkey retrieval,
-* ``compare(dataset, case, other, quantity)``: a paired comparison within the main experiment,
 * ``table(name)`` and ``figure(name)``: paths for LaTeX.
 
 Unknown names are errors. All external text passes through the ``tex`` filter.
@@ -52,7 +51,6 @@ from dynatree.analysis.latex import escape
 from dynatree.analysis.names import AS_THERE
 from dynatree.analysis.printed_numbers import Printed, PrintedNumbers
 from dynatree.analysis.published import load_margins
-from dynatree.analysis.statistics import Comparison, compare
 from dynatree.analysis.tables.arena import best_sizes
 from dynatree.analysis.tables.booktabs import number, p_value
 from dynatree.analysis.tables.comparisons import comparisons_frame
@@ -163,7 +161,6 @@ def _context(config: dict, results: Results) -> dict:
         "compression": rows(results.frame("summary/compression.csv")),
         "passkey": rows(results.frame("summary/passkey.csv")),
         "draft_cache": rows(draft_cache_frame(results.frame("requests/draft_cache.csv"))),
-        "compare": lambda dataset, *what: compare(requests[requests["dataset"] == dataset], *what),
     }
 
 
@@ -235,7 +232,7 @@ def _environment() -> jinja2.Environment:
         "counted": lambda count, noun: f"one {noun}" if count == 1 else f"{count} {noun}s",
     }
     environment.tests |= {"nan": math.isnan, "as_there": lambda series: series.endswith(AS_THERE)}
-    environment.globals |= {"ratio": ratio, "decision": decision}
+    environment.globals |= {"decision": decision}
     return environment
 
 
@@ -243,12 +240,6 @@ def interval(row: SimpleNamespace, name: str, decimals: int) -> str:
     """Return a quantity with its 95 % interval, if it has one."""
     value, low, high = (number(getattr(row, name + end), decimals) for end in ("", "_low", "_high"))
     return value if low == "--" else f"{value} [{low}, {high}]"
-
-
-def ratio(found: Comparison) -> str:
-    """Return a paired ratio with its 95 % interval, if it has one."""
-    bounds = "" if math.isnan(found.low) else f" [{found.low:.2f}, {found.high:.2f}]"
-    return f"{found.ratio:.2f}{bounds}"
 
 
 def percent(value: float, decimals: int = 0) -> str:

@@ -15,9 +15,10 @@ NAME = re.compile(r"(?<![\w.\"|])[a-z_]\w*")
 NUMBER = re.compile(r"\d")
 # Names that templates see, and the files below the folder of a run that hold their values.
 SOURCES = {
+    "arena": ("arena/replay.csv",),
     "bandwidth": ("latency.csv",),
     "bound": ("tables/oracle_bound.csv",),
-    "compare": ("tables/comparisons.csv", "requests/main.csv"),
+    "comparisons": ("tables/comparisons.csv", "requests/main.csv"),
     "compression": ("summary/compression.csv",),
     "datasets": ("summary/main.csv",),
     "draft_cache": ("tables/draft_cache.csv",),
