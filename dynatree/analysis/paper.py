@@ -10,6 +10,7 @@ that starts with ``%%`` is also a statement. Templates see
 * ``tuned``: published data set -> "chain" and "fixed_tree" -> the options chosen by the sweep,
 * ``sweep_edge``: a sentence on the place of these options in the grid,
 * ``comparisons``: data set -> other case -> row of the table of comparisons, with corrected p-values,
+* ``measured_over_work``: "tpot_ms" and "ttft_ms" -> case -> median ratio of measured to predicted times,
 * ``ledger``: counts of the ledger over the claims that count, see :func:`dynatree.analysis.claims.counts`,
 * ``margins``: the frozen margins of the verdicts, see :class:`dynatree.analysis.published.Margins`,
 * ``rule``: the options of DynaTree, defaults included,
@@ -58,7 +59,7 @@ from dynatree.analysis.tables.draft_cache import draft_cache_frame
 from dynatree.analysis.tables.forwards import with_shares
 from dynatree.analysis.tables.oracle_bound import bound_frame
 from dynatree.analysis.tables.peers import peers_frame
-from dynatree.config.jobs import LLAMA_CPP
+from dynatree.config.jobs import AGAIN, LLAMA_CPP
 from dynatree.config.labels import all_labels
 from dynatree.config.plan import Plan
 from dynatree.errors import DynatreeError
@@ -144,6 +145,7 @@ def _context(config: dict, results: Results) -> dict:
         "results": {name: rows(frame) for name, frame in summaries.items()},
         "datasets": nested(summaries["main"], "dataset", "case"),
         "comparisons": nested(comparisons_frame(requests), "dataset", "case"),
+        "measured_over_work": {name: _over_work(requests, name) for name in ("tpot_ms", "ttft_ms")},
         "margins": load_margins(repository_path(CLAIMS)),
         "ledger": counts(results.frame("claims.csv")) | {"published": describe_run(config)["published"]},
         "rule": {name: one.default for name, one in policy_options("dynatree").items()},
@@ -162,6 +164,12 @@ def _context(config: dict, results: Results) -> dict:
         "passkey": rows(results.frame("summary/passkey.csv")),
         "draft_cache": rows(draft_cache_frame(results.frame("requests/draft_cache.csv"))),
     }
+
+
+def _over_work(requests: pd.DataFrame, name: str) -> dict[str, float]:
+    """Return case -> median ratio of measured times to those by work, where both are known."""
+    shown = requests[requests["case"] != AGAIN]
+    return (shown[name] / shown[f"work_{name}"]).groupby(shown["case"]).median().dropna().to_dict()
 
 
 def _llama_cpp(peers: pd.DataFrame) -> SimpleNamespace | None:

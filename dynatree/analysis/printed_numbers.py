@@ -27,6 +27,7 @@ SOURCES = {
     "ledger": ("claims.csv",),
     "llama_cpp": ("requests/peers.csv",),
     "logged": ("../published",),  # a folder means all of its CSV files
+    "measured_over_work": ("requests/main.csv",),
     "passkey": ("summary/passkey.csv",),
     "peers": ("tables/peers.csv",),
     "published": ("../published/main.csv",),
