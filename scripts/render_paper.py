@@ -13,6 +13,7 @@ from dynatree.workflow.script import run
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("--config", type=json.loads, required=True, help="the configuration, as JSON")
 parser.add_argument("--input", type=Path, nargs="+", required=True, help="result files, and published numbers")
+parser.add_argument("--claims", type=Path, required=True, help="file of the claims, with the margins of the verdicts")
 parser.add_argument("--results", type=Path, required=True, help="folder of the run, which holds the tables")
 parser.add_argument("--figures", type=Path, required=True, help="folder of the figures")
 parser.add_argument("--output", type=Path, required=True)
@@ -22,14 +23,15 @@ options = parser.parse_args()
 
 def main() -> None:
     folders = {"tables": options.results / "tables", "figures": options.figures}
-    text, printed = render(options.config, by_name(options.input, options.results), folders, options.output.parent)
+    files = by_name(options.input, options.results)
+    text, printed = render(options.config, files, folders, options.output.parent, options.claims)
     write_text(options.output, text)
     write_text(options.numbers, as_csv(printed))
 
 
 run(
     main,
-    reads=[*sorted(repository_path(TEMPLATES).glob("*.j2")), *options.input],
+    reads=[*sorted(repository_path(TEMPLATES).glob("*.j2")), *options.input, options.claims],
     writes=[options.output, options.numbers],
     arguments=options,
 )

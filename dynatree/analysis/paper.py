@@ -67,7 +67,6 @@ from dynatree.policies.registry import policy_options
 from dynatree.utils.paths import repository_path
 
 TEMPLATES = "paper"
-CLAIMS = "config/claims.yaml"
 WIDE = 8  # new tokens of the wide forward pass in the text
 
 
@@ -107,7 +106,9 @@ def by_name(paths: list[Path], folder: Path) -> dict[str, Path]:
     return {path.relative_to(parent).as_posix(): path for path, parent in parents.items()}
 
 
-def render(config: dict, files: dict[str, Path], folders: dict[str, Path], home: Path) -> tuple[str, list[Printed]]:
+def render(
+    config: dict, files: dict[str, Path], folders: dict[str, Path], home: Path, claims: Path
+) -> tuple[str, list[Printed]]:
     """Return the LaTeX source of the paper, and the numbers that its text prints.
 
     Args:
@@ -115,12 +116,13 @@ def render(config: dict, files: dict[str, Path], folders: dict[str, Path], home:
         files: see :func:`by_name`.
         folders: "tables" and "figures", from which LaTeX includes files.
         home: folder in which LaTeX runs.
+        claims: file with the margins of the verdicts.
 
     Raises:
         DynatreeError: a template uses a name that does not exist.
     """
     relative = {kind: os.path.relpath(folder, home.resolve()) for kind, folder in folders.items()}
-    context = _context(config, Results(files, all_labels(Plan.from_config(config)))) | {
+    context = _context(config, Results(files, all_labels(Plan.from_config(config))), claims) | {
         "table": lambda name: f"{relative['tables']}/{name}.tex",
         "figure": lambda name: f"{relative['figures']}/{name}.pdf",
     }
@@ -132,7 +134,7 @@ def render(config: dict, files: dict[str, Path], folders: dict[str, Path], home:
     return text, cast(PrintedNumbers, environment.extensions[PrintedNumbers.identifier]).printed
 
 
-def _context(config: dict, results: Results) -> dict:
+def _context(config: dict, results: Results, claims: Path) -> dict:
     """Return what the templates see of the results."""
     requests, peers = results.frame("requests/main.csv"), results.frame("requests/peers.csv")
     summaries = {name: results.frame(f"summary/{name}.csv") for name in config["experiments"]}
@@ -146,7 +148,7 @@ def _context(config: dict, results: Results) -> dict:
         "datasets": nested(summaries["main"], "dataset", "case"),
         "comparisons": nested(comparisons_frame(requests), "dataset", "case"),
         "measured_over_work": {name: _over_work(requests, name) for name in ("tpot_ms", "ttft_ms")},
-        "margins": load_margins(repository_path(CLAIMS)),
+        "margins": load_margins(claims),
         "ledger": counts(results.frame("claims.csv")) | {"published": describe_run(config)["published"]},
         "rule": {name: one.default for name, one in policy_options("dynatree").items()},
         "constants": constants(),

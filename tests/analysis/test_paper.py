@@ -125,7 +125,7 @@ def rendered(folder: Path, home: Path, config: dict | None = None) -> str:
     paths = [path for path in folder.rglob("*") if path.suffix in (".csv", ".json")]
     files = by_name(paths, folder) | by_name(list((ROOT / "results/published").glob("*.csv")), ROOT / "results/ci")
     folders = {"tables": folder / "tables", "figures": folder / "figures"}
-    return render(config or configuration(), files, folders, home)[0]
+    return render(config or configuration(), files, folders, home, ROOT / "config/claims.yaml")[0]
 
 
 @pytest.fixture(scope="module")

@@ -31,6 +31,7 @@ rule render_paper:
         templates=TEMPLATES,
         results=expand(f"results/{RUN}/{{file}}", file=RESULTS),
         published=PUBLISHED,
+        claims="config/claims.yaml",
         included=INCLUDED,
     output:
         tex=f"paper/{RUN}/dynatree.tex",
@@ -44,6 +45,7 @@ rule render_paper:
         figures=lambda wildcards: f"figures/{RUN}",
     shell:
         "python scripts/render_paper.py --config {params.config:q} --input {input.results:q} {input.published:q}"
+        " --claims {input.claims:q}"
         " --results {params.results:q} --figures {params.figures:q} --output {output.tex:q} --numbers {output.numbers:q}"
         " >{log:q} 2>&1"
 
