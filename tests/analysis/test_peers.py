@@ -129,3 +129,16 @@ def test_latency_by_model_and_layers(latency):
     assert [axes.get_title() for axes in figure.axes] == ["target", "draft"]
     assert len(figure.axes[0].lines) == 2 * 3
     plt.close(figure)
+
+
+def test_the_formulas_of_spec_bench_stand_beside_ours(requests):
+    size = requests["group"].astype(int) == 16
+    one = requests[size].copy()
+    changed = (one["case"] == "dynatree") & (one["prompt"] == one["prompt"].iloc[0])
+    one.loc[changed, "throughput"] *= 3  # a mean of ratios and a ratio of means differ
+    one.loc[changed, "rounds"] *= 5
+    own, plain = (one[one["case"] == case] for case in ("dynatree", "autoregressive"))
+    row = peers_frame(one).query("case == 'dynatree' and dataset == 'all'").iloc[0]
+    assert row["specbench_speedup"] == pytest.approx(own["throughput"].mean() / plain["throughput"].mean())
+    assert row["specbench_speedup"] != pytest.approx(row["speedup"], rel=0.01)
+    assert row["specbench_tokens"] == pytest.approx((own["new_tokens"] - 1).sum() / own["rounds"].sum())

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from dynatree.analysis.latex import escape
-from dynatree.analysis.statistics import compare
+from dynatree.analysis.statistics import compare, levelled
 from dynatree.analysis.tables.booktabs import booktabs
 from dynatree.analysis.tables.columns import SPEEDUP, WORK, Column, rounded
 from dynatree.config.jobs import AGAIN, BASELINE, LLAMA_CPP
@@ -19,17 +19,19 @@ OTHERS = (
     Column("llama_cpp", "llama.cpp", 2, "plain, all", bounded=True),
     Column("over", "", 2, "relative, all", bounded=True),
     Column("tokens_per_round", "Tok.", 2, "/round"),
+    Column("specbench_speedup", "Spec-Bench", 2, "speed-up, all"),
+    Column("specbench_tokens", "Spec-Bench", 2, "tok./round"),
     Column("calibration_error", "Calibration", 3, "error"),
 )
 ONLY_DATA = (Column("overhead_share", "Other", 3, "share"),)
-MEANS = tuple(column for column in (*OTHERS, *ONLY_DATA) if not column.bounded and column.name != WORK.name)
+MEANS = ("tokens_per_round", "calibration_error", "overhead_share")
 
 
 def table(requests: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     """Tabulate the speed-up of every method by number of new tokens and data set.
 
     Further columns, over all data sets: the speed-up over plain decoding of the same engine and over that of llama.cpp,
-    and the speed-up of ours over the method.
+    the speed-up of ours over the method, and speed-up and tokens per round by the formulas of Spec-Bench.
     """
     frame = peers_frame(requests)
     datasets = list(dict.fromkeys(frame["dataset_label"]))
@@ -50,7 +52,8 @@ def peers_frame(requests: pd.DataFrame) -> pd.DataFrame:
     "speedup" is relative to autoregressive decoding, "own" to plain decoding of the same engine, and "llama_cpp" to
     plain decoding of llama.cpp. "over" is our throughput relative to the case. These are geometric means of ratios
     paired by prompt, with intervals, and NaN for a method over itself or over one that did not run. Other quantities
-    are means.
+    are means. "specbench_speedup" and "specbench_tokens" follow Spec-Bench: the ratio of the mean throughputs, and the
+    tokens of all rounds over the number of rounds.
     """
     rows = []
     for size, group in requests.assign(size=pd.to_numeric(requests["group"])).groupby("size"):
@@ -58,7 +61,8 @@ def peers_frame(requests: pd.DataFrame) -> pd.DataFrame:
         parts += [(ALL, "All", group)] if len(parts) > 1 else []
         for dataset, label, part in parts:
             names = {"new_tokens": size, "dataset": dataset, "dataset_label": label}
-            rows += [names | _case(part, case) for case in _ordered(part)]
+            level = levelled(part)
+            rows += [names | _case(part, case) | _by_specbench(level, case) for case in _ordered(part)]
     return pd.DataFrame(rows)
 
 
@@ -81,7 +85,15 @@ def _case(requests: pd.DataFrame, case: str) -> dict:
         row |= dict(zip((name, f"{name}_low", f"{name}_high"), bounds, strict=True))
     row[WORK.name] = 1.0 if case == BASELINE else compare(requests, case, BASELINE, "work_throughput").ratio
     row["pairs"] = own["prompt"].nunique()
-    return row | {column.name: own[column.name].mean() for column in MEANS}
+    return row | {name: own[name].mean() for name in MEANS}
+
+
+def _by_specbench(requests: pd.DataFrame, case: str) -> dict[str, float]:
+    """Return speed-up and tokens per round as ``evaluation/speed.py`` of Spec-Bench computes them, with our counts."""
+    own, plain = (requests[requests["case"] == name] for name in (case, BASELINE))
+    known = own[own["rounds"] > 0]
+    pooled = (known["new_tokens"] - 1).sum() / known["rounds"].sum() if len(known) else np.nan
+    return {"specbench_speedup": own["throughput"].mean() / plain["throughput"].mean(), "specbench_tokens": pooled}
 
 
 def _lines(rows: pd.DataFrame, datasets: list[str]) -> list[list[str]]:
