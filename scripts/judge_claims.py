@@ -1,4 +1,4 @@
-"""Judge the claims of the original paper by the results of a run."""
+"""Judge the claims of the original paper, and trees against chains, by the results of a run."""
 
 import argparse
 import json
@@ -9,6 +9,7 @@ import pandas as pd
 from dynatree.analysis.claims import claims_latex, describe_run, judge
 from dynatree.analysis.html_report import ledger_page
 from dynatree.analysis.published import load_claims, load_margins
+from dynatree.analysis.shapes import shape_ledger
 from dynatree.utils.files import write_text
 from dynatree.workflow.script import run
 
@@ -18,10 +19,12 @@ parser.add_argument(
     "--requests", type=Path, nargs="+", required=True, help="CSV files, each named after its experiment"
 )
 parser.add_argument("--summaries", type=Path, nargs="*", default=[], help="CSV files, of which only memory.csv is used")
+parser.add_argument("--shapes", type=Path, required=True, help="CSV: replays of trees and chains on recorded outputs")
 parser.add_argument("--run", type=json.loads, required=True, help="JSON: parts of the configuration")
 parser.add_argument("--csv", type=Path, required=True)
 parser.add_argument("--tex", type=Path, required=True)
 parser.add_argument("--html", type=Path, required=True)
+parser.add_argument("--shape-claims", type=Path, required=True, help="CSV: verdicts on trees against chains")
 options = parser.parse_args()
 
 
@@ -31,14 +34,17 @@ def main() -> None:
     )
     margins = load_margins(options.claims)
     ledger = judge(load_claims(options.claims), requests, summaries, describe_run(options.run), margins)
-    write_text(options.csv, ledger.to_csv(index=False, float_format="%.6g"))
+    labels = {name: prompts["label"] for name, prompts in options.run["prompts"].items()}
+    shapes = shape_ledger(pd.read_csv(options.shapes), labels, margins)
+    for path, frame in ((options.csv, ledger), (options.shape_claims, shapes)):
+        write_text(path, frame.to_csv(index=False, float_format="%.6g"))
     write_text(options.tex, claims_latex(ledger))
-    write_text(options.html, ledger_page(ledger.to_dict("records")))
+    write_text(options.html, ledger_page(ledger.to_dict("records"), shapes.to_dict("records")))
 
 
 run(
     main,
-    reads=[options.claims, *options.requests, *options.summaries],
-    writes=[options.csv, options.tex, options.html],
+    reads=[options.claims, *options.requests, *options.summaries, options.shapes],
+    writes=[options.csv, options.tex, options.html, options.shape_claims],
     arguments=options,
 )

@@ -1,4 +1,4 @@
-"""Replay every free drafter on recorded outputs."""
+"""Replay every free drafter on recorded outputs, and trees against chains of the same drafts."""
 
 import argparse
 from pathlib import Path
@@ -8,6 +8,7 @@ import pandas as pd
 from dynatree.analysis.work import latencies
 from dynatree.arena.contest import contest, default_drafters, score_row
 from dynatree.arena.recording import read_recording
+from dynatree.arena.shapes import replay_shapes
 from dynatree.utils.files import write_text
 from dynatree.workflow.script import run
 
@@ -16,6 +17,7 @@ parser.add_argument("--recordings", type=Path, nargs="+", required=True, help="o
 parser.add_argument("--nodes", type=int, nargs="+", required=True, help="maximum numbers of nodes of a tree")
 parser.add_argument("--latency", type=Path, required=True, help="CSV: latency of forward passes on this machine")
 parser.add_argument("--output", type=Path, required=True, help="CSV: one row per drafter, tree size and category")
+parser.add_argument("--shapes", type=Path, required=True, help="CSV: one row per output, source, shape and size")
 options = parser.parse_args()
 
 
@@ -23,7 +25,9 @@ def main() -> None:
     costs = latencies(pd.read_csv(options.latency))["target"]
     recordings = [read_recording(path) for path in options.recordings]
     rows = [score_row(score) for score in contest(recordings, default_drafters(costs), options.nodes, costs)]
-    write_text(options.output, pd.DataFrame(rows).to_csv(index=False, float_format="%.6g"))
+    shapes = pd.DataFrame(replay_shapes(recordings, costs))
+    for path, frame in ((options.output, pd.DataFrame(rows)), (options.shapes, shapes)):
+        write_text(path, frame.to_csv(index=False, float_format="%.6g"))
 
 
-run(main, reads=[*options.recordings, options.latency], writes=[options.output], arguments=options)
+run(main, reads=[*options.recordings, options.latency], writes=[options.output, options.shapes], arguments=options)

@@ -59,6 +59,12 @@ TABLES = {
         "Free drafters on recorded outputs: tokens per round by tree size, best speed-up under the measured latency of"
         " forward passes, and host time.",
     ),
+    "shapes": Entry(
+        ("arena/shapes.csv", "shape_claims.csv"),
+        COMPARISON,
+        "Trees against tuned chains of the same free drafts on recorded outputs, by source and data set: best sizes,"
+        " tokens per round, predicted speed-up, and the verdict.",
+    ),
     "forwards": Entry(
         ("latency.csv",),
         COMPARISON,

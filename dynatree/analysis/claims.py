@@ -71,7 +71,7 @@ def judge(
             row |= {name: value for name, value in asdict(finding).items() if name in NUMBERS}
         row["p"] = p
         alpha = q if not math.isnan(q) else p  # deterministic claims and those outside the count are judged alone
-        verdict, reason = (NOT_HERE, why) if why or finding is None else _verdict(claim, finding, alpha, run, margins)
+        verdict, reason = (NOT_HERE, why) if why or finding is None else verdict_of(claim, finding, alpha, run, margins)
         rows.append(row | {"verdict": verdict, "reason": reason})
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
@@ -119,7 +119,7 @@ def _find(
     return finding, why
 
 
-def _verdict(claim: dict, finding: Finding, alpha: float, run: dict, margins: Margins) -> tuple[str, str]:
+def verdict_of(claim: dict, finding: Finding, alpha: float, run: dict, margins: Margins) -> tuple[str, str]:
     """Return the verdict on a finding and its reason as sentences."""
     shown = f"{finding.what[:1].upper()}{finding.what[1:]} is {finding.value:.4g}{_bounds(finding)}"
     shown = f"{shown} over {finding.n} article{'s' * (finding.n != 1)}; the claim is {limit(claim['predicate'])}."

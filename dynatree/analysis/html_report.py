@@ -17,19 +17,25 @@ small { color: #666; }
 """
 
 
-def ledger_page(ledger: Iterable[dict]) -> str:
+def ledger_page(ledger: Iterable[dict], shapes: Iterable[dict]) -> str:
     """Return the claims and their verdicts as an HTML page.
 
     Args:
         ledger: one dict per claim, with the columns of :func:`dynatree.analysis.claims.judge`.
+        shapes: the same for trees against chains, see :func:`dynatree.analysis.shapes.shape_ledger`.
     """
+    title = "<h2>Trees against tuned chains of the same free drafts</h2>"
+    return _page("The claims of the original in this run", f"{_ledger(ledger)}\n{title}\n{_ledger(shapes)}")
+
+
+def _ledger(ledger: Iterable[dict]) -> str:
     claims = list(ledger)
     counts = {verdict: sum(claim["verdict"] == verdict for claim in claims) for verdict in VERDICTS}
     summary = ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
     head = "".join(f"<th>{name}</th>" for name in ("Claim", "Published", "This run", "Verdict", "Reason"))
     rows = "\n".join(map(_claim, claims))
     table = f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}\n</tbody>\n</table>"
-    return _page("The claims of the original in this run", f"<p>{len(claims)} claims: {summary}.</p>\n{table}")
+    return f"<p>{len(claims)} claims: {summary}.</p>\n{table}"
 
 
 def environment_page(facts: dict) -> str:

@@ -33,6 +33,7 @@ SOURCES = {
     "published": ("../published/main.csv",),
     "published_heads": ("../published/heads.csv",),
     "results": ("summary",),
+    "shapes": ("shape_claims.csv",),
     "sweep_edge": ("tuned.json",),
     "tuned": ("tuned.json",),
 }

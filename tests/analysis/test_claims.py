@@ -16,6 +16,7 @@ from dynatree import DynatreeError
 from dynatree.analysis.claims import COLUMNS, claims_latex, describe_run, judge
 from dynatree.analysis.inference import geometric_mean, interval
 from dynatree.analysis.published import Margins, load_claims, load_margins
+from tests.support.arena_frames import shapes_frame
 
 ROOT = Path(__file__).resolve().parents[2]
 CLAIMS = ROOT / "config/claims.yaml"
@@ -447,10 +448,13 @@ def test_ledger_as_latex():
 
 def test_script(tmp_path, preloaded_python):
     (tmp_path / "main.csv").write_text(requests_of({"fixed_tree": 1.0, "dynatree": 1.2}).to_csv(index=False))
+    shapes_frame().to_csv(tmp_path / "shapes.csv", index=False)
     model = {"label": "M", "name": "m", "source": {"kind": "folder", "path": "m"}}
-    run = json.dumps({"device": "cpu", "models": {"target": model, "draft": model}, "prompts": {}})
+    prompts = {name: {"label": name, "source": {"kind": "file"}} for name in ("encyclopaedic", "narrative")}
+    run = json.dumps({"device": "cpu", "models": {"target": model, "draft": model}, "prompts": prompts})
     command = [preloaded_python, "scripts/judge_claims.py", "--requests", tmp_path / "main.csv", "--run", run]
     command += ["--csv", tmp_path / "claims.csv", "--tex", tmp_path / "claims.tex"]
+    command += ["--shapes", tmp_path / "shapes.csv", "--shape-claims", tmp_path / "shape_claims.csv"]
     command += ["--html", tmp_path / "claims.html", "--claims"]
     subprocess.run([*command, CLAIMS], cwd=ROOT, check=True, env={"PYTHONPATH": str(ROOT)})
     ledger = pd.read_csv(tmp_path / "claims.csv").set_index("id")
@@ -458,6 +462,8 @@ def test_script(tmp_path, preloaded_python):
     assert ledger.loc["over-fixed-tree-pg19", "verdict"] == "not testable here"
     assert (tmp_path / "claims.tex").read_text().startswith(r"\begin{longtable}")
     assert "holds here" in (tmp_path / "claims.html").read_text().lower()
+    shapes = pd.read_csv(tmp_path / "shape_claims.csv").set_index("id")
+    assert shapes.loc["tree-over-chain-ngram-all", "verdict"] == "holds here"
     failed = subprocess.run(
         [*command, "no.yaml"], cwd=ROOT, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True
     )

@@ -22,11 +22,12 @@ from dynatree.analysis.memory_summary import summarize_memory
 from dynatree.analysis.oracle_bound import bounds
 from dynatree.analysis.paper import by_name, decision, options, render, sweep_edge
 from dynatree.analysis.published import load_claims, load_margins
+from dynatree.analysis.shapes import shape_ledger
 from dynatree.analysis.summary import per_request, run_facts, summarize
 from dynatree.analysis.work import latencies
 from dynatree.config.plan import Plan
 from dynatree.policies import cost_aware
-from tests.support.arena_frames import arena_frame
+from tests.support.arena_frames import arena_frame, shapes_frame
 from tests.support.compression_frames import compression_frames, compression_measured
 from tests.support.frames import head_content, head_frame
 from tests.support.synthetic import TUNED, configuration, measurement
@@ -104,6 +105,7 @@ def results(tmp_path_factory) -> Path:
     write_bounds(folder, measurements)
     (folder / "arena").mkdir()
     arena_frame().to_csv(folder / "arena/replay.csv", index=False)
+    shapes_frame().to_csv(folder / "arena/shapes.csv", index=False)
     (folder / "heads.json").write_text(json.dumps(head_content()))
     head_frame().to_csv(folder / "heads.csv", index=False)
     compressed = compression_measured(config)
@@ -115,6 +117,8 @@ def results(tmp_path_factory) -> Path:
     memory, run = {"memory": memory_frame(config)}, describe_run(config)
     ledger = judge(load_claims(claims), frames, memory, run, load_margins(claims))
     ledger.to_csv(folder / "claims.csv", index=False)
+    labels = {name: prompts["label"] for name, prompts in config["prompts"].items()}
+    shape_ledger(shapes_frame(), labels, load_margins(claims)).to_csv(folder / "shape_claims.csv", index=False)
     for kind in ("tables", "figures"):
         (folder / kind).mkdir()
     (folder / "tables/claims.tex").write_text(claims_latex(ledger))

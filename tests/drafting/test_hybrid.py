@@ -79,3 +79,15 @@ def test_candidates_are_kept_on_request():
     for one in kept.stats.rounds_log:
         assert one.candidates is not None and len(one.candidates.tokens) > one.nodes
         assert one.candidates.tokens[0] == kept.tokens[one.start - 1]
+
+
+@pytest.mark.parametrize(("cost", "shape"), [(0.2, [0, 1, 2]), (0.05, [0, 1, 1, 2])])
+def test_the_policy_verifies_a_chain_where_a_second_branch_does_not_pay(cost, shape):
+    pool = Pool((7,), size=8, width=9, selectable=8)
+    first, _ = pool.add_level([0], [[estimate(1, 0.8), estimate(2, 0.12)]], 0.0)
+    pool.add_level([first], [[estimate(3, 0.8)]], 0.0)
+    nodes, probabilities = pool.ranked()
+    count, _ = CostAware(node_budget=8).expected_gain(probabilities, [1 + cost * n for n in range(9)])
+    tree = TokenTree(7, 8)
+    pool.copy_into(tree, sorted(nodes[:count]))
+    assert tree.depths == shape

@@ -13,7 +13,7 @@ rule archive:
         prompts=expand(
             f"results/{RUN}/prompts/{{dataset}}.json", dataset=config["prompts"]
         ),
-        arena=f"results/{RUN}/arena/replay.csv",
+        arena=expand(f"results/{RUN}/arena/{{name}}.csv", name=["replay", "shapes"]),
         tree=f"results/{RUN}/tree.json",
         heads=f"results/{RUN}/heads.json",
         made=lambda wildcards: rules.all.input,

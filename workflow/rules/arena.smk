@@ -32,7 +32,8 @@ rule replay_outputs:
         ),
         latency=f"results/{RUN}/latency.csv",
     output:
-        f"results/{RUN}/arena/replay.csv",
+        replay=f"results/{RUN}/arena/replay.csv",
+        shapes=f"results/{RUN}/arena/shapes.csv",
     log:
         f"results/{RUN}/logs/replay_outputs.log",
     priority: MEASURE_FIRST
@@ -45,4 +46,4 @@ rule replay_outputs:
         libraries=libraries("scripts/replay_outputs.py"),
     shell:
         "python scripts/replay_outputs.py --recordings {input.recordings:q} --latency {input.latency:q}"
-        " --nodes {params.nodes:q} --output {output:q} >{log:q} 2>&1"
+        " --nodes {params.nodes:q} --output {output.replay:q} --shapes {output.shapes:q} >{log:q} 2>&1"

@@ -7,6 +7,7 @@ TEMPLATES = sorted(str(path) for path in Path("paper").glob("*.tex.j2"))
 RESULTS = [
     "tuned.json",
     "claims.csv",
+    "shape_claims.csv",
     "heads.json",
     "latency.csv",
     "arena/replay.csv",

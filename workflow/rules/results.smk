@@ -171,6 +171,7 @@ rule judge_claims:
         summaries=expand(
             f"results/{RUN}/summary/{{name}}.csv", name=config["experiments"]
         ),
+        shapes=f"results/{RUN}/arena/shapes.csv",
     output:
         csv=report(
             f"results/{RUN}/claims.csv",
@@ -185,6 +186,7 @@ rule judge_claims:
             labels={"ledger": "to read", "format": "HTML"},
         ),
         tex=f"results/{RUN}/tables/claims.tex",
+        shapes=f"results/{RUN}/shape_claims.csv",
     log:
         f"results/{RUN}/logs/judge_claims.log",
     params:
@@ -195,7 +197,7 @@ rule judge_claims:
     shell:
         "python scripts/judge_claims.py --claims {input.claims:q} --requests {input.requests:q}"
         " --summaries {input.summaries:q} --run {params.run:q} --csv {output.csv:q} --tex {output.tex:q}"
-        " --html {output.html:q} >{log:q} 2>&1"
+        " --html {output.html:q} --shapes {input.shapes:q} --shape-claims {output.shapes:q} >{log:q} 2>&1"
 
 
 rule write_report_pages:
