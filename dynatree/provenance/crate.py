@@ -19,6 +19,7 @@ RESULTS = ("results/", "figures/", "paper/")
 ENDS = ("/claims.csv", "/dynatree.pdf")  # of the results that the workflow is run for
 FORMATS = {
     ".csv": "text/csv",
+    ".npz": "application/zip",
     ".html": "text/html",
     ".json": "application/json",
     ".jsonl": "application/jsonl",
@@ -67,9 +68,10 @@ def crate(
         "@type": "CreateAction",
         "name": f"run {run} of the workflow",
         "instrument": _ref(WORKFLOW),
-        "object": [_ref(described_by)],
+        "description": "All steps of the workflow from fetching the models to the paper.",
+        "object": _ref(described_by),
         "result": [_ref(name) for name, _, _ in members if name.startswith(RESULTS)],
-        "actionStatus": _ref("http://schema.org/CompletedActionStatus"),
+        "actionStatus": "http://schema.org/CompletedActionStatus",
         **times,
     }
     graph = [*_roots(run, files, times), *_fixed(list(parameters.values())), action, *files]
@@ -95,7 +97,7 @@ def _roots(run: str, files: list[Entity], times: dict[str, str]) -> list[Entity]
         "license": _ref(LICENSE),
         "conformsTo": [_ref(name) for name in PROFILES],
         "mainEntity": _ref(WORKFLOW),
-        "mentions": [_ref("#run")],
+        "mentions": _ref("#run"),
         "hasPart": [_ref(one["@id"]) for one in files],
     }
     return [descriptor, root | ({"datePublished": times["endTime"]} if "endTime" in times else {})]
@@ -122,7 +124,7 @@ def _workflow(commit: str | None, outputs: list[str]) -> Entity:
         "@type": ["File", "SoftwareSourceCode", "ComputationalWorkflow"],
         "name": "DynaTree pipeline",
         "programmingLanguage": _ref(LANGUAGE),
-        "input": [_ref("#configuration")],
+        "input": _ref("#configuration"),
         "output": [_ref(name) for name in outputs],
         **({"version": commit} if commit else {}),
     }
@@ -130,13 +132,12 @@ def _workflow(commit: str | None, outputs: list[str]) -> Entity:
 
 def _file(member: Member, parameter: str | None) -> Entity:
     """Return the entity of a file, which may be the value of a parameter of the workflow."""
-    form = FORMATS.get(PurePosixPath(member.name).suffix)
     return {
         "@id": member.name,
         "@type": "File",
         "contentSize": str(member.size),
         "sha256": member.digest,
-        **({"encodingFormat": form} if form else {}),
+        "encodingFormat": FORMATS.get(PurePosixPath(member.name).suffix, "text/plain"),
         **({"exampleOfWork": _ref(parameter)} if parameter else {}),
     }
 

@@ -188,6 +188,7 @@ def compare_folders(folders: list[Path]) -> str:
         summary, measurements = read_folder(folder)
         about = summary["about"]
         column = f"{about['processor']}, {about['threads']} threads, {about['dtype']}"
+        column += f", {about['workload']}" if "workload" in about else ""
         column = column if column not in columns else f"{column} ({folder.name})"
         columns.append(column)
         for row in rows_of(measurements):

@@ -1,8 +1,13 @@
 """``dynatree bench`` on the command line."""
 
+import io
+import sys
+from types import SimpleNamespace
+
 import pytest
 
 from dynatree.cli import main
+from dynatree.commands.bench import _LiveTable
 from dynatree.data.checkpoints import fetch
 
 
@@ -58,3 +63,19 @@ def test_the_embedded_pair_needs_the_repository(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("dynatree.utils.paths.ROOT", tmp_path)
     assert main(["bench"]) == 2
     assert "name a model: --target" in capsys.readouterr().err
+
+
+def test_the_live_table_stays_in_its_place_within_a_session(monkeypatch):
+    terminal = io.StringIO()
+    terminal.isatty = lambda: True
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setattr("shutil.get_terminal_size", lambda: SimpleNamespace(columns=40))
+    monkeypatch.setattr("dynatree.user_bench.results.rows_of", lambda _: [])
+    live, printed = _LiveTable(), []
+    for sessions in (1, 1, 2):
+        live({"arm": SimpleNamespace(sessions=range(sessions))})
+        printed.append(terminal.getvalue()[sum(map(len, printed)) :])
+    first, second, third = printed
+    assert second == "\x1b[2A" + first and third == first, "a further session has lines of its own below the table"
+    assert first.count("\n") == 2
+    assert all(len(line) <= 39 for line in first.replace("\x1b[K", "").splitlines())
