@@ -3,6 +3,7 @@
 import io
 import sys
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -73,7 +74,8 @@ def test_the_live_table_stays_in_its_place_within_a_session(monkeypatch):
     monkeypatch.setattr("dynatree.user_bench.results.rows_of", lambda _: [])
     live, printed = _LiveTable(), []
     for sessions in (1, 1, 2):
-        live({"arm": SimpleNamespace(sessions=range(sessions))})
+        measurements: Any = {"arm": SimpleNamespace(sessions=range(sessions))}
+        live(measurements)
         printed.append(terminal.getvalue()[sum(map(len, printed)) :])
     first, second, third = printed
     assert second == "\x1b[2A" + first and third == first, "a further session has lines of its own below the table"
