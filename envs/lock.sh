@@ -3,6 +3,9 @@
 set -eu
 cd "$(dirname "$0")/.."
 
+# Newer patch releases admit packages that the Python of Debian 12 cannot install.
+"${PYTHON:-python3}" -c 'import sys; sys.exit(sys.version_info[:3] > (3, 11, 2))' ||
+    { echo "error: pin with Python 3.11.2 or older: make lock PYTHON=/usr/bin/python3.11" >&2; exit 2; }
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 "${PYTHON:-python3}" -m venv "$folder/venv"

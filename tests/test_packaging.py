@@ -1,5 +1,6 @@
 """`pip install .` installs the package and the command, and nothing of the pipeline."""
 
+import importlib.metadata
 import os
 import shutil
 import subprocess
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from packaging.specifiers import SpecifierSet
 
 import dynatree
 from dynatree.data.checkpoints import fetch
@@ -87,6 +89,12 @@ def test_an_installed_package_does_not_claim_somebody_elses_commit(installed):
     done = run(installed, sys.executable, "-c", "from dynatree.utils.host import checkout; print(checkout())")
     assert done.stdout == "{'commit': 'unknown', 'uncommitted_changes': False}\n", done.stderr
     shutil.rmtree(installed.parent / ".git")
+
+
+def test_every_pinned_package_runs_on_the_python_of_debian_12():
+    pins = [line.split("==")[0] for line in (ROOT / "envs/requirements.lock").read_text().splitlines() if "==" in line]
+    wanted = {name: importlib.metadata.metadata(name).get("Requires-Python") or "" for name in pins}
+    assert {name: found for name, found in wanted.items() if "3.11.2" not in SpecifierSet(found)} == {}
 
 
 def test_there_is_one_version():
