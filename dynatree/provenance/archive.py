@@ -9,6 +9,7 @@ import gzip
 import hashlib
 import io
 import json
+import os
 import platform
 import re
 import shutil
@@ -17,6 +18,7 @@ import tarfile
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path, PurePosixPath
+from typing import IO, cast
 
 from dynatree.errors import DynatreeError
 from dynatree.provenance.crate import CRATE, Member, crate
@@ -118,7 +120,11 @@ def unpack(archive: Path, folder: Path) -> dict:
     try:
         with tarfile.open(archive, "r:gz") as tar:
             for member in _checked(tar, archive):
-                tar.extract(member, folder, filter="data")
+                path = folder / member.name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                with path.open("xb") as stream, cast(IO[bytes], tar.extractfile(member)) as content:
+                    shutil.copyfileobj(content, stream)
+                os.utime(path, (member.mtime, member.mtime))
     except (OSError, EOFError, tarfile.TarError, ValueError) as error:
         raise DynatreeError(f"{archive} cannot be unpacked ({error}); {REMEDY}") from error
     about = read_json(folder / ABOUT, f"{archive} was not made by `make archive`")
