@@ -10,16 +10,18 @@ from dataclasses import asdict
 
 import pandas as pd
 
+from dynatree.analysis.findings import Finding, limit
 from dynatree.analysis.inference import MIN_TEST, benjamini_hochberg
 from dynatree.analysis.latex import escape
 from dynatree.analysis.names import CONFIRMED, EQUIVALENT, FAILS, FEW, HOLDS, NOT_HERE, REFUTED, VERDICTS
-from dynatree.analysis.predicates import Finding, evaluate, limit
-from dynatree.analysis.published import STANDINGS, Margins
+from dynatree.analysis.noise import Noise
+from dynatree.analysis.predicates import evaluate
+from dynatree.analysis.published import DUPLICATE, ORIGINAL, Margins
 from dynatree.analysis.selection import NotMeasured
 from dynatree.analysis.tables.booktabs import p_value
 from dynatree.errors import DynatreeError
 
-NUMBERS = ("value", "low", "high", "n", "p", "q", "margin", "work")
+NUMBERS = ("value", "low", "high", "n", "p", "q", "margin", "spread", "work", "work_low", "work_high")
 COLUMNS = ("id", "text", "source", "standing", "published", "what", *NUMBERS, "verdict", "reason")
 ONLY = "Only a run"  # start of the reason if a run cannot judge a claim
 PUBLISHED_PAIR = {"target": "pythia-2.8b", "draft": "pythia-70m"}
@@ -53,37 +55,49 @@ def judge(
         run: from :func:`describe_run`.
         margins: from :func:`load_margins`.
     """
-    found = [_find(claim, requests, summaries.get("memory"), run, margins) for claim in claims]
-    counted = [claim.get("standing", STANDINGS[0]) == STANDINGS[0] for claim in claims]
+    noise = Noise.of_run(requests)
+    found = [_find(claim, requests, summaries.get("memory"), run, margins, noise) for claim in claims]
     tested = [math.nan if why or finding is None else finding.p for finding, why in found]
-    family = benjamini_hochberg([p if p > 0 and count else math.nan for p, count in zip(tested, counted, strict=True)])
+    standings = [claim.get("standing", ORIGINAL) for claim in claims]
     rows = []
-    for claim, (finding, why), p, q in zip(claims, found, tested, family, strict=True):
+    for claim, standing, (finding, why), p, q in zip(
+        claims, standings, found, tested, _corrected(tested, standings), strict=True
+    ):
         published = claim["published"] or {"value": math.nan, "what": ""}
         row = {key: claim[key] for key in ("id", "text", "source")}
-        row |= {
-            "standing": claim.get("standing", STANDINGS[0]),
-            "published": published["value"],
-            "what": published["what"],
-        }
+        row |= {"standing": standing, "published": published["value"], "what": published["what"]}
         row |= dict.fromkeys(NUMBERS, math.nan) | {"q": q}
         if finding is not None:
             row |= {name: value for name, value in asdict(finding).items() if name in NUMBERS}
         row["p"] = p
-        alpha = q if not math.isnan(q) else p  # deterministic claims and those outside the count are judged alone
+        alpha = q if not math.isnan(q) else p  # deterministic and foreign claims are judged alone
         verdict, reason = (NOT_HERE, why) if why or finding is None else verdict_of(claim, finding, alpha, run, margins)
         rows.append(row | {"verdict": verdict, "reason": reason})
     return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def _corrected(tested: list[float], standings: list[str]) -> list[float]:
+    """Return the q-values of claims; NaN for deterministic and foreign claims.
+
+    The counted claims are the family. A duplicate gets the q-value that it would have if it joined the family, so its
+    test is as strict as that of the claim that it repeats.
+    """
+    family = [p if p > 0 and one == ORIGINAL else math.nan for p, one in zip(tested, standings, strict=True)]
+    found = benjamini_hochberg(family)
+    for place, (p, standing) in enumerate(zip(tested, standings, strict=True)):
+        if p > 0 and standing == DUPLICATE:
+            found[place] = benjamini_hochberg([*family, p])[-1]
+    return found
 
 
 def counts(ledger: pd.DataFrame) -> dict:
     """Return what the paper states about the claims that count.
 
     Returns:
-        "counted", "testable", "tests", "positive", "negative", "equivalent" and "few" as numbers; "margin": the largest
-        margin of an equivalent claim, 0 without one; "verdicts": verdict -> ids.
+        "counted", "testable", "tests", "positive", "negative", "equivalent" and "few" as numbers; "spread": the largest
+        spread of the A/A pairs, NaN without a ratio of times; "verdicts": verdict -> ids.
     """
-    counted = ledger[ledger["standing"] == STANDINGS[0]]
+    counted = ledger[ledger["standing"] == ORIGINAL]
     found = {verdict: counted.loc[counted["verdict"] == verdict, "id"].tolist() for verdict in VERDICTS}
     return {
         "counted": len(counted),
@@ -93,18 +107,18 @@ def counts(ledger: pd.DataFrame) -> dict:
         "negative": len(found[REFUTED] + found[FAILS]),
         "equivalent": len(found[EQUIVALENT]),
         "few": len(found[FEW]),
-        "margin": float(counted.loc[counted["verdict"] == EQUIVALENT, "margin"].max()) if found[EQUIVALENT] else 0.0,
+        "spread": float(counted["spread"].max()),
         "verdicts": {verdict: ids for verdict, ids in found.items() if ids},
     }
 
 
 def _find(
-    claim: dict, requests: dict, memory: pd.DataFrame | None, run: dict, margins: Margins
+    claim: dict, requests: dict, memory: pd.DataFrame | None, run: dict, margins: Margins, noise: Noise
 ) -> tuple[Finding | None, str]:
     """Return the finding on a claim, if there is one, and the reason why the run cannot judge it, or an empty text."""
     predicate = claim["predicate"]
     try:
-        finding, why = evaluate(predicate, requests, memory, margins), ""
+        finding, why = evaluate(predicate, requests, memory, margins, noise), ""
         here = f"The number of this run is {finding.value:.4g}."
     except NotMeasured as reason:
         finding, why = None, str(reason)
@@ -125,7 +139,7 @@ def verdict_of(claim: dict, finding: Finding, alpha: float, run: dict, margins: 
     shown = f"{shown} over {finding.n} article{'s' * (finding.n != 1)}; the claim is {limit(claim['predicate'])}."
     shown += f" {finding.note}" if finding.note else ""
     if finding.near:
-        return EQUIVALENT, f"{shown} It is equivalent to the limit within {finding.margin:.3g}."
+        return EQUIVALENT, f"{shown} {_equivalence(finding)}"
     if math.isnan(finding.p):
         return FEW, f"{shown} A verdict needs at least {MIN_TEST} articles."
     if alpha > margins.discovery_rate:
@@ -134,6 +148,13 @@ def verdict_of(claim: dict, finding: Finding, alpha: float, run: dict, margins: 
         return FEW, f"{shown} The test is significant, but {finding.blocked}."
     positive, negative = (CONFIRMED, REFUTED) if run["published"] else (HOLDS, FAILS)
     return (positive if finding.side > 0 else negative), f"{shown} Exact test: q = {alpha:.3g}."
+
+
+def _equivalence(finding: Finding) -> str:
+    if math.isnan(finding.work_low):
+        return f"It is equivalent to the limit within {finding.margin:.3g}."
+    work = f"The ratio of work is {finding.work:.4g} [{finding.work_low:.4g}, {finding.work_high:.4g}] at 90 %."
+    return f"{work} It is equivalent to the limit within {finding.margin:.3g}, and the times do not contradict."
 
 
 def _bounds(finding: Finding) -> str:
@@ -178,7 +199,7 @@ def _row(row: pd.Series) -> list[str]:
     verdict = escape(row["verdict"])
     if row["reason"].startswith(ONLY):
         verdict += r" {\scriptsize (needs another run)}"
-    if row["standing"] != STANDINGS[0]:
+    if row["standing"] != ORIGINAL:
         verdict += rf" {{\scriptsize ({UNCOUNTED[row['standing']]}, not counted)}}"
     claim = rf"{escape(row['text'])} {{\scriptsize ({escape(row['source'])})}}"
     q = "--" if math.isnan(row["q"]) else p_value(row["q"])

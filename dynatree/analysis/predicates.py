@@ -2,17 +2,17 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
-from dynatree.analysis.inference import MIN_TEST, Estimate, Statistic, equivalent, estimate, geometric_mean, sign_flip
-from dynatree.analysis.names import LIMITS, QUANTITIES, SHARES, UPWARDS, WORK
+from dynatree.analysis.findings import Finding, checked_by_work, finding_of, limit_name, side_of
+from dynatree.analysis.inference import estimate, geometric_mean
+from dynatree.analysis.names import QUANTITIES, SHARES, UPWARDS, WORK
+from dynatree.analysis.noise import Noise
 from dynatree.analysis.published import Margins
 from dynatree.analysis.selection import NotMeasured, describe, paired, per_prompt, select, with_speedup
-from dynatree.analysis.statistics import compare
-from dynatree.config.jobs import AGAIN, BASELINE
 from dynatree.errors import DynatreeError
 
 SAME_GROUP = ["job", "group", "article", "prompt", "sitting"]
@@ -20,40 +20,12 @@ SAME_JOB = ["job", "article", "prompt", "sitting"]
 COUNTED = ("rounds", "tokens_per_round")  # quantities that the size of a tree bounds
 
 
-@dataclass(frozen=True)
-class Finding:
-    """Result of a run for a claim.
-
-    Attributes:
-        value: the measured quantity.
-        low, high: its 95 % interval; NaN for few articles.
-        n: number of articles.
-        p: two-sided p-value against the limit; 0 for a deterministic quantity, NaN for few articles.
-        side: 1 if the value lies on the claimed side, -1 on the other side.
-        near: True if the quantity is equivalent to the limit within the margin.
-        margin: the margin.
-        work: the same ratio by work; NaN if it is unknown or the claim is not about a ratio of times.
-        blocked: why a verdict on time is impossible, or an empty text.
-        what: the quantity in words.
-        note: a further sentence, or an empty text.
-    """
-
-    value: float
-    low: float
-    high: float
-    n: int
-    p: float
-    side: int
-    near: bool
-    margin: float
-    work: float = math.nan
-    blocked: str = ""
-    what: str = ""
-    note: str = ""
-
-
 def evaluate(
-    predicate: dict, requests: dict[str, pd.DataFrame], memory: pd.DataFrame | None, margins: Margins
+    predicate: dict,
+    requests: dict[str, pd.DataFrame],
+    memory: pd.DataFrame | None,
+    margins: Margins,
+    noise: Noise,
 ) -> Finding:
     """Compare a claim with the results alone, independently of their machine.
 
@@ -65,7 +37,7 @@ def evaluate(
         return _memory(predicate, _of_dataset(predicate, memory, "memory"))
     if kind == "all":
         return _all(predicate, _experiment(predicate, requests))
-    return KINDS[kind](predicate, with_speedup(_experiment(predicate, requests)), margins)
+    return KINDS[kind](predicate, with_speedup(_experiment(predicate, requests)), margins, noise)
 
 
 def _experiment(predicate: dict, requests: dict[str, pd.DataFrame]) -> pd.DataFrame:
@@ -85,65 +57,45 @@ def _of_dataset(predicate: dict, frame: pd.DataFrame | None, experiment: str) ->
     return rows.reset_index(drop=True)
 
 
-def _pair(predicate: dict, frame: pd.DataFrame, margins: Margins) -> Finding:
+def _pair(predicate: dict, frame: pd.DataFrame, margins: Margins, noise: Noise) -> Finding:
     of, over = (_one_case(frame, predicate[side]) for side in ("of", "over"))
     _check_opponent(predicate["quantity"], of, over)
     keys = SAME_JOB if predicate.get("across") == "groups" else SAME_GROUP
-    return _compared(predicate, frame, of, over, keys, margins)
+    return _compared(predicate, of, over, keys, margins, noise)
 
 
 def _compared(
-    predicate: dict, frame: pd.DataFrame, of: pd.DataFrame, over: pd.DataFrame, keys: list[str], margins: Margins
+    predicate: dict, of: pd.DataFrame, over: pd.DataFrame, keys: list[str], margins: Margins, noise: Noise
 ) -> Finding:
     """Return the finding on the ratio or the difference of two cases."""
     quantity = predicate["quantity"]
     both = paired(of, over, quantity, keys)
     if predicate["kind"] == "difference":
         found = estimate(both["of"] - both["over"])
-        return _finding(predicate, found, np.mean, margins.shares, f"the difference in {QUANTITIES[quantity]}")
-    found = estimate(_ratios(both, quantity), geometric_mean)
-    margin = margins.shares if quantity in SHARES else margins.counts
-    if quantity in WORK:
-        margin = max(margins.times, again_spread(frame, margins))
-    made = _finding(predicate, found, geometric_mean, margin, f"the ratio of {QUANTITIES[quantity]}")
-    return _checked_by_work(predicate, made, of, over, keys) if quantity in WORK else made
-
-
-def _checked_by_work(predicate: dict, made: Finding, of: pd.DataFrame, over: pd.DataFrame, keys: list[str]) -> Finding:
-    """Return a finding on times with the ratio of work, which must lie on the same side of the limit."""
-    limit = predicate[limit_name(predicate)] if limit_name(predicate) != "between" else 1.0
-    name = WORK[predicate["quantity"]]
+        return finding_of(predicate, found, np.mean, margins.shares, f"the difference in {QUANTITIES[quantity]}")
+    found, what = estimate(_ratios(both, quantity), geometric_mean), f"the ratio of {QUANTITIES[quantity]}"
+    if quantity not in WORK:
+        margin = margins.shares if quantity in SHARES else margins.counts
+        return finding_of(predicate, found, geometric_mean, margin, what)
+    made = finding_of(predicate, found, geometric_mean, margins.times, what)
+    made = replace(made, spread=noise.spread(found.n))
     try:
-        work = float(estimate(_ratios(paired(of, over, name, keys), name), geometric_mean).value)
+        work = estimate(_ratios(paired(of, over, WORK[quantity], keys), WORK[quantity]), geometric_mean)
     except (NotMeasured, KeyError):
         return replace(made, blocked="the forward passes of one side are not recorded")
-    blocked = ""
-    if abs(math.log(made.value / limit)) <= math.log(1 + made.margin):
-        blocked = f"it does not exceed the margin of {100 * made.margin:.2g} %, the spread of the A/A pairs included"
-    elif (work - limit) * (made.value - limit) <= 0:
-        blocked = f"the ratio of work, {work:.4g}, does not lie on the same side"
-    return replace(made, work=work, blocked=blocked)
+    return checked_by_work(predicate, made, work)
 
 
-def again_spread(frame: pd.DataFrame, margins: Margins) -> float:
-    """Return the spread of the A/A pairs: the larger distance of their interval from one, as a share."""
-    if AGAIN not in set(frame["case"]):
-        return margins.times
-    found = compare(frame, AGAIN, BASELINE, "throughput")
-    ends = [end for end in (found.low, found.high) if not math.isnan(end)] or [found.ratio]
-    return max(math.exp(abs(math.log(end))) - 1 for end in ends)
-
-
-def _value(predicate: dict, frame: pd.DataFrame, margins: Margins) -> Finding:
+def _value(predicate: dict, frame: pd.DataFrame, margins: Margins, _: Noise) -> Finding:
     quantity = predicate["quantity"]
     values = per_prompt(_one_case(frame, predicate["of"]), quantity, SAME_GROUP)
     statistic = geometric_mean if quantity == "speedup" else np.mean
-    return _finding(
+    return finding_of(
         predicate, estimate(values, statistic), statistic, margins.counts, f"the mean {QUANTITIES[quantity]}"
     )
 
 
-def _every(predicate: dict, frame: pd.DataFrame, margins: Margins) -> Finding:
+def _every(predicate: dict, frame: pd.DataFrame, margins: Margins, noise: Noise) -> Finding:
     """Combine the settings of a claim about every setting.
 
     The claim holds if it holds for each setting, so the largest p-value counts (intersection-union test). It fails if
@@ -154,13 +106,13 @@ def _every(predicate: dict, frame: pd.DataFrame, margins: Margins) -> Finding:
     for (_, group, case), rows in of.groupby(["job", "group", "case"], sort=True):
         partner = select(over, {column: rows[column].iloc[0] for column in predicate.get("match", ())})
         _check_opponent(predicate["quantity"], rows, partner)
-        found = _compared(predicate, frame, rows, partner, SAME_GROUP, margins)
+        found = _compared(predicate, rows, partner, SAME_GROUP, margins, noise)
         setting = case if group == "all" else f"{case} at {group}"
         findings.append(replace(found, what=f"{found.what} for {setting}, the weakest of the settings,"))
     return _combined(predicate, findings)
 
 
-def _best(predicate: dict, frame: pd.DataFrame, margins: Margins) -> Finding:
+def _best(predicate: dict, frame: pd.DataFrame, margins: Margins, noise: Noise) -> Finding:
     """Compare the claimed setting with each of the others, as a claim about every one of them."""
     rows = select(frame, predicate["among"])
     claimed = _one_case(rows, predicate["is"])
@@ -170,7 +122,7 @@ def _best(predicate: dict, frame: pd.DataFrame, margins: Margins) -> Finding:
     above = predicate | {"above": 1}
     findings = []
     for case, rival in others.groupby("case"):
-        found = _compared(above, frame, claimed, rival, SAME_GROUP, margins)
+        found = _compared(above, claimed, rival, SAME_GROUP, margins, noise)
         findings.append(replace(found, what=f"{found.what} to {case}, the strongest other setting,"))
     return _combined(above, findings)
 
@@ -184,7 +136,7 @@ def _combined(predicate: dict, findings: list[Finding]) -> Finding:
     near = all(found.near for found in findings)
     if against:
         worst = min(against, key=lambda found: (math.inf if math.isnan(found.p) else found.p, up * found.value))
-        return replace(worst, p=min(1.0, worst.p * count), near=near, note=note)
+        return replace(worst, p=min(1.0, worst.p * count), near=near, note=f"{note} {worst.note}".strip())
     p = float("nan") if any(math.isnan(found.p) for found in findings) else max(found.p for found in findings)
     blocked = next((found.blocked for found in findings if found.blocked), "")
     return replace(weakest, p=p, near=near, blocked=blocked, note=note)
@@ -212,14 +164,14 @@ def _memory(predicate: dict, summary: pd.DataFrame) -> Finding:
     if values.empty:
         raise NotMeasured(f"The run has no {predicate['quantity']} for {describe(predicate['of'])}.")
     value, low, high = float(values.mean()), float(values.min()), float(values.max())
-    sides = {_side(predicate, end) for end in (low, high)}
+    sides = {side_of(predicate, end) for end in (low, high)}
     how = " and ".join(sorted(set(rows["how"].astype(str))))
     what = f"the ratio of peak memory to autoregressive decoding, by {how},"
     p = 0.0 if len(sides) == 1 else 1.0
-    return Finding(value, low, high, len(values), p, _side(predicate, value), False, 0.0, what=what)
+    return Finding(value, low, high, len(values), p, side_of(predicate, value), False, 0.0, what=what)
 
 
-KINDS: dict[str, Callable[[dict, pd.DataFrame, Margins], Finding]] = {
+KINDS: dict[str, Callable[[dict, pd.DataFrame, Margins, Noise], Finding]] = {
     "ratio": _pair,
     "difference": _pair,
     "value": _value,
@@ -250,47 +202,3 @@ def _ratios(both: pd.DataFrame, quantity: str) -> pd.Series:
     if (both <= 0).any(axis=None):
         raise NotMeasured(f"A {quantity} of zero in this run allows no ratio.")
     return both["of"] / both["over"]
-
-
-def _finding(predicate: dict, found: Estimate, statistic: Statistic, margin: float, what: str) -> Finding:
-    logs = statistic is geometric_mean
-    name = limit_name(predicate)
-    limits = predicate[name] if name == "between" else [predicate[name]]
-    side = _side(predicate, found.value)
-    p = float("nan")
-    if found.n >= MIN_TEST:
-        tests = [sign_flip(found.values - (math.log(limit) if logs else limit)) for limit in limits]
-        passed = found.value < limits[0]  # the limit of a range that the value has passed
-        p = max(tests) if side > 0 or len(tests) == 1 else tests[0 if passed else 1]
-    near = len(limits) == 1 and equivalent(found, logs, limits[0], margin)
-    return Finding(found.value, found.low, found.high, found.n, p, side, near, margin, what=what)
-
-
-def _side(predicate: dict, value: float) -> int:
-    name = limit_name(predicate)
-    limit = predicate[name]
-    claimed = {
-        "above": lambda: value > limit,
-        "at_least": lambda: value >= limit,
-        "below": lambda: value < limit,
-        "at_most": lambda: value <= limit,
-        "between": lambda: limit[0] <= value <= limit[1],
-    }[name]()
-    return 1 if claimed else -1
-
-
-def limit_name(predicate: dict) -> str:
-    """Return the key in LIMITS that the predicate has."""
-    return next(name for name in LIMITS if name in predicate)
-
-
-def limit(predicate: dict) -> str:
-    """Return the claimed side in words."""
-    if predicate["kind"] == "all":
-        return "1"
-    if predicate["kind"] == "best":
-        return "above 1"
-    name = limit_name(predicate)
-    if name == "between":
-        return "between {:g} and {:g}".format(*predicate[name])
-    return f"{name.replace('_', ' ')} {predicate[name]:g}"

@@ -25,7 +25,8 @@ PREDICATES = {  # kind -> required keys, optional keys, has a limit
     "all": ({"experiment", "quantity", "of", "tie"}, {"dataset"}, False),
 }
 SPECIAL_QUANTITIES = {"memory": ("over_baseline",), "all": ("identical",)}
-STANDINGS = ("original", "duplicate", "foreign")  # whether a claim counts
+ORIGINAL, DUPLICATE, FOREIGN = "original", "duplicate", "foreign"  # only the first counts
+STANDINGS = (ORIGINAL, DUPLICATE, FOREIGN)
 METHODS = ("autoregressive", "chain", "fixed_tree", "dynatree")
 KEYS = ["dataset", "method", "metric"]
 
@@ -35,7 +36,7 @@ class Margins:
     """Thresholds of the verdicts, frozen in the file of claims.
 
     Attributes:
-        times: largest ratio of times without practical importance, as a share; a run's A/A pairs may raise it.
+        times: largest ratio of times or of work without practical importance, as a share.
         counts: the same for ratios of counts.
         shares: the same for differences of shares.
         discovery_rate: false-discovery rate over the ledger.
@@ -170,7 +171,7 @@ def _check(claim: Any) -> None:
     _keys(claim, "the claim", {"id", "text", "source", "published", "predicate"}, {"requires", "standing"})
     for key in ("id", "text", "source"):
         _require(isinstance(claim[key], str) and claim[key].strip(), f"{key} must be text")
-    _one_of(claim.get("standing", STANDINGS[0]), STANDINGS, "standing")
+    _one_of(claim.get("standing", ORIGINAL), STANDINGS, "standing")
     published = claim["published"]
     if published is not None:
         _keys(published, "published", {"value", "what"})

@@ -9,9 +9,9 @@ import math
 import pandas as pd
 
 from dynatree.analysis.claims import COLUMNS, NUMBERS, verdict_of
+from dynatree.analysis.findings import Finding
 from dynatree.analysis.inference import MIN_TEST, benjamini_hochberg, equivalent, estimate, geometric_mean, sign_flip
-from dynatree.analysis.predicates import Finding
-from dynatree.analysis.published import STANDINGS, Margins
+from dynatree.analysis.published import FOREIGN, Margins
 
 ALL = "all"
 LABELS = {"ngram": "n-grams", "recycling": "recycling", "free": "all free sources"}
@@ -56,7 +56,7 @@ def shape_ledger(shapes: pd.DataFrame, labels: dict[str, str], margins: Margins)
         decision, reason = verdict_of(UP, found, found.p if math.isnan(q) else q, RUN, margins)
         label = "All" if workload == ALL else labels[workload]
         where = "over all data sets" if workload == ALL else f"on {label}"
-        row = {"id": shape_id(source, workload), "source": WHERE, "standing": STANDINGS[2], "what": ""}
+        row = {"id": shape_id(source, workload), "source": WHERE, "standing": FOREIGN, "what": ""}
         row |= {"text": f"A tree of {LABELS[source]} is faster than the tuned chain of the same drafts {where}."}
         row |= dict.fromkeys(("published", *NUMBERS), math.nan)
         row |= {name: getattr(found, name) for name in ("value", "low", "high", "n", "p", "margin")}
