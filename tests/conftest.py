@@ -9,6 +9,9 @@ import pytest
 import torch
 from hypothesis import settings
 
+if not torch.cuda.is_available():
+    os.environ.setdefault("TRITON_INTERPRET", "1")  # read where a kernel is defined
+
 from dynatree.config.load import load_config
 from dynatree.data.checkpoints import fetch
 from dynatree.errors import DynatreeError

@@ -8,8 +8,14 @@ import torch
 from transformers import AttentionInterface, AttentionMaskInterface, PretrainedConfig
 
 from dynatree.errors import DynatreeError
+from dynatree.models.ancestor_words import AncestorWords
 from dynatree.models.layout import boolean_mask, compressed_cache, window_of
 from dynatree.models.path_cache import PathAttention
+
+try:
+    from dynatree.models.kernels.split_attention import split_attention
+except ImportError:  # Triton is missing
+    split_attention = None
 
 GROUPED = "dynatree_grouped"
 # Arguments of attention layers that the mask holds already, or that serve other kernels.
@@ -86,6 +92,9 @@ def grouped_attention(
                 f"not that of a {type(module).__name__}; leave out exact"
             )
         return compressed.attention(module.layer_idx, query, key, value, scaling), None
+    plain = (softcap, s_aux, sinks, position_bias) == (None,) * 4
+    if plain and isinstance(compressed, AncestorWords) and split_attention and window_of(attention_mask) is None:
+        return split_attention(query, key, value, compressed, scaling), None
     if compressed is not None:
         attention_mask = compressed.attend(module.layer_idx, query, key, scaling, window_of(attention_mask))
     if s_aux is not None:
@@ -95,6 +104,11 @@ def grouped_attention(
     else:
         output = _attend_by_scores(query, key, value, attention_mask, scaling, softcap, sinks, position_bias)
     return output.transpose(1, 2).contiguous(), None
+
+
+def has_kernel(device: torch.device) -> bool:
+    """Return True if a kernel serves attention over a tree on a device without a mask."""
+    return split_attention is not None and device.type == "cuda"
 
 
 def _attend(query, key, value, mask: torch.Tensor | None, scaling: float | None) -> torch.Tensor:

@@ -11,17 +11,19 @@ import torch
 from transformers import PreTrainedModel
 
 from dynatree.errors import DynatreeError
+from dynatree.models.ancestor_words import TREE_ENTRIES
+from dynatree.models.attention import has_kernel
 from dynatree.models.forward import forward_logits
 from dynatree.models.kv_cache import Block, TreeCache
 from dynatree.models.modes import layer_kinds, mode_of
 from dynatree.models.pair import ModelPair
 from dynatree.models.positions import served_positions, switching_length
-from dynatree.models.recorded_forward import TREE_ENTRIES, Record, RecordedForward, Run
+from dynatree.models.recorded_forward import Record, RecordedForward, Run
 from dynatree.models.supported import is_hooked
 
 WIDTHS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 MAX_TEXT = 4096  # tokens; longer requests run ordinary forward passes
-STEP = 512  # entries of the smallest part of the buffer that a forward pass reads; each further part is twice as large
+STEP = 512  # entries of the smallest part of the buffer that a mask covers; each further part is twice as large
 
 
 class CudaGraphs:
@@ -109,12 +111,15 @@ class GraphedModel:
     Attributes:
         name: kind of the forward passes, for records of measurements.
         entries: entries of the buffer.
+        kernel: True if attention reads the entries in use and no mask, see
+            :mod:`dynatree.models.kernels.split_attention`.
     """
 
     name = "graphs"
 
     def __init__(self, model: PreTrainedModel, record: Record):
         self.model = model
+        self.kernel = has_kernel(model.device)
         self.entries = -(-(min(served_positions(model.config), MAX_TEXT) + WIDTHS[-1]) // STEP) * STEP
         self._record = record
         self._buffers: list[list[torch.Tensor]] = []  # of each block
@@ -128,8 +133,8 @@ class GraphedModel:
 
     @property
     def parts(self) -> list[int]:
-        """Numbers of entries that forward passes read."""
-        parts = [STEP]
+        """Numbers of entries that forward passes are recorded for; the kernel reads the entries in use alone."""
+        parts = [self.entries if self.kernel else STEP]
         while parts[-1] < self.entries:
             parts.append(min(2 * parts[-1], self.entries))
         return parts
@@ -154,7 +159,9 @@ class GraphedModel:
             for width in reversed(WIDTHS):  # smaller ones find room in the memory of the largest
                 for part in self.parts:
                     if width <= part:
-                        self._forwards[width, part] = RecordedForward(self.model, states, width, part, self._record)
+                        self._forwards[width, part] = RecordedForward(
+                            self.model, states, width, part, self._record, self.kernel
+                        )
 
     def cache(self, capacity: int) -> "GraphCache | None":
         """Return a cache for a request; None if it is too long or another request has the buffer.

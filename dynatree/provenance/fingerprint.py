@@ -27,7 +27,8 @@ CARRIERS = {
     for name in ("provenance/fingerprint", "provenance/notes", "utils/locks", "version", "workflow/script")
 }
 BY_NAME = {"table": "scripts/table.py", "figure": "scripts/figure.py"}  # scripts that import a module by its name
-DISTRIBUTIONS = {"yaml": "pyyaml"}  # where the name of an import is not that of its distribution
+# Where the name of an import is not that of its distribution; each release of torch requires one of Triton.
+DISTRIBUTIONS = {"yaml": "pyyaml", "triton": "torch"}
 UNCOUNTED = {"ctx", "kind", "type_comment", "type_ignores"}  # fields of the syntax tree that say nothing, or vary
 
 

@@ -4,7 +4,9 @@ import pytest
 import torch
 
 from dynatree import ModelPair, generate, use_graphs
-from dynatree.models import runner
+from dynatree.models import attention, runner
+from dynatree.models.ancestor_words import AncestorWords, pack_words
+from dynatree.models.attention import has_kernel
 from dynatree.models.graphs import WIDTHS, CudaGraphs, GraphedModel
 from dynatree.models.runner import ModelRunner
 from tests.support.models import disturbed, reference, tiny_model
@@ -56,6 +58,34 @@ def test_a_recorded_forward_pass_is_the_ordinary_one(kind):
         found = [each.forward([7] * width, range(100, 100 + width), visible).clone() for each in (one, other)]
         torch.testing.assert_close(*found, rtol=1e-4, atol=1e-4)
         del one, each
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-5), ("float16", 2e-3), ("bfloat16", 2e-2)])
+@pytest.mark.parametrize("width", [1, 5, 64, 200])
+@pytest.mark.parametrize("shape", ["chain", "star"])
+def test_split_keys_give_the_attention_under_a_mask(dtype, tolerance, width, shape):
+    """Without TF32, with grouped heads of a size that is no power of two."""
+    if not has_kernel(CUDA):
+        pytest.skip("Triton is missing")
+    star = torch.eye(width, dtype=torch.bool)
+    star[:, 0] = True
+    words = AncestorWords(*(one.to(CUDA) for one in pack_words(star if shape == "star" else None, 1000, width)))
+    sizes = ((1, 8, width, 80), (1, 4, 1400, 80), (1, 4, 1400, 80))
+    query, keys, values = (torch.randn(*size, device=CUDA).to(getattr(torch, dtype)) for size in sizes)
+    found = attention.split_attention(query, keys, values, words, None).double()
+    expected = torch.nn.functional.scaled_dot_product_attention(
+        query.double(), keys.double(), values.double(), words.mask(1400), enable_gqa=True
+    )
+    torch.testing.assert_close(found, expected.transpose(1, 2), rtol=tolerance, atol=tolerance)
+
+
+def test_recorded_passes_make_no_mask_where_triton_is_installed(monkeypatch):
+    if not has_kernel(CUDA):
+        pytest.skip("Triton is missing")
+    monkeypatch.setattr(AncestorWords, "mask", lambda *_: pytest.fail("a mask was made"))
+    pair = use_graphs(pair_on_gpu())
+    assert generate(pair, [5, 6], "dynatree", 20, None).tokens == reference(tiny_model("llama", 1), [5, 6], 20, None)
+    assert all(model.parts == [model.entries] for model in pair.static.values())
 
 
 @pytest.mark.parametrize("graphs", [False, True])

@@ -7,12 +7,13 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from dynatree.benchmark.environment import environment
 from dynatree.benchmark.gpu.output import Section, Setting, seconds_of
-from dynatree.models.attention import additive
+from dynatree.models.ancestor_words import AncestorWords, pack_words
+from dynatree.models.attention import additive, has_kernel, split_attention
 from dynatree.models.cuda_settings import apply_settings
 from dynatree.models.transfer import finish
 
 HEADS, HEAD_DIM = 32, 80  # of Pythia-2.8B
-KERNELS = ("no mask", "boolean mask", "additive mask", "products")
+KERNELS = ("no mask", "boolean mask", "additive mask", "products", "split keys")
 
 
 @torch.inference_mode()
@@ -24,7 +25,8 @@ def probe(section: Section, setting: Setting) -> None:
     for cudnn in (False, True):
         _successive_lengths(section, setting, cudnn)
     sizes = [(1, 64)] if setting.tiny else [(n, c) for n in (1, 8, 64, 256) for c in (256, 1024, 2048)]
-    for kernel, (width, context) in section.until_late([(k, size) for k in KERNELS for size in sizes]):
+    kernels = KERNELS if has_kernel(setting.device) else KERNELS[:-1]
+    for kernel, (width, context) in section.until_late([(k, size) for k in kernels for size in sizes]):
         seconds = _attention(kernel, width, context, setting)
         section.add(kind="attention", kernel=kernel, new=width, context=context, microseconds=1e6 * seconds)
 
@@ -70,6 +72,9 @@ def _attention(kernel: str, width: int, context: int, setting: Setting) -> float
     query = query[:, :, :width]
     mask = torch.ones(1, 1, width, length, dtype=torch.bool, device=setting.device).tril(context)
     added = additive(mask, query.dtype)
+    words = AncestorWords(
+        *(one.to(setting.device) for one in pack_words(mask[0, 0, :, context:].cpu(), context, width))
+    )
 
     def products() -> torch.Tensor:
         return ((query @ keys.transpose(2, 3)) * HEAD_DIM**-0.5 + added).softmax(-1) @ values
@@ -79,6 +84,7 @@ def _attention(kernel: str, width: int, context: int, setting: Setting) -> float
         "boolean mask": lambda: scaled_dot_product_attention(query, keys, values, mask),
         "additive mask": lambda: scaled_dot_product_attention(query, keys, values, added),
         "products": products,
+        "split keys": lambda: split_attention(query, keys, values, words, None),
     }[kernel]
     return seconds_of(lambda: [work() for _ in range(1 if setting.tiny else 20)], setting.device) / (
         1 if setting.tiny else 20
