@@ -1,6 +1,8 @@
 """The drafted token tree of one round, as flat arrays."""
 
 from collections.abc import Sequence
+from itertools import takewhile
+from operator import eq
 
 import torch
 
@@ -43,6 +45,11 @@ class TokenTree:
     def capacity_left(self) -> int:
         """Number of nodes that can still be added."""
         return self.node_budget + 1 - len(self)
+
+    @property
+    def is_chain(self) -> bool:
+        """True if no node has siblings, so each node attends to all nodes before it."""
+        return self.depth == len(self) - 1
 
     @property
     def ancestors(self) -> torch.Tensor:
@@ -107,6 +114,9 @@ class TokenTree:
         Returns:
             Indices of the accepted nodes below the root, in order of depth; possibly empty.
         """
+        if self.is_chain:
+            right = map(eq, self.tokens[1:], predictions)
+            return [node for node, _ in enumerate(takewhile(bool, right), start=1)]
         path: list[int] = []
         node = 0
         while (child := self._children.get((node, predictions[node]))) is not None:

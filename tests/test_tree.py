@@ -74,3 +74,14 @@ def test_siblings_differ_and_only_the_deepest_level_grows():
     with pytest.raises(ValueError, match="deepest level"):
         tree.add_level([0], [6], [-1.0])
     assert tree.ancestors.dtype == torch.bool and len(tree) == 2
+
+
+def test_a_chain_is_compared_without_a_walk():
+    chain, tree = TokenTree(4, 9), TokenTree(4, 9)
+    for depth, token in enumerate([7, 5, 9]):
+        chain.add_level([depth], [token], [0.0])
+    tree.add_level([0, 0], [7, 8], [0.0, 0.0])
+    assert chain.is_chain and not tree.is_chain and TokenTree(4).is_chain
+    chain._children.clear()
+    paths = [chain.accepted_path(predictions) for predictions in ([7, 5, 9, 1], [7, 5, 1, 1], [7, 1, 9, 1], [1] * 4)]
+    assert paths == [[1, 2, 3], [1, 2], [1], []]

@@ -128,7 +128,7 @@ class Request:
         positions = [root + depth for depth in tree.depths]
         kept = drafter.pool if drafter and self._options.keep_candidates else None
         self._round = _OpenRound(tree, positions, started, draft_passes, kept, bool(forced))
-        return tokens, positions, tree.ancestors if len(tree) > 1 else None
+        return tokens, positions, self._target.ancestors(tree)
 
     def accept(self, logits: torch.Tensor) -> None:
         """Verify the proposed tree and emit the accepted tokens.

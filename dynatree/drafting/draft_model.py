@@ -96,10 +96,17 @@ class ModelDrafter(Drafter):
         for index, node in enumerate(nodes, start=seen):
             self._entries[node] = root + index
             self._paths[node] = self._paths[tree.parents[node]] | 1 << index
-        visible = mask_from_bits([self._paths[node] for node in nodes], seen + len(nodes))
+        visible = self._visible(nodes, seen + len(nodes))
         level_positions = [root + tree.depths[nodes[0]]] * len(nodes)
         logits = self.runner.forward(tokens, level_positions, visible)
         return self.runner.add_gumbel_noise(logits, level_positions)
+
+    def _visible(self, nodes: list[int], entries: int) -> torch.Tensor | None:
+        """Boolean [len(nodes), entries] since the root; None for a chain, which attends to all of them."""
+        paths = [self._paths[node] for node in nodes]
+        if self.runner.reads_chains and len(nodes) == 1 and paths[0] == (1 << entries) - 1:
+            return None
+        return mask_from_bits(paths, entries)
 
     def keep(self, tree: Nodes, path: list[int]) -> None:
         if not self._entries:  # nothing was drafted this round, so the root stays pending

@@ -19,6 +19,7 @@ from dynatree.models.path_cache import PathCache, Tree
 from dynatree.models.sampling import Sampler
 from dynatree.models.transfer import download, finish, input_device, upload
 from dynatree.models.trimmed_head import TrimmedHead, output_head
+from dynatree.tree import TokenTree
 from dynatree.utils.stopwatch import Stopwatch
 
 if TYPE_CHECKING:
@@ -100,6 +101,15 @@ class ModelRunner:
         """
         self.passes.append((new, self.length))
         self.stopwatch.add(seconds)
+
+    @property
+    def reads_chains(self) -> bool:
+        """True if a chain needs no mask, because models that are recorded attend to all earlier entries in order."""
+        return self.static is not None
+
+    def ancestors(self, tree: TokenTree) -> torch.Tensor | None:
+        """Return which nodes each node of a tree attends to, see :meth:`forward`; None for a chain."""
+        return None if len(tree) == 1 or (tree.is_chain and self.reads_chains) else tree.ancestors
 
     @property
     def length(self) -> int:

@@ -370,3 +370,21 @@ def test_latency_of_static_passes_is_kept_apart(tmp_path, monkeypatch):
     load_cost_model(model)
     load_cost_model(model, GraphedModel(model, plain))
     assert len(list((tmp_path / "latency").iterdir())) == 2
+
+
+@pytest.mark.parametrize("method", ["chain", "autoregressive", "dynatree"])
+def test_chains_take_no_mask_in_recorded_passes_alone(method, monkeypatch):
+    """Models that are not recorded may attend to later tokens without a mask."""
+    given: dict[bool, list[bool]] = {True: [], False: []}
+    forward = ModelRunner.forward
+
+    def spy(self, tokens, positions, visible=None, last_only=False):
+        if self.length and len(positions) > 1 and not last_only:
+            given[self.static is not None].append(visible is not None)
+        return forward(self, tokens, positions, visible, last_only)
+
+    monkeypatch.setattr(ModelRunner, "forward", spy)
+    for pair in (static_pair("llama", 1, 0.06), pair_of("llama", 1, 0.06)):
+        generate(pair, [5, 9, 2, 7], method, 12, None)
+    assert all(given[False])
+    assert any(given[True]) == (method == "dynatree")
