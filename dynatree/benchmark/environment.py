@@ -6,7 +6,7 @@ from importlib.metadata import version
 
 import torch
 
-from dynatree.models.cuda_settings import settings
+from dynatree.models.cuda_settings import gpu_uuid, settings
 from dynatree.utils.host import allocation, checkout, cpu_clock, describe_host
 from dynatree.utils.nvidia import PROPERTIES, query
 
@@ -30,7 +30,7 @@ def environment(device: torch.device) -> dict:
 
 def describe_gpu(device: torch.device) -> dict:
     """Return the driver, memory (MiB), power limit (W) and settings of a GPU; None for what is unknown."""
-    values = query(PROPERTIES, _uuid(device)) or [None] * len(PROPERTIES)
+    values = query(PROPERTIES, gpu_uuid(device)) or [None] * len(PROPERTIES)
     return dict(zip(PROPERTIES, values, strict=True)) | (settings(device) or {})
 
 
@@ -42,10 +42,5 @@ def clock(device: torch.device | None = None) -> float | None:
     """
     if device is None or device.type != "cuda":
         return cpu_clock()
-    values = query(("clocks.sm",), _uuid(device))
+    values = query(("clocks.sm",), gpu_uuid(device))
     return float(values[0]) if values and values[0].replace(".", "", 1).isdigit() else None
-
-
-def _uuid(device: torch.device) -> str:
-    """Return the name of a device for its driver, which numbers devices differently from torch."""
-    return f"GPU-{torch.cuda.get_device_properties(device).uuid}"

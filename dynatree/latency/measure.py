@@ -15,13 +15,14 @@ from tqdm import tqdm
 from transformers import PreTrainedModel
 
 from dynatree.latency.cost_model import CostModel
-from dynatree.models.cuda_settings import settings
+from dynatree.models.cuda_settings import driver_version, settings
 from dynatree.models.forward import head_rows
 from dynatree.models.positions import served_positions, unscaled_frequencies
 from dynatree.models.runner import ModelRunner
 from dynatree.utils.files import write_json
 from dynatree.utils.host import describe_host
 from dynatree.utils.paths import cache_folder
+from dynatree.version import __version__
 
 if TYPE_CHECKING:
     from dynatree.models.graphs import GraphedModel
@@ -161,11 +162,14 @@ def conditions(model: PreTrainedModel, static: "GraphedModel | None" = None) -> 
         "dtype": str(model.dtype),
         "device": device,
         "threads": torch.get_num_threads() if model.device.type == "cpu" else None,
+        "dynatree": __version__,
         "torch": torch.__version__,
         "transformers": transformers.__version__,
         "cuda": settings(model.device),
+        "driver": driver_version(model.device),
         "host": platform.node(),
         "passes": static.name if static else "ordinary",
+        "attention": "split" if static and static.kernel else "stock",
     }
 
 

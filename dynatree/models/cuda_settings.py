@@ -1,8 +1,11 @@
 """Settings of torch that decide the speed and the rounding of forward passes on CUDA."""
 
+import functools
+
 import torch
 
 from dynatree.errors import DynatreeError
+from dynatree.utils.nvidia import query
 
 
 def apply_settings(device: torch.device) -> None:
@@ -33,6 +36,18 @@ def settings(device: torch.device) -> dict[str, str | bool | None] | None:
         "flash_attention": torch.backends.cuda.flash_sdp_enabled(),
         "efficient_attention": torch.backends.cuda.mem_efficient_sdp_enabled(),
     }
+
+
+@functools.cache
+def driver_version(device: torch.device) -> str | None:
+    """Return the version of the driver of a CUDA device; None if ``nvidia-smi`` is missing, or for other devices."""
+    values = query(("driver_version",), gpu_uuid(device)) if device.type == "cuda" else None
+    return values[0] if values else None
+
+
+def gpu_uuid(device: torch.device) -> str:
+    """Return the name of a CUDA device for its driver, which numbers devices differently from torch."""
+    return f"GPU-{torch.cuda.get_device_properties(device).uuid}"
 
 
 def check_float32(device: torch.device, dtype: torch.dtype) -> None:

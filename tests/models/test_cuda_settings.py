@@ -4,8 +4,10 @@ import pytest
 import torch
 
 from dynatree import DynatreeError, ModelPair
+from dynatree.latency import measure
 from dynatree.latency.measure import conditions
-from dynatree.models.cuda_settings import apply_settings, check_float32, settings
+from dynatree.models import cuda_settings
+from dynatree.models.cuda_settings import apply_settings, check_float32, driver_version, settings
 from tests.support.models import tiny_model
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
@@ -40,10 +42,24 @@ def test_latencies_under_other_settings_are_kept_apart(monkeypatch):
     assert conditions(model)["cuda"] is None
     monkeypatch.setattr(type(model), "device", property(lambda _: CUDA))
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "a GPU")
+    monkeypatch.setattr(measure, "driver_version", lambda device: "570.1")
     before = conditions(model)
     apply_settings(CUDA)
-    assert conditions(model) != before
-    assert "transformers" in before
+    settled = conditions(model)
+    assert settled != before
+    assert {"transformers", "dynatree"} <= set(before)
+    monkeypatch.setattr(measure, "driver_version", lambda device: "580.2")
+    assert conditions(model) != settled
+
+
+def test_the_driver_is_asked_once(monkeypatch):
+    asked = []
+    monkeypatch.setattr(cuda_settings, "gpu_uuid", lambda device: "GPU-1")
+    monkeypatch.setattr(cuda_settings, "query", lambda *given: asked.append(given) or ["570.1"])
+    driver_version.cache_clear()
+    assert [driver_version(one) for one in (CUDA, CUDA, CPU)] == ["570.1", "570.1", None]
+    driver_version.cache_clear()
+    assert asked == [(("driver_version",), "GPU-1")]
 
 
 def test_float32_with_rounded_products_is_refused(monkeypatch):
