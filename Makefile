@@ -89,9 +89,8 @@ gpu-proof:  ## exactness and speed on this CUDA machine: results/gpu/table.md (P
 gpu-pack: setup  ## .gpu/: what gpu-proof needs on a machine without a network
 	$(RUN)python scripts/gpu_pack.py
 
-gpu-snapshot:  ## keep the files of the last gpu-proof in results/snapshots/gpu
-	mkdir -p results/snapshots/gpu
-	cp results/gpu/* results/snapshots/gpu/
+gpu-snapshot: setup  ## keep the last gpu-proof in results/snapshots/gpu, and show it in the README and the paper
+	$(RUN)python scripts/gpu_snapshot.py
 
 lock:  ## pin the newest versions that pyproject.toml admits
 	@PYTHON=$(PYTHON) envs/lock.sh

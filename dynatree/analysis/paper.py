@@ -27,6 +27,7 @@ that starts with ``%%`` is also a statement. Templates see
 * ``arena``: drafter -> row of its fastest tree size, over all data sets,
 * ``heads``: facts about the target's attention heads, see :func:`dynatree.analysis.heads.head_facts`,
 * ``compression``: rows of the summary of KV-cache compression,
+* ``gpu``: the proof on a GPU, see :func:`dynatree.analysis.gpu.paper_facts`; None if it has not run,
 * ``draft_cache``: rows of the table of compressed draft caches,
 * ``passkey``: rows of the summary of passkey retrieval,
 * ``table(name)`` and ``figure(name)``: paths for LaTeX.
@@ -47,6 +48,7 @@ import pandas as pd
 
 from dynatree.analysis.claims import counts, describe_run
 from dynatree.analysis.constants import constants
+from dynatree.analysis.gpu import paper_facts
 from dynatree.analysis.heads import head_facts
 from dynatree.analysis.labels import Labels, read_frame
 from dynatree.analysis.latex import escape
@@ -166,6 +168,7 @@ def _context(config: dict, results: Results, claims: Path) -> dict:
         "heads": head_facts(results.json("heads.json")),
         "compression": rows(results.frame("summary/compression.csv")),
         "passkey": rows(results.frame("summary/passkey.csv")),
+        "gpu": paper_facts(results.files),
         "draft_cache": rows(draft_cache_frame(results.frame("requests/draft_cache.csv"))),
     }
 

@@ -23,6 +23,7 @@ SOURCES = {
     "datasets": ("summary/main.csv",),
     "draft_cache": ("tables/draft_cache.csv",),
     "facts": ("summary/facts.json",),
+    "gpu": ("../snapshots/gpu/rates.csv", "../snapshots/gpu/passes.csv"),
     "heads": ("heads.json",),
     "ledger": ("claims.csv",),
     "llama_cpp": ("requests/peers.csv",),

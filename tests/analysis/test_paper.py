@@ -189,6 +189,10 @@ def test_a_difference_needs_the_same_sign_in_time_and_work():
     assert found(float("nan"), 1.1, 0.01) == "not measured"
 
 
+def test_the_paper_says_once_that_no_gpu_was_used(text):
+    assert text.count("has not run on a GPU") == 1 and "gpu-proof" not in text
+
+
 def test_the_edge_of_the_sweep_is_named():
     grid = {"lengths": [1, 2, 3], "depths": [2, 3, 4], "branches": [2, 3, 4], "thresholds": [0.1, 0.2, 0.3]}
     inside = {"chain": {"length": 2}, "fixed_tree": {"depth": 3, "branch": 3, "prune_probability": 0.2}}
@@ -218,6 +222,7 @@ def test_no_measured_number_is_typed_into_the_templates():
         "compression",
         "draft_cache",
         "claims",
+        "gpu",
         "limits",
     ):
         template = (ROOT / f"paper/{name}.tex.j2").read_text()

@@ -20,6 +20,8 @@ RESULTS = [
     "summary/passkey.csv",
     *expand("summary/{name}.csv", name=config["experiments"]),
 ]
+SNAPSHOT = Path("results/snapshots/gpu")  # of a proof on a GPU; empty before one has run
+GPU = sorted(str(path) for path in SNAPSHOT.glob("*") if path.suffix in (".csv", ".json"))
 PUBLISHED = sorted(str(path) for path in Path("results/published").glob("*.csv"))
 INCLUDED = [
     *expand(f"results/{RUN}/tables/{{name}}.tex", name=[*TABLES, "claims"]),
@@ -32,6 +34,7 @@ rule render_paper:
         templates=TEMPLATES,
         results=expand(f"results/{RUN}/{{file}}", file=RESULTS),
         published=PUBLISHED,
+        gpu=GPU,
         claims="config/claims.yaml",
         included=INCLUDED,
     output:
@@ -45,7 +48,7 @@ rule render_paper:
         results=lambda wildcards: f"results/{RUN}",
         figures=lambda wildcards: f"figures/{RUN}",
     shell:
-        "python scripts/render_paper.py --config {params.config:q} --input {input.results:q} {input.published:q}"
+        "python scripts/render_paper.py --config {params.config:q} --input {input.results:q} {input.published:q} {input.gpu:q}"
         " --claims {input.claims:q}"
         " --results {params.results:q} --figures {params.figures:q} --output {output.tex:q} --numbers {output.numbers:q}"
         " >{log:q} 2>&1"

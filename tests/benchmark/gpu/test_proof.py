@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from dynatree import ModelPair, generate
+from dynatree.analysis.gpu import keep_proof, readme_lines
 from dynatree.benchmark.gpu.output import Section, Setting, rows
 from dynatree.benchmark.gpu.proof import MEASURED, prove
 from dynatree.benchmark.gpu.scripted import candidates, follow_script
@@ -32,6 +33,9 @@ def test_all_sections_of_a_tiny_proof(tmp_path):
     exact = [row for row in rows(tmp_path / "embedded.jsonl") if row.get("dtype") == "float32"]
     assert {row["batch"] for row in exact} == {1, 4} and all(row["divergence"] is None for row in exact)
     assert "scripted acceptance" in text and "Peak memory" in text
+    keep_proof(tmp_path, tmp_path / "snapshot", any_device=True)
+    assert "SmolLM2" not in readme_lines(tmp_path / "snapshot")  # a tiny proof has no float16
+    assert "acceptance 0.7" in readme_lines(tmp_path / "snapshot")
 
 
 def test_a_section_stops_at_its_limit_and_says_so(tmp_path):
