@@ -14,25 +14,21 @@ from dynatree.decoding.arguments import (
     find_stop_tokens,
     request_options,
 )
+from dynatree.decoding.batch_draft import Drafts, batch_draft
+from dynatree.decoding.batch_runner import BatchRunner, StrictBatchRunner
 from dynatree.decoding.prompts import EosTokens, Prompt, batch_prompts, encode
 from dynatree.decoding.request import Inputs, Request
 from dynatree.decoding.results import Generation
 from dynatree.errors import DynatreeError
 from dynatree.kvcompress.methods.base import Method
-from dynatree.models.batch_cache import BatchCache, BatchRow
 from dynatree.models.exclusive import exclusive
-from dynatree.models.forward import forward_logits
 from dynatree.models.independence import check_independence
-from dynatree.models.layout import PassLayout
-from dynatree.models.masks import fill_padded_mask
-from dynatree.models.modes import implementation_of, layer_kinds, mode_of
+from dynatree.models.modes import mode_of
 from dynatree.models.pair import ModelPair
 from dynatree.models.positions import switching_length
-from dynatree.models.runner import ModelRunner
-from dynatree.models.sampling import Sampler, SamplingOptions
+from dynatree.models.sampling import SamplingOptions
 from dynatree.models.strict import StrictModel
 from dynatree.models.text_rules import CallerRules
-from dynatree.models.transfer import input_device, upload
 from dynatree.policies.base import Policy
 from dynatree.utils.validate import whole_number
 
@@ -55,8 +51,8 @@ def generate_batch(
 ) -> list[Generation]:
     """Decode several prompts together; each output is that of :func:`dynatree.generate` for its prompt.
 
-    Requests draft one after the other, each its own tree. Their trees are verified together, padded to the widest. A
-    finished request leaves the batch.
+    Each request drafts its own tree. One forward pass of the draft serves a level of all trees, unless ``draft_cache``
+    is given, and one of the target verifies all trees, padded to the widest. A finished request leaves the batch.
 
     Args:
         pair: target and draft.
@@ -138,21 +134,26 @@ def decode_batch(pair: ModelPair, requested: list[RequestOptions]) -> list[Gener
 
 def _decode_together(pair: ModelPair, requested: list[RequestOptions]) -> list[Generation]:
     node_budget = max(request.policy.node_budget for request in requested)
-    capacity = max(request.total_tokens for request in requested) + node_budget + 1
+    tokens = max(request.total_tokens for request in requested)
     samplers = [request.sampler for request in requested]
     if requested[0].strict:
-        batch = StrictBatchRunner(pair, samplers, capacity, StrictModel(pair.target, node_budget + 1))
+        strict = StrictModel(pair.target, node_budget + 1)
+        batch = StrictBatchRunner(pair, samplers, tokens + node_budget + 1, strict)
     else:
-        batch = BatchRunner(pair, samplers, capacity)
-    requests = [Request(pair, member, one) for member, one in zip(batch.members, requested, strict=True)]
+        batch = BatchRunner(pair, "target", samplers, tokens + node_budget + 1)
+    drafts = batch_draft(pair, requested, tokens)
+    requests = [
+        Request(pair, member, one, draft=draft if one.drafts else None)
+        for member, one, draft in zip(batch.members, requested, drafts.members, strict=True)
+    ]
     texts: list[Inputs] = [(one.prompt, list(range(len(one.prompt))), None) for one in requested if one.max_new_tokens]
     if texts:
         logits = batch.forward(texts, last_only=True)
         for request, row in zip(requests, logits, strict=True):
             request.begin(row)
     active = requests
-    while active := _unfinished(batch, active):
-        logits = batch.forward([request.propose() for request in active])
+    while active := _unfinished(batch, drafts, active):
+        logits = batch.forward(drafts.propose(active))
         for request, rows in zip(active, logits, strict=True):
             request.accept(rows)
     return [request.generation or request.close() for request in requests]
@@ -167,7 +168,7 @@ def _check_frequencies(model: PreTrainedModel, tokens: int) -> None:
         )
 
 
-def _unfinished(batch: "BatchRunner | StrictBatchRunner", requests: list[Request]) -> list[Request]:
+def _unfinished(batch: BatchRunner | StrictBatchRunner, drafts: Drafts, requests: list[Request]) -> list[Request]:
     """Return the unfinished requests. Close the others and remove them from the batch."""
     unfinished = [index for index, request in enumerate(requests) if not request.finished]
     for request in requests:
@@ -177,132 +178,5 @@ def _unfinished(batch: "BatchRunner | StrictBatchRunner", requests: list[Request
             request.share(len(unfinished))
     if unfinished and len(unfinished) < len(requests):
         batch.select(unfinished)
+        drafts.select(unfinished)
     return [requests[index] for index in unfinished]
-
-
-class BatchRunner:
-    """The target with one cache for several requests.
-
-    Args:
-        pair: supplies the target.
-        samplers: sampler of each request; None for greedy decoding.
-        capacity: cache entries of each request.
-
-    Attributes:
-        members: the view of each request on the target.
-    """
-
-    def __init__(self, pair: ModelPair, samplers: Sequence[Sampler | None], capacity: int):
-        self.model: PreTrainedModel = pair.target
-        self.clock = pair.clock
-        kinds = layer_kinds(self.model)
-        self.cache = BatchCache(len(kinds), len(samplers), capacity, kinds)
-        self._parts = [BatchRow(self.cache, index) for index in range(len(samplers))]
-        self.members = [
-            ModelRunner(self.model, "target", capacity, None, sampler, part, pair.clock)
-            for sampler, part in zip(samplers, self._parts, strict=True)
-        ]
-
-    def forward(self, inputs: list[Inputs], last_only: bool = False) -> list[torch.Tensor]:
-        """Run the target over the new tokens of all requests in one forward pass.
-
-        Args:
-            inputs: tokens, positions and visible entries of each request, see :meth:`ModelRunner.forward`.
-            last_only: return the logits of each request's last new token only.
-
-        Returns:
-            Logits [n or 1, vocabulary] for each request.
-        """
-        start = self.clock()
-        widths = [len(tokens) for tokens, _, _ in inputs]
-        longest = max(widths)
-        ids, positions, layout = self._padded(inputs, longest)
-        read = [
-            range(index * longest + (width - 1 if last_only else 0), index * longest + width)
-            for index, width in enumerate(widths)
-        ]
-        rows = upload([row for one in read for row in one], ids.device)
-        implementation = implementation_of(self.model)
-        scored = forward_logits(
-            self.model, ids, positions, layout, self.cache, rows=rows, implementation=implementation
-        )
-        logits = torch.split(scored, [len(one) for one in read])
-        seconds = self.clock() - start
-        for index, (member, width) in enumerate(zip(self.members, widths, strict=True)):
-            member.record_shared_pass(width, seconds)
-            self.cache.lengths[index] += width
-        return list(logits)
-
-    def select(self, requests: list[int]) -> None:
-        """Remove all requests except ``requests`` from the batch."""
-        self.cache.select(requests)
-        self._parts = [self._parts[index] for index in requests]
-        self.members = [self.members[index] for index in requests]
-        for index, part in enumerate(self._parts):
-            part.request = index
-
-    def _padded(self, inputs: list[Inputs], width: int) -> tuple[torch.Tensor, torch.Tensor, PassLayout]:
-        """Ids and position ids [batch, width] and the layout of the forward pass; sets the entries to write.
-
-        Padding is written past the entries of a request, where the next forward pass overwrites it, and attends to the
-        first entry.
-        """
-        cache, lengths = self.cache, self.cache.lengths
-        cache.end = max(lengths) + width
-        ids, position_ids = torch.zeros(2, len(inputs), width, dtype=torch.int64)
-        mask = torch.zeros(len(inputs), 1, width, cache.end, dtype=torch.bool)
-        entries = torch.arange(cache.end).repeat(len(inputs), 1)
-        for index, ((tokens, positions, visible), length) in enumerate(zip(inputs, lengths, strict=True)):
-            n = len(tokens)
-            ids[index, :n], position_ids[index, :n] = torch.as_tensor(tokens), torch.as_tensor(positions)
-            fill_padded_mask(mask[index, 0], n, length + n, visible)
-            entries[index, length : length + width] = position_ids[index]
-        device = input_device(self.model)
-        cache.new_entries = torch.tensor(lengths)[:, None] + torch.arange(width)
-        return upload(ids, device), upload(position_ids, device), PassLayout(mask, position_ids, entries)
-
-
-class StrictBatchRunner:
-    """The target for requests that keep a cache each and verify their trees in one forward pass, without padding.
-
-    Args:
-        pair: supplies the target.
-        samplers: sampler of each request; None for greedy decoding.
-        capacity: cache entries of each request.
-        strict: the target.
-
-    Attributes:
-        members: the view of each request on the target.
-    """
-
-    def __init__(self, pair: ModelPair, samplers: Sequence[Sampler | None], capacity: int, strict: StrictModel):
-        self.clock = pair.clock
-        self.strict = strict
-        self.members = [
-            ModelRunner(pair.target, "target", capacity, None, sampler, None, pair.clock, strict=strict)
-            for sampler in samplers
-        ]
-
-    def forward(self, inputs: list[Inputs], last_only: bool = False) -> list[torch.Tensor]:
-        """Run the target over the trees of all requests; read prompts (``last_only``) one by one.
-
-        Args:
-            inputs: see :meth:`BatchRunner.forward`.
-            last_only: see :meth:`BatchRunner.forward`.
-
-        Returns:
-            Logits [n or 1, vocabulary] for each request.
-        """
-        requests = list(zip(self.members, inputs, strict=True))
-        if last_only:
-            return [member.forward(*one, last_only=True) for member, one in requests]
-        start = self.clock()
-        logits = self.strict.forward([member.tree(*one) for member, one in requests])
-        seconds = self.clock() - start
-        for member, (tokens, _, _) in requests:
-            member.record_shared_pass(len(tokens), seconds)
-        return logits
-
-    def select(self, requests: list[int]) -> None:
-        """Remove all requests except ``requests`` from the batch."""
-        self.members = [self.members[index] for index in requests]

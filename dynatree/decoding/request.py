@@ -1,5 +1,6 @@
 """One request, round by round."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -7,7 +8,7 @@ import torch
 from dynatree.decoding.arguments import NO_CALLBACKS, Callbacks, RequestOptions
 from dynatree.decoding.results import Generation, Round, Stats
 from dynatree.decoding.ruled_text import NO_TOKEN, RuledText
-from dynatree.drafting.base import Ranked, RoundContext, RoundOutcome, Verification
+from dynatree.drafting.base import Drafting, Ranked, RoundContext, RoundOutcome, Verification, run_alone
 from dynatree.drafting.factory import make_drafter
 from dynatree.drafting.pool import Pool
 from dynatree.models.largest_logits import top_successors
@@ -16,7 +17,7 @@ from dynatree.models.positions import reading_again_length, uniform_depth
 from dynatree.models.runner import ModelRunner
 from dynatree.tree import TokenTree
 
-Inputs = tuple[list[int] | torch.Tensor, list[int], torch.Tensor | None]
+Inputs = tuple[Sequence[int] | torch.Tensor, Sequence[int], torch.Tensor | None]
 """Tokens, positions and visible entries of a forward pass, see :meth:`dynatree.models.runner.ModelRunner.forward`."""
 
 
@@ -44,13 +45,19 @@ class Request:
         target: the target with the cache of the request.
         options: the arguments of the request.
         callbacks: functions to call.
+        draft: the draft with the request's part of the cache of a batch; None for a cache of its own.
 
     Attributes:
         generation: the result of :meth:`close`; None before.
     """
 
     def __init__(
-        self, pair: ModelPair, target: ModelRunner, options: RequestOptions, callbacks: Callbacks = NO_CALLBACKS
+        self,
+        pair: ModelPair,
+        target: ModelRunner,
+        options: RequestOptions,
+        callbacks: Callbacks = NO_CALLBACKS,
+        draft: ModelRunner | None = None,
     ):
         self.generation: Generation | None = None
         self._options = options
@@ -65,7 +72,7 @@ class Request:
         if options.max_new_tokens > 1:
             total, stops, method = options.total_tokens, options.stop_tokens, options.caches.draft
             fitting = pair if options.drafts else pair.without_draft()
-            self._drafter = make_drafter(fitting, options.policy, total, stops, options.sampler, method)
+            self._drafter = make_drafter(fitting, options.policy, total, stops, options.sampler, method, draft)
         if options.past:
             for runner in self._runners():
                 options.past.fill(runner, options.prompt)
@@ -113,13 +120,19 @@ class Request:
 
     def propose(self) -> Inputs:
         """Draft a tree; return the arguments of :meth:`ModelRunner.forward` that verify it."""
+        return run_alone(self.proposing(), self._drafter.runner if self._drafter else None)
+
+    def proposing(self) -> Drafting[Inputs]:
+        """Draft a tree as :meth:`propose` does, by forward passes that the caller runs."""
         started = self._clock()
         tree = TokenTree(self._emitted[-1], self._policy.node_budget)
         tokens, drafter = tree.tokens, self._drafter
         draft_passes = self._draft_passes()
         forced = self._forced(tree) if self._ruled else []
         if drafter:
-            tokens = drafter.draft(tree, replace(self._context(), max_depth=0) if forced else self._context())
+            tokens = yield from drafter.drafting(
+                tree, replace(self._context(), max_depth=0) if forced else self._context()
+            )
         if forced:
             for depth, token in enumerate(forced):
                 tree.add_level([depth], [token], [0.0])

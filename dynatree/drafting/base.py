@@ -1,7 +1,8 @@
 """The interface of a drafter."""
 
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 import torch
 
@@ -11,6 +12,53 @@ from dynatree.tree import TokenTree
 
 Ranked = tuple[list[list[int]], list[list[float]]]
 """The most likely successors of each node and their log-probabilities, best first."""
+
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class DraftPass:
+    """A forward pass that a drafter asks of its draft model.
+
+    Attributes:
+        tokens, positions, visible: see :meth:`dynatree.models.runner.ModelRunner.forward`.
+        count: successors of each token to return.
+        last_only: True for the successors of the last token only.
+        on_device: True to leave the successors on the device.
+    """
+
+    tokens: Sequence[int] | torch.Tensor
+    positions: Sequence[int]
+    visible: torch.Tensor | None
+    count: int
+    last_only: bool = False
+    on_device: bool = False
+
+    @property
+    def read_positions(self) -> Sequence[int]:
+        """Positions of the tokens whose successors are returned."""
+        return self.positions[-1:] if self.last_only else self.positions
+
+
+@dataclass(frozen=True)
+class Successors:
+    """The result of a forward pass of the draft model.
+
+    Attributes:
+        ids, log_probs: [n, count] as lists, or as tensors if they stay on the device.
+        shared_seconds: duration of a forward pass in a batch, in which other requests work, too; None alone.
+        requests: number of requests that the forward pass served.
+    """
+
+    ids: Any
+    log_probs: Any
+    shared_seconds: float | None = None
+    requests: int = 1
+
+
+Drafting = Generator[DraftPass, Successors, Result]
+"""A computation that asks for forward passes of the draft model."""
 
 
 class Nodes(Protocol):
@@ -90,8 +138,10 @@ class Drafter:
         """Read the prompt; its successor becomes the first root."""
         raise NotImplementedError
 
-    def draft(self, tree: TokenTree, context: RoundContext) -> list[int] | torch.Tensor:
+    def drafting(self, tree: TokenTree, context: RoundContext) -> Drafting[list[int] | torch.Tensor]:
         """Add nodes to a tree that consists of its root, the newest emitted token.
+
+        The caller runs the forward passes that this generator asks for, see :func:`run_alone`.
 
         Args:
             tree: the tree.
@@ -151,3 +201,26 @@ class Drafter:
     def passes(self) -> list[tuple[int, int]]:
         """Forward passes of the draft model so far, see :class:`dynatree.models.runner.ModelRunner`."""
         return self.runner.passes if self.runner else []
+
+
+def run_alone(drafting: Drafting[Result], runner: ModelRunner | None) -> Result:
+    """Return the result of a computation whose forward passes serve one request.
+
+    Args:
+        drafting: asks for forward passes.
+        runner: the draft model; None if no forward pass is asked for.
+    """
+    try:
+        asked = next(drafting)
+        while runner is not None:
+            asked = drafting.send(_successors(runner, asked))
+    except StopIteration as done:
+        return done.value
+    raise RuntimeError("a drafter without a draft model asks for a forward pass")
+
+
+def _successors(runner: ModelRunner, asked: DraftPass) -> Successors:
+    logits = runner.forward(asked.tokens, asked.positions, asked.visible, asked.last_only)
+    logits = runner.add_gumbel_noise(logits, asked.read_positions)
+    rank = runner.rank_on_device if asked.on_device else runner.rank
+    return Successors(*rank(logits, asked.count))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
-from dynatree.drafting.base import Drafter, Nodes, RoundContext
+from dynatree.drafting.base import Drafter, Drafting, DraftPass, Nodes, RoundContext
 from dynatree.models.runner import ModelRunner
 from dynatree.models.transfer import upload
 from dynatree.policies.base import Policy
@@ -41,6 +41,9 @@ class ModelDrafter(Drafter):
         return self._runner
 
     def prefill(self, prompt: list[int]) -> None:
+        if self.runner.cache.is_shared:
+            self.pending = list(prompt)  # read in the first forward pass
+            return
         self.runner.prefill(prompt)
         self.runner.cache.keep(len(prompt), [])
 
@@ -49,17 +52,17 @@ class ModelDrafter(Drafter):
         self.pending.append(root)
         self._entries.clear()
 
-    def draft(self, tree: TokenTree, context: RoundContext) -> list[int] | torch.Tensor:
+    def drafting(self, tree: TokenTree, context: RoundContext) -> Drafting[list[int] | torch.Tensor]:
         self.begin_round(tree.tokens[0])
         policy, level = self.policy, [0]
         while tree.capacity_left and tree.depth < context.max_depth:
             parents = [n for n in level if tree.tokens[n] not in self.stop_tokens and policy.expands(tree, n)]
             if not parents:
                 break
-            tokens, log_probs = self.expand(tree, parents, policy.max_children)
+            found = yield self.ask(tree, parents, [tree.tokens[node] for node in parents], policy.max_children)
             children = [
                 (tree.log_probs[parent] + log_prob, parent, token)
-                for parent, row_tokens, row_log_probs in zip(parents, tokens, log_probs, strict=True)
+                for parent, row_tokens, row_log_probs in zip(parents, found.ids, found.log_probs, strict=True)
                 for token, log_prob in _best(policy, parent, row_tokens, row_log_probs)
             ]
             if len(children) > tree.capacity_left:
@@ -73,33 +76,34 @@ class ModelDrafter(Drafter):
             )
         return tree.tokens
 
-    def expand(self, tree: Nodes, nodes: list[int], count: int) -> tuple[list[list[int]], list[list[float]]]:
-        """Return the ``count`` most likely successors of each node and their log-probabilities.
+    def ask(
+        self,
+        tree: Nodes,
+        nodes: list[int],
+        tokens: Sequence[int] | torch.Tensor,
+        count: int,
+        on_device: bool = False,
+    ) -> DraftPass:
+        """Return the forward pass over nodes of one level, whose entries the cache holds after it.
 
         Args:
             tree: the tree.
             nodes: nodes of one level whose parents were expanded before.
+            tokens: their tokens.
             count: successors of each node.
+            on_device: see :class:`dynatree.drafting.base.DraftPass`.
         """
-        return self.runner.rank(self._forward(tree, nodes, [tree.tokens[node] for node in nodes]), count)
-
-    def _forward(self, tree: Nodes, nodes: list[int], tokens: Sequence[int] | torch.Tensor) -> torch.Tensor:
-        """Logits [len(nodes), vocabulary] at nodes of one level, whose entries the cache then holds."""
         if nodes == [0]:
-            first = self.runner.length
-            positions = range(first, first + len(self.pending))
-            logits = self.runner.forward(self.pending, positions, last_only=True)
+            pending, first = self.pending, self.runner.length
             self.pending = []
-            self._entries[0], self._paths[0] = self.runner.length - 1, 1
-            return self.runner.add_gumbel_noise(logits, positions[-1:])
+            self._entries[0], self._paths[0] = first + len(pending) - 1, 1
+            return DraftPass(pending, range(first, first + len(pending)), None, count, True, on_device)
         root, seen = self._entries[0], len(self._entries)
         for index, node in enumerate(nodes, start=seen):
             self._entries[node] = root + index
             self._paths[node] = self._paths[tree.parents[node]] | 1 << index
-        visible = self._visible(nodes, seen + len(nodes))
-        level_positions = [root + tree.depths[nodes[0]]] * len(nodes)
-        logits = self.runner.forward(tokens, level_positions, visible)
-        return self.runner.add_gumbel_noise(logits, level_positions)
+        positions = [root + tree.depths[nodes[0]]] * len(nodes)
+        return DraftPass(tokens, positions, self._visible(nodes, seen + len(nodes)), count, False, on_device)
 
     def _visible(self, nodes: list[int], entries: int) -> torch.Tensor | None:
         """Boolean [len(nodes), entries] since the root; None for a chain, which attends to all of them."""
@@ -127,15 +131,15 @@ class StaticTreeDrafter(ModelDrafter):
     Nodes below an end-of-sequence token are drafted like any other; they are never emitted.
     """
 
-    def draft(self, tree: TokenTree, context: RoundContext) -> torch.Tensor:
+    def drafting(self, tree: TokenTree, context: RoundContext) -> Drafting[list[int] | torch.Tensor]:
         root = tree.tokens[0]
         self.begin_round(root)
         level, tokens = [0], upload([root], self.runner.model.device)
         scores = torch.zeros(1, device=tokens.device)
         drafted = [(tokens, scores)]
         for branch in (self.policy.shape() or [])[: context.max_depth]:
-            logits = self._forward(tree, level, tokens)
-            ids, log_probs = self.runner.rank_on_device(logits, branch)  # [nodes of the level, branch]
+            found = yield self.ask(tree, level, tokens, branch, on_device=True)
+            ids, log_probs = found.ids, found.log_probs  # [nodes of the level, branch]
             level = tree.add_nodes([node for node in level for _ in range(ids.shape[1])])
             tokens, scores = ids.flatten(), (scores[:, None] + log_probs).flatten()
             drafted.append((tokens, scores))

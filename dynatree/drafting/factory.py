@@ -24,6 +24,7 @@ def make_drafter(
     stop_tokens: frozenset[int] = frozenset(),
     sampler: Sampler | None = None,
     draft_cache: Method | None = None,
+    shared: ModelRunner | None = None,
 ) -> Drafter | None:
     """Return the drafter for a policy; None if the policy drafts no tree.
 
@@ -34,12 +35,13 @@ def make_drafter(
         stop_tokens: end-of-sequence ids; nodes that carry one get no children.
         sampler: sampler of the target; None for greedy decoding.
         draft_cache: compresses the draft's cache; None for a full cache.
+        shared: the draft with one request's part of the cache of a batch; None for a cache of its own.
     """
     if not policy.max_children:
         return None
     model = None
     if policy.drafts_with_model:
-        runner = _draft_runner(pair, policy, total_tokens, sampler, draft_cache)
+        runner = shared or _draft_runner(pair, policy, total_tokens, sampler, draft_cache)
         if runner:
             drafter_type = StaticTreeDrafter if _stays_on_device(runner) and policy.shape() else ModelDrafter
             model = drafter_type(runner, policy, stop_tokens)
@@ -62,6 +64,8 @@ def prepare_costs(pair: ModelPair, policy: Policy) -> None:
 
 def _stays_on_device(runner: ModelRunner) -> bool:
     """Return True if drafted tokens that stay on the device save time; on a CPU, nodes below a stop token cost some."""
+    if runner.cache.is_shared:
+        return False  # one transfer serves all requests of a batch
     return runner.static is not None or runner.model.device.type == "cuda"
 
 

@@ -3,7 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from dynatree.drafting.base import Drafter, Nodes, RoundContext, RoundOutcome, Verification
+import torch
+
+from dynatree.drafting.base import Drafter, Drafting, Nodes, RoundContext, RoundOutcome, Verification
 from dynatree.drafting.lookup_sources import LookupSources
 from dynatree.drafting.memory import Memory
 from dynatree.drafting.pool import Pool
@@ -97,7 +99,7 @@ class HybridDrafter(Drafter):
             self.timed_draft.drafter.pending = prompt[known:]  # read in the first forward pass, if there is one
         self.text_length = len(prompt)
 
-    def draft(self, tree: TokenTree, context: RoundContext) -> list[int]:
+    def drafting(self, tree: TokenTree, context: RoundContext) -> Drafting[list[int] | torch.Tensor]:
         started = self._clock()
         costs = RoundCosts.estimate(self.target_costs, self.policy, context)
         self._begin_round(tree.tokens[0], costs)
@@ -109,7 +111,7 @@ class HybridDrafter(Drafter):
         forward_seconds = 0.0
         draft = self.timed_draft
         if draft and max_depth and self._model_pays(draft, context.max_depth, costs):
-            selected, forward_seconds = self._grow_with_model(draft, max_depth, costs, gain)
+            selected, forward_seconds = yield from self._grow_with_model(draft, max_depth, costs, gain)
         selected_at = self._clock()
         if selected:
             self._nodes = self._pool.copy_into(tree, sorted(selected))
@@ -164,7 +166,7 @@ class HybridDrafter(Drafter):
         self._lookups.read([root])
         self._lookups.begin_round(costs.rate)
         if self.timed_draft:
-            self.timed_draft.begin_round(root, self.text_length)
+            self.timed_draft.begin_round(root, self.text_length, self._batch)
 
     def _new_pool(self, factor: int = 1) -> Pool:
         size = factor * self.policy.drafted_nodes
@@ -180,8 +182,8 @@ class HybridDrafter(Drafter):
 
     def _grow_with_model(
         self, draft: TimedDraft, max_depth: int, costs: RoundCosts, free_gain: float
-    ) -> tuple[list[int], float]:
-        """Grow a pool from the lookups and the model; return the selected nodes and the seconds of forward passes.
+    ) -> Drafting[tuple[list[int], float]]:
+        """Grow a pool from the lookups and the model; return the selected nodes and the seconds for forward passes.
 
         ``free_gain`` is the gain without the model, in tokens.
         """
@@ -197,12 +199,13 @@ class HybridDrafter(Drafter):
                 level = self._add_level(pool, parents, {}, costs)
                 continue
             gain_before = self._select(pool, costs)[1] if passes else free_gain
-            drafted, seconds = draft.expand(pool, nodes, self.policy.candidates)
+            drafted, seconds, elapsed = yield from draft.expand(pool, nodes, self.policy.candidates)
             level = self._add_level(pool, parents, dict(zip(nodes, drafted, strict=True)), costs)
             expanded.update(nodes)
-            passes.append(LevelPass(depth, pool.mass(nodes), gain_before, self._clock() - started))
-            self.policy.host.level.observe(passes[-1].seconds - seconds)
-            forward_seconds += seconds
+            host_seconds = self._clock() - started - elapsed
+            passes.append(LevelPass(depth, pool.mass(nodes), gain_before, seconds + host_seconds))
+            self.policy.host.level.observe(host_seconds)
+            forward_seconds += elapsed
         self._pool = pool
         selected, gain = self._select(pool, costs, LOOKUP_RESERVE if passes else 0.0)
         self._observe_levels(gain, costs, passes)

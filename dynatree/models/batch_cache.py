@@ -23,11 +23,13 @@ class BatchLayer(OwnLayer):
         self.place = place
 
     def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
-        # key_states, value_states: [batch, kv_heads, n, width]
-        self.cache.allocate(self.block, key_states, value_states)
-        if not self.block.serves(key_states, value_states):
+        # key_states, value_states: [requests of the forward pass, kv_heads, n, width]
+        batch = len(self.cache.lengths)
+        keys, values = (states[:1].expand(batch, -1, -1, -1) for states in (key_states, value_states))
+        self.cache.allocate(self.block, keys, values)
+        if not self.block.serves(keys, values):
             self.block, self.place = self.cache.add_block(1), 0
-            self.cache.allocate(self.block, key_states, value_states)
+            self.cache.allocate(self.block, keys, values)
         self.is_initialized = True
 
     def update(self, key_states, value_states, *args, **kwargs) -> tuple[torch.Tensor, torch.Tensor]:
@@ -35,12 +37,13 @@ class BatchLayer(OwnLayer):
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
         requests, entries = self.cache.written(key_states.device)
-        end = self.cache.end
+        first, end = self.cache.first, self.cache.end
+        members = slice(first, first + len(key_states))
         self.cache.grow(end)
         self.keys, self.values = self.block.views(self.place)
         self.keys[requests, :, entries] = key_states.transpose(1, 2)
         self.values[requests, :, entries] = value_states.transpose(1, 2)
-        return self.keys[:, :, :end], self.values[:, :, :end]
+        return self.keys[members, :, :end], self.values[members, :, :end]
 
     def update_indexer(self, states: torch.Tensor) -> torch.Tensor:
         """Raise, because a sparse attention keeps keys of its own for each request."""
@@ -67,13 +70,15 @@ class BatchCache(Cache):
 
     Attributes:
         lengths: entries in use, by request.
-        new_entries: [batch, n] entries that the next forward pass writes, by request; on the host.
+        first: first request of the next forward pass.
+        new_entries: [batch, n] entries that the next forward pass writes, by request from ``first`` on; on the host.
         end: entries of each request that the next forward pass reads.
     """
 
     def __init__(self, num_layers: int, requests: int, capacity: int, kinds: Sequence[Any] | None = None):
         self.capacity = capacity
         self.lengths = [0] * requests
+        self.first = 0
         self.new_entries = torch.empty(0, 0, dtype=torch.int64)
         self.end = 0
         self._written: tuple[torch.Tensor, torch.Tensor, torch.Tensor] | None = None
@@ -121,7 +126,7 @@ class BatchCache(Cache):
     def written(self, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the requests [batch, 1] and entries [batch, n] that a forward pass writes, uploaded once per pass."""
         if self._written is None or self._written[0] is not self.new_entries or self._written[2].device != device:
-            requests = torch.arange(len(self.new_entries))[:, None]
+            requests = torch.arange(self.first, self.first + len(self.new_entries))[:, None]
             self._written = self.new_entries, upload(requests, device), upload(self.new_entries, device)
         return self._written[1:]
 
@@ -148,6 +153,10 @@ class BatchRow(DecodingCache):
     def length(self) -> int:
         """Entries in use."""
         return self.cache.lengths[self.request]
+
+    @property
+    def is_shared(self) -> bool:
+        return True
 
     @property
     def max_bytes(self) -> int:

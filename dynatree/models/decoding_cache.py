@@ -50,6 +50,11 @@ class DecodingCache(Protocol):
         return 0
 
     @property
+    def is_shared(self) -> bool:
+        """True for a part of the cache of a batch, whose forward passes serve several requests."""
+        return False
+
+    @property
     def capacity_left(self) -> int:
         """Tokens that the text may grow by before entries are evicted."""
         return sys.maxsize

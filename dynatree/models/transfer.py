@@ -54,7 +54,7 @@ def token_list(ids: torch.Tensor) -> list[int]:
     return ids.flatten().tolist()
 
 
-def download(*tensors: torch.Tensor) -> list[list]:
+def download(*tensors: torch.Tensor) -> list[list[Any]]:
     """Return tensors of one device as nested lists, copied in one transfer.
 
     Args:

@@ -4,7 +4,12 @@ import pytest
 import torch
 
 from dynatree import DynatreeError, ModelPair, generate, generate_batch
+from dynatree.decoding import batch_draft
+from dynatree.decoding.batch_runner import BatchRunner
+from dynatree.drafting.draft_model import ModelDrafter
 from dynatree.drafting.hybrid import HybridDrafter
+from dynatree.drafting.timed_draft import TimedDraft
+from dynatree.latency.cost_model import CostModel
 from dynatree.models import batch_cache
 from dynatree.models.transfer import upload
 from dynatree.policies.registry import make_policy
@@ -38,6 +43,46 @@ def test_one_forward_pass_of_the_target_serves_the_whole_batch(method):
         assert sum(entry.emitted for entry in out.stats.rounds_log) == 29
 
 
+@pytest.mark.parametrize("method", ["chain", "dynatree", "cost_aware"])
+def test_one_forward_pass_of_the_draft_serves_a_level_of_all_trees(method, monkeypatch):
+    target, draft_passes, downloads, read = tiny_model("llama", 1), [], [], batch_draft.download
+    pair = ModelPair(target, disturbed(target, 0.03))
+    known = CostModel((1, 8), (64,), [[1.0, 1.1]]), CostModel((1, 8), (64,), [[0.01, 0.011]])
+    pair.state.cost_models |= dict(zip(("target", "draft"), known, strict=True))
+    monkeypatch.setattr(batch_draft, "download", lambda *given: downloads.append(given) or read(*given))
+    pair.draft.base_model.register_forward_pre_hook(
+        lambda _, given, options: draft_passes.append(tuple(options["input_ids"].shape)), with_kwargs=True
+    )
+    prompts = [*PROMPTS[:3], [6, 7] * 20]
+    found = generate_batch(pair, prompts, method, 24, None)
+    assert [out.tokens for out in found] == [reference(target, prompt, 24, None) for prompt in prompts]
+    asked = sum(len(out.stats.passes["draft"]) for out in found)
+    assert len(downloads) == len(draft_passes) < 0.5 * asked
+    assert (1, 41) in draft_passes  # the long prompt and its root, without padding of the others
+    assert max(width for requests, width in draft_passes if requests > 1) <= batch_draft.MAX_PADDED
+    for out in found:
+        seconds = out.stats.seconds
+        assert seconds["total"] >= seconds["prefill"] + seconds["draft"] + seconds["verify"] > 0
+
+
+def test_a_request_pays_its_share_of_a_forward_pass():
+    pair = pair_of("llama", 1, 0.06)
+    member = BatchRunner(pair, "draft", [None, None], 50).members[0]
+    drafter = ModelDrafter(member, make_policy("chain"), frozenset())
+    timed = TimedDraft(drafter, CostModel((1, 2, 4), (10,), [[1.0, 1.5, 2.5]]), pair.clock)
+    timed.begin_round(5, 4, 2)
+    assert timed.seconds(2) == [0.75, 1.25]
+    timed.begin_round(5, 4, 1)
+    assert timed.seconds(2) == [1.0, 1.5]
+
+
+def test_compressed_drafts_of_a_batch_stay_apart():
+    pair = pair_of("llama", 1, 0.06)
+    cache = {"method": "streaming_llm", "sinks": 2, "window": 10, "every": 8}
+    found = generate_batch(pair, PROMPTS, "chain", 20, None, draft_cache=cache)
+    assert [out.tokens for out in found] == [reference(pair.target, prompt, 20, None) for prompt in PROMPTS]
+
+
 def test_entries_of_a_pass_are_uploaded_once_for_all_layers(monkeypatch):
     uploaded = []
     monkeypatch.setattr(batch_cache, "upload", lambda values, device: uploaded.append(values) or upload(values, device))
@@ -60,13 +105,13 @@ def test_a_request_ends_when_it_leaves_the_batch():
 
 def test_drafters_receive_the_current_size_of_the_batch(monkeypatch):
     sizes = []
-    draft = HybridDrafter.draft
+    drafting = HybridDrafter.drafting
 
     def spy(self, tree, context):
         sizes.append(context.batch)
-        return draft(self, tree, context)
+        return drafting(self, tree, context)
 
-    monkeypatch.setattr(HybridDrafter, "draft", spy)
+    monkeypatch.setattr(HybridDrafter, "drafting", spy)
     pair = pair_of("llama", 1, 0.06)
     tokens = reference(pair.target, PROMPTS[0], 30, None)
     generate_batch(pair, PROMPTS[:2], "cost_aware", 30, tokens[2])

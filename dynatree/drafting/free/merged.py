@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from dynatree.drafting.base import RoundContext, RoundOutcome, Verification
+from dynatree.drafting.base import RoundContext, RoundOutcome, Verification, run_alone
 from dynatree.drafting.free.base import Row
 from dynatree.drafting.hybrid import HybridDrafter
 from dynatree.drafting.memory import Memory
@@ -78,7 +78,7 @@ class Merged:
         if self._drafter.text_length == 0:
             self._drafter.prefill(text[:-1])
         self._tree = tree = TokenTree(text[-1], min(nodes, self.policy.node_budget))
-        self._drafter.draft(tree, RoundContext(self.policy.max_depth, len(text) - 1))
+        run_alone(self._drafter.drafting(tree, RoundContext(self.policy.max_depth, len(text) - 1)), None)
         return tree
 
     def _close_round(self, tree: TokenTree, tokens: Sequence[int], rows: Sequence[Row]) -> None:
