@@ -7,7 +7,7 @@ RUN := .venv/bin/
 PYTEST = $(RUN)python -m pytest --numprocesses $(WORKERS) --dist loadgroup
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: help setup model latex demo test test-nightly test-slurm lint format docs distill snapshot plan models report archive verify dag lock gpu-proof gpu-pack gpu-snapshot clean
+.PHONY: help setup model latex demo test test-nightly test-triton test-slurm lint format docs distill snapshot plan models report archive verify dag lock gpu-proof gpu-pack gpu-snapshot clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -36,6 +36,10 @@ test: setup latex  ## all tests but those on Slurm
 
 test-nightly: setup latex  ## the same with slow variants and more examples of each property
 	HYPOTHESIS_PROFILE=nightly $(PYTEST) -m ""
+
+test-triton: setup  ## the attention kernel for GPUs, which Triton interprets on a CPU
+	$(RUN)python -m pip install --quiet --no-deps --target .triton triton==3.7.1
+	PYTHONPATH=.triton $(RUN)python -m pytest tests/models/kernels/test_split_attention.py
 
 test-slurm: setup latex  ## the pipeline on a real Slurm of one node
 	@envs/slurm.sh
