@@ -15,7 +15,6 @@ from transformers.cache_utils import Cache
 from dynatree.errors import DynatreeError
 from dynatree.models.decoding_cache import DecodingCache
 from dynatree.models.layout import PassLayout
-from dynatree.models.masks import tree_mask
 from dynatree.models.own_cache import OwnLayer
 from dynatree.models.transfer import upload
 
@@ -197,11 +196,10 @@ class TreeCache(Cache, DecodingCache):
             return None  # an entry's index is its position
         text = self.length - len(self._tail)
         self._tail += positions
-        mask = tree_mask(len(positions), visible, self.length)
-        if mask is None:
-            mask = torch.ones(1, 1, len(positions), self.length + len(positions), dtype=torch.bool)
+        if visible is None:
+            visible = torch.ones(len(positions), len(positions), dtype=torch.bool).tril()
         entries = torch.cat((torch.arange(text), torch.tensor(self._tail)))
-        return PassLayout(mask, torch.tensor(positions)[None], entries[None])
+        return PassLayout(visible[None, None], torch.tensor(positions)[None], entries[None])
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "TreeCache":
         if type(self) is not TreeCache:

@@ -25,7 +25,8 @@ class PassLayout:
     """The layout of a forward pass over a tree or over a padded batch.
 
     Attributes:
-        visible: boolean [batch, 1, n, entries]: the entries that each new token attends to in a layer without a window.
+        visible: boolean [batch, 1, n, m]: which of the last ``m`` entries each new token attends to in a layer without
+            a window; all earlier ones are visible.
         positions: [batch, n] position ids of the new tokens.
         entries: [batch, entries] position ids of all entries, the new ones included.
     """
@@ -33,7 +34,8 @@ class PassLayout:
     visible: torch.Tensor
     positions: torch.Tensor
     entries: torch.Tensor
-    _on_device: dict[torch.device, tuple[torch.Tensor, ...]] = field(default_factory=dict, repr=False)
+    _masks: dict[torch.device, torch.Tensor] = field(default_factory=dict, repr=False)
+    _positions: dict[torch.device, tuple[torch.Tensor, torch.Tensor]] = field(default_factory=dict, repr=False)
 
     def mask(self, function: MaskFunction, device: torch.device) -> torch.Tensor:
         """Return the boolean mask [batch, 1, n, entries] of layers with a mask function of transformers.
@@ -42,12 +44,17 @@ class PassLayout:
             function: takes indices of batch, head, query and key, which broadcast.
             device: device of the mask.
         """
-        if device not in self._on_device:
-            parts = self.visible, self.positions[:, None, :, None], self.entries[:, None, None, :]
-            self._on_device[device] = tuple(upload(part, device) for part in parts)
-        visible, queries, keys = self._on_device[device]
+        if device not in self._masks:
+            visible = upload(self.visible, device)
+            earlier = self.entries.shape[1] - visible.shape[3]
+            self._masks[device] = torch.nn.functional.pad(visible, (earlier, 0), value=True) if earlier else visible
+        visible = self._masks[device]
         if function is causal_mask_function:
             return visible
+        if device not in self._positions:
+            parts = self.positions[:, None, :, None], self.entries[:, None, None, :]
+            self._positions[device] = upload(parts[0], device), upload(parts[1], device)
+        queries, keys = self._positions[device]
         batch = torch.arange(len(visible), device=device)[:, None, None, None]
         mask = visible & function(batch, torch.zeros_like(batch), queries, keys)
         # Padding attends to the first entry, which a window may hide. Attention to nothing gives no number.

@@ -6,6 +6,7 @@ from transformers.masking_utils import causal_mask_function, chunked_causal_mask
 from transformers.masking_utils import sliding_window_causal_mask_function as sliding
 
 from dynatree import DynatreeError
+from dynatree.models import layout
 from dynatree.models.layout import PassLayout, boolean_mask, laid_out, position_mask, window_of
 
 VISIBLE = torch.tensor([[1, 1, 1, 1, 0, 0], [1, 1, 1, 1, 1, 0], [1, 1, 1, 1, 0, 1]]).bool()  # a root and two children
@@ -20,6 +21,18 @@ def mask_of(function):
 
 def test_a_causal_mask_is_that_of_the_tree():
     assert mask_of(causal_mask_function) == VISIBLE.int().tolist()
+
+
+def test_earlier_entries_are_visible_and_need_no_upload(monkeypatch):
+    uploaded = []
+    monkeypatch.setattr(layout, "upload", lambda values, device: uploaded.append(values.numel()) or values)
+    short = PassLayout(VISIBLE[None, None, :, 3:], LAYOUT.positions, LAYOUT.entries)
+    with laid_out(short):
+        for _ in range(2):
+            assert boolean_mask(**SIZES)[0, 0].int().tolist() == VISIBLE.int().tolist()
+    assert uploaded == [9]
+    with laid_out(short):
+        assert boolean_mask(**SIZES, mask_function=sliding(2))[0, 0].int().tolist() == mask_of(sliding(2))
 
 
 def test_a_window_counts_depths_and_not_rows():
