@@ -13,7 +13,7 @@ from transformers import PreTrainedModel
 from dynatree.errors import DynatreeError
 from dynatree.models.ancestor_words import TREE_ENTRIES
 from dynatree.models.attention import has_kernel
-from dynatree.models.forward import forward_logits
+from dynatree.models.forward import accepted_arguments, forward_logits
 from dynatree.models.kv_cache import Block, TreeCache
 from dynatree.models.modes import layer_kinds, mode_of
 from dynatree.models.pair import ModelPair
@@ -96,6 +96,8 @@ def _obstacle(model: PreTrainedModel, record: Record | None) -> str | None:
         or (windows and not getattr(config, "layer_types", None))
     ):
         return "has layers with windows or states of their own, which a graph cannot repeat"
+    if "position_ids" not in accepted_arguments(type(model)) or getattr(config, "alibi", False):
+        return "reads positions from a padding mask, which a graph cannot repeat"
     if any(is_hooked(module) for module in model.modules()):
         return "has hooks or offloaded weights, which a graph would skip"
     return None

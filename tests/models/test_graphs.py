@@ -234,6 +234,10 @@ def test_models_that_a_graph_cannot_repeat_are_refused():
     hooked.model.layers[0].register_forward_hook(lambda *_: None)
     with pytest.raises(DynatreeError, match="the target LlamaForCausalLM has hooks"):
         use_graphs(ModelPair(hooked), plain)
+    biased = tiny_model("llama", 1)
+    biased.config.alibi = True
+    with pytest.raises(DynatreeError, match="reads positions from a padding mask"):
+        use_graphs(ModelPair(biased), plain)
     with pytest.raises(DynatreeError, match="is on the device cpu, and graphs need CUDA; choose backend='stock'"):
         use_graphs(ModelPair(tiny_model("llama", 1)))
 

@@ -137,8 +137,8 @@ def _attend_to_part(
             word = tl.load(
                 bits + token[:, None] * WORDS + (bit // 64)[None, :], mask=is_row[:, None] & in_tree[None, :], other=0
             )
-            place = tl.where(in_tree, bit % 64, 0).to(tl.int64)
-            visible = visible | (((word >> place[None, :]) & 1) != 0)
+            shift = tl.where(in_tree, bit % 64, 0).to(tl.int64)
+            visible = visible | (((word >> shift[None, :]) & 1) != 0)
         scores = tl.dot(queries, key, input_precision="ieee") * scale
         scores = tl.where(visible & is_entry[None, :], scores, float("-inf"))
         highest = tl.maximum(largest, tl.max(scores, 1))
