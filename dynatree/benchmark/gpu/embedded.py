@@ -7,19 +7,20 @@ from typing import Any
 import torch
 
 from dynatree.benchmark.gpu.output import Section, Setting
-from dynatree.benchmark.gpu.pack import join
+from dynatree.benchmark.gpu.pack import unpack
 from dynatree.benchmark.gpu.requests import CASES, both_backends, cases, measured_request
 from dynatree.benchmark.logit_gap import largest_gap
 from dynatree.benchmark.quiet import quiet
 from dynatree.benchmark.session import first_difference
-from dynatree.data.checkpoints import dequantize
 from dynatree.data.random_model import random_model
 from dynatree.decoding.batch import generate_batch
 from dynatree.decoding.engine import generate
+from dynatree.errors import DynatreeError
 from dynatree.models.loading import load_pair
 from dynatree.models.pair import ModelPair
 
 BATCHES = (4, 8)
+WARM_UP_TOKENS = 4
 EXPECTED = "expected.json"  # of the pack: for each prompt, its "tokens" and the "new" ones of float32 on a CPU
 
 
@@ -33,6 +34,8 @@ def embedded(section: Section, setting: Setting) -> None:
         expected = (
             None if dtype == "float32" else [plain_tokens(pair, one["tokens"], len(one["new"])) for one in prompts]
         )
+        for engine, case in section.until_late(cases(pairs)):  # compiles, and measures latencies
+            measured_request(pairs, engine, case, prompts[0]["tokens"], WARM_UP_TOKENS)
         for engine, case, index in section.until_late(_plan(pairs, len(prompts))):
             prompt, reference_tokens = prompts[index]["tokens"], prompts[index]["new"]
             row = measured_request(pairs, engine, case, prompt, len(reference_tokens))
@@ -49,8 +52,7 @@ def load_embedded(setting: Setting, dtype: str) -> ModelPair:
     """Return the embedded pair in a number format; random models of a tiny proof."""
     if not setting.tiny:
         if not (setting.target / "config.json").exists():  # from the pack, on a machine without a network
-            setting.target.mkdir(parents=True, exist_ok=True)
-            dequantize(join(setting.pack, setting.pack / "joined"), setting.target)
+            unpack(setting.pack, setting.target)
         return load_pair(setting.target, setting.draft, str(setting.device), dtype, backend="stock")
     sizes = {"vocab_size": 97, "intermediate_size": 32, "num_hidden_layers": 1, "max_position_embeddings": 128}
     models = [random_model("llama", 1, **sizes).eval().to(getattr(torch, dtype)) for _ in range(2)]
@@ -68,7 +70,10 @@ def _prompts(setting: Setting) -> list[dict[str, list[int]]]:
         pair = load_embedded(replace(setting, device=torch.device("cpu")), "float32")
         text = [5, 9, 2, 7, 11]
         return [{"tokens": text, "new": plain_tokens(pair, text, 6)}]
-    return json.loads((setting.pack / "common" / EXPECTED).read_text())
+    path = setting.pack / "common" / EXPECTED
+    if not path.exists():
+        raise DynatreeError(f"{path} is missing; run make gpu-pack, and copy {setting.pack} beside the checkout")
+    return json.loads(path.read_text())
 
 
 def _plan(pairs: dict[str, ModelPair], prompts: int) -> list[tuple[str, str, int]]:
