@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 
 from dynatree.benchmark.gpu.embedded import embedded
@@ -29,16 +30,26 @@ def prove(sections: Sequence[str], setting: Setting, seconds: float) -> str:
         sections: some of ``SECTIONS``.
         setting: device, sizes and folders.
         seconds: limit of each section; a measurement that has begun is finished.
+
+    A section that fails notes the error in a row, because the time on a GPU is needed for the others.
     """
     setting.output.mkdir(parents=True, exist_ok=True)
     for name in SECTIONS:
         if name in sections and name in MEASURED:
-            MEASURED[name](Section(setting.output / f"{name}.jsonl", seconds), setting)
+            _measure(name, Section(setting.output / f"{name}.jsonl", seconds), setting)
         elif name in sections and name == "tests" and setting.device.type == "cuda":
             _run_tests(setting, seconds)
     text = table(setting.output)
     (setting.output / "table.md").write_text(text)
     return text
+
+
+def _measure(name: str, section: Section, setting: Setting) -> None:
+    try:
+        MEASURED[name](section, setting)
+    except Exception as error:  # drivers, libraries and models may fail in any way
+        traceback.print_exc()
+        section.add(kind="error", message=f"{type(error).__name__}: {error}")
 
 
 def _run_tests(setting: Setting, seconds: float) -> None:

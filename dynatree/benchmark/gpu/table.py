@@ -15,8 +15,19 @@ def table(folder: Path) -> str:
         _rates("Pythia shapes, random weights, scripted acceptance", rows(folder / "scripted.jsonl"), "acceptance")
     ]
     parts += [_rates("Embedded pair, real weights", rows(folder / "embedded.jsonl"), "dtype")]
-    parts += [_memory(rows(folder / "memory.jsonl"))]
+    parts += [_memory(rows(folder / "memory.jsonl")), _errors(folder)]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _errors(folder: Path) -> str:
+    """Return the sections that ended before all measurements."""
+    lines = [
+        f"- {path.stem}: {row.get('message') or str(row['left_out']) + ' measurements left out for lack of time'}"
+        for path in sorted(folder.glob("*.jsonl"))
+        for row in rows(path)
+        if row["kind"] in ("error", "limit")
+    ]
+    return "\n".join(["## Incomplete sections", "", *lines]) if lines else ""
 
 
 def _copy(probed: list[Row]) -> float | None:

@@ -38,6 +38,16 @@ def test_all_sections_of_a_tiny_proof(tmp_path):
     assert "acceptance 0.7" in readme_lines(tmp_path / "snapshot")
 
 
+def test_a_section_that_fails_leaves_the_others(tmp_path, monkeypatch):
+    setting = Setting(torch.device("cpu"), False, tmp_path, tmp_path, tmp_path, tmp_path / "pack")
+    monkeypatch.setitem(MEASURED, "memory", lambda section, _: section.add(kind="done"))
+    text = prove(["embedded", "memory"], setting, 60)
+    (row,) = rows(tmp_path / "embedded.jsonl")
+    assert row["kind"] == "error" and "expected.json is missing; run make gpu-pack" in row["message"]
+    assert rows(tmp_path / "memory.jsonl") == [{"kind": "done"}]
+    assert "- embedded: DynatreeError:" in text
+
+
 def test_a_section_stops_at_its_limit_and_says_so(tmp_path):
     ticks = itertools.count()
     section = Section(tmp_path / "rows.jsonl", 2.5, lambda: next(ticks))
