@@ -26,6 +26,7 @@ PIPELINE = (
     "paper/*",
     "envs/*",
     "results/published/*",
+    "results/snapshots/gpu/*",
 )
 
 
