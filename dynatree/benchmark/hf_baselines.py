@@ -11,6 +11,7 @@ from transformers.generation.streamers import BaseStreamer
 
 from dynatree.errors import DynatreeError
 from dynatree.models.pair import ModelPair
+from dynatree.models.state_embedding import reads_states
 
 METHODS = ("generate", "assisted", "prompt_lookup", "static")
 
@@ -57,6 +58,8 @@ def reference(
     """
     if method not in METHODS:
         raise DynatreeError(f"unknown Hugging Face method {method!r}; choose one of {', '.join(METHODS)}")
+    if method == "assisted" and reads_states(pair.draft):
+        raise DynatreeError("assisted generation of transformers takes a draft of tokens, not one that reads states")
     assisted, static = method == "assisted", method == "static"
     if static and len(prompt) + max_new_tokens > capacity:
         needed = len(prompt) + max_new_tokens

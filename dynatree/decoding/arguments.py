@@ -16,6 +16,7 @@ from dynatree.models.modes import mode_of
 from dynatree.models.pair import ModelPair, PolicyKey
 from dynatree.models.positions import reading_again_length, served_positions
 from dynatree.models.sampling import Sampler, SamplingOptions, make_sampler
+from dynatree.models.state_embedding import reads_states
 from dynatree.models.strict import check_strict
 from dynatree.models.supported import check_forward, vocabulary_size
 from dynatree.models.text_rules import NO_RULES, CallerRules, TextRules, prepare_rules
@@ -187,6 +188,10 @@ def _is_strict(pair: ModelPair, caches: CacheMethods, exact: Exactness | None) -
     if "target" in pair.static:
         raise DynatreeError(
             "exact='strict' needs forward passes of ordinary shapes; load the pair with backend='stock'"
+        )
+    if reads_states(pair.draft):
+        raise DynatreeError(
+            "exact='strict' keeps no hidden states of the target, which this draft reads; load another draft or none"
         )
     if mode_of(pair.target) != "grouped":
         raise DynatreeError(

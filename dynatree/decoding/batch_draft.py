@@ -12,6 +12,7 @@ from dynatree.drafting.base import DraftPass, Successors
 from dynatree.models.modes import mode_of
 from dynatree.models.pair import ModelPair
 from dynatree.models.runner import ModelRunner
+from dynatree.models.state_embedding import reads_states
 from dynatree.models.supported import vocabulary_size
 from dynatree.models.transfer import download
 
@@ -52,6 +53,7 @@ def batch_draft(pair: ModelPair, requested: list[RequestOptions], tokens: int) -
         or not policy.drafts_with_model
         or requested[0].caches.draft
         or mode_of(draft) == "chain"
+        or reads_states(draft)
         or hasattr(draft.config, "index_topk")  # a sparse attention keeps keys of its own for each request
     ):
         return SeparateDrafts(len(requested))

@@ -1,6 +1,7 @@
 """Models that run forward passes over several requests."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from transformers import PreTrainedModel
@@ -14,6 +15,7 @@ from dynatree.models.modes import implementation_of, layer_kinds
 from dynatree.models.pair import ModelPair, Role
 from dynatree.models.runner import ModelRunner
 from dynatree.models.sampling import Sampler
+from dynatree.models.state_embedding import kept_states
 from dynatree.models.strict import StrictModel
 from dynatree.models.transfer import input_device, upload
 
@@ -79,10 +81,10 @@ class BatchRunner:
             for index, (width, last) in enumerate(zip(widths, last_only, strict=True))
         ]
         rows = upload([row for one in read for row in one], ids.device)
-        implementation = implementation_of(self.model)
-        scored = forward_logits(
-            self.model, ids, positions, layout, self.cache, rows=rows, implementation=implementation
-        )
+        with self._states_kept(first, widths):
+            scored = forward_logits(
+                self.model, ids, positions, layout, self.cache, rows=rows, implementation=implementation_of(self.model)
+            )
         logits = torch.split(scored, [len(one) for one in read])
         seconds = self.clock() - start
         for index, width in enumerate(widths, start=first):
@@ -90,6 +92,18 @@ class BatchRunner:
                 self.members[index].record_shared_pass(width, seconds)
                 self.cache.lengths[index] += width
         return list(logits)
+
+    @contextmanager
+    def _states_kept(self, first: int, widths: list[int]) -> Iterator[None]:
+        """Give each request from ``first`` on the states of its new tokens, as ``widths`` counts, if one keeps them."""
+        members = self.members[first : first + len(widths)]
+        if not any(member.keeps_states for member in members):
+            yield
+            return
+        with kept_states(self.model) as kept:
+            yield
+        for states, member, width in zip(kept[0], members, widths, strict=True):
+            member.states = states[:width]
 
     def select(self, requests: list[int]) -> None:
         """Remove all requests except ``requests`` from the batch."""

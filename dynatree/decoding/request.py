@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 
 from dynatree.decoding.arguments import NO_CALLBACKS, Callbacks, RequestOptions
 from dynatree.decoding.results import Generation, Round, Stats
 from dynatree.decoding.ruled_text import NO_TOKEN, RuledText
-from dynatree.drafting.base import Drafting, Ranked, RoundContext, RoundOutcome, Verification, run_alone
+from dynatree.drafting.base import Drafting, RoundContext, RoundOutcome, Verification, run_alone
 from dynatree.drafting.factory import make_drafter
 from dynatree.drafting.pool import Pool
 from dynatree.models.largest_logits import top_successors
@@ -73,6 +74,7 @@ class Request:
             total, stops, method = options.total_tokens, options.stop_tokens, options.caches.draft
             fitting = pair if options.drafts else pair.without_draft()
             self._drafter = make_drafter(fitting, options.policy, total, stops, options.sampler, method, draft)
+        target.keeps_states = self._drafter is not None and self._drafter.reads_states
         if options.past:
             for runner in self._runners():
                 options.past.fill(runner, options.prompt)
@@ -108,7 +110,7 @@ class Request:
         target.cache.keep(len(prompt), [])
         seconds["prefill"] = target.stopwatch.pop_elapsed()
         if self._drafter:
-            self._drafter.prefill(prompt)
+            self._drafter.prefill(prompt, target.states)
             seconds["prefill"] += self._drafter.pop_elapsed()
         self._emit([first], accepted=0)
         seconds["ttft"] = self._clock() - self._options.started
@@ -224,7 +226,7 @@ class Request:
         verify_seconds = target.stopwatch.pop_elapsed()
         if drafter.device_tokens:
             drafter.materialize(opened.tree, values[len(ranked) :])
-        return Verification(predictions, _successors(values, bool(ranked)), rank_seconds), verify_seconds
+        return self._verification(opened, predictions, values, bool(ranked), rank_seconds), verify_seconds
 
     def _verify_ruled(self, ruled: RuledText, opened: _OpenRound, logits: torch.Tensor) -> tuple[Verification, float]:
         """Return what :meth:`_verify` does, under logits processors and stopping criteria."""
@@ -238,8 +240,18 @@ class Request:
         if drafter and device_tokens:
             drafter.materialize(opened.tree, values[len(ranked) :])
         predictions = ruled.walk(opened.tree, opened.positions, logits)
-        verification = Verification(predictions, _successors(values, bool(ranked)), rank_seconds)
+        verification = self._verification(opened, predictions, values, bool(ranked), rank_seconds)
         return verification, target.stopwatch.pop_elapsed()
+
+    def _verification(
+        self, opened: _OpenRound, predictions: list[int], values: list[Any], ranked: bool, rank_seconds: float
+    ) -> Verification:
+        """Return results of the target; ``values`` are tensors that reached the host, first those of ranking."""
+        successors = ([[int(token) for token in row] for row in values[0]], values[1]) if ranked else ([], [])
+        states = self._target.states
+        return Verification(
+            predictions, successors, rank_seconds, None if states is None else states[-len(opened.tree) :]
+        )
 
     def _forced(self, tree: TokenTree) -> list[int]:
         """Return the tokens that the logits processors force after the root, as many as a tree may be deep."""
@@ -281,8 +293,3 @@ class Request:
             new, entries = self._target.passes[-1]
             round_seconds = self._clock() - opened.started
             self._drafter.close_round(RoundOutcome(emitted, new, entries, verify_seconds, round_seconds))
-
-
-def _successors(values: list[list[list[float]]], ranked: bool) -> Ranked:
-    """Return the ranked successors among tensors that reached the host."""
-    return ([[int(token) for token in row] for row in values[0]], values[1]) if ranked else ([], [])

@@ -26,6 +26,7 @@ class DraftPass:
         count: successors of each token to return.
         last_only: True for the successors of the last token only.
         on_device: True to leave the successors on the device.
+        states: [n, hidden_size] hidden states before the tokens, for a draft model that reads them.
     """
 
     tokens: Sequence[int] | torch.Tensor
@@ -34,6 +35,7 @@ class DraftPass:
     count: int
     last_only: bool = False
     on_device: bool = False
+    states: torch.Tensor | None = None
 
     @property
     def read_positions(self) -> Sequence[int]:
@@ -77,11 +79,13 @@ class Verification:
         predictions: next tokens.
         ranked: the most likely successors, as many as the drafter asked for.
         rank_seconds: time of ranking them.
+        states: [nodes, hidden_size] last hidden states, for a drafter that reads them; None for all others.
     """
 
     predictions: list[int]
     ranked: Ranked
     rank_seconds: float
+    states: torch.Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -124,18 +128,26 @@ class Drafter:
     Attributes:
         device_tokens: tokens and log-probabilities of the drafted tree that are still on the device.
         recycled: successors of each node that :meth:`observe` asks for, 0 for none.
+        reads_states: True if :meth:`prefill` and :meth:`observe` need the target's last hidden states.
     """
 
     device_tokens: tuple[torch.Tensor, ...] = ()
     recycled: int = 0
+    reads_states: bool = False
 
     @property
     def runner(self) -> ModelRunner | None:
         """The draft model with its cache; None for a drafter without one."""
         return None
 
-    def prefill(self, prompt: list[int]) -> None:
-        """Read the prompt; its successor becomes the first root."""
+    def prefill(self, prompt: list[int], states: torch.Tensor | None = None) -> None:
+        """Read the prompt; its successor becomes the first root.
+
+        Args:
+            prompt: token ids.
+            states: [n, hidden_size] last hidden states of the target for the last n tokens of the prompt, for a drafter
+                that reads them.
+        """
         raise NotImplementedError
 
     def drafting(self, tree: TokenTree, context: RoundContext) -> Drafting[list[int] | torch.Tensor]:
@@ -220,7 +232,7 @@ def run_alone(drafting: Drafting[Result], runner: ModelRunner | None) -> Result:
 
 
 def _successors(runner: ModelRunner, asked: DraftPass) -> Successors:
-    logits = runner.forward(asked.tokens, asked.positions, asked.visible, asked.last_only)
+    logits = runner.forward(asked.tokens, asked.positions, asked.visible, asked.last_only, asked.states)
     logits = runner.add_gumbel_noise(logits, asked.read_positions)
     rank = runner.rank_on_device if asked.on_device else runner.rank
     return Successors(*rank(logits, asked.count))

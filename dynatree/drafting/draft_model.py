@@ -40,12 +40,16 @@ class ModelDrafter(Drafter):
     def runner(self) -> ModelRunner:
         return self._runner
 
-    def prefill(self, prompt: list[int]) -> None:
+    def prefill(self, prompt: list[int], states: torch.Tensor | None = None) -> None:
         if self.runner.cache.is_shared:
-            self.pending = list(prompt)  # read in the first forward pass
+            self.defer(prompt)
             return
         self.runner.prefill(prompt)
         self.runner.cache.keep(len(prompt), [])
+
+    def defer(self, prompt: list[int], states: torch.Tensor | None = None) -> None:
+        """Leave the prompt to the first forward pass, if there is one; for the arguments see :meth:`prefill`."""
+        self.pending = prompt[self.runner.length :]
 
     def begin_round(self, root: int) -> None:
         """Start a round whose root is the newest emitted token."""

@@ -2,6 +2,7 @@
 
 from dynatree.drafting.base import Drafter
 from dynatree.drafting.draft_model import ModelDrafter, StaticTreeDrafter
+from dynatree.drafting.hidden_state_draft import HiddenStateDrafter
 from dynatree.drafting.hybrid import HybridDrafter
 from dynatree.drafting.memory import memory_of
 from dynatree.drafting.timed_draft import TimedDraft
@@ -13,6 +14,7 @@ from dynatree.models.modes import mode_of
 from dynatree.models.pair import ModelPair, Role
 from dynatree.models.runner import ModelRunner
 from dynatree.models.sampling import Sampler
+from dynatree.models.state_embedding import reads_states
 from dynatree.models.supported import vocabulary_size
 from dynatree.policies.base import Policy
 
@@ -43,8 +45,7 @@ def make_drafter(
     if policy.drafts_with_model:
         runner = shared or _draft_runner(pair, policy, total_tokens, sampler, draft_cache)
         if runner:
-            drafter_type = StaticTreeDrafter if _stays_on_device(runner) and policy.shape() else ModelDrafter
-            model = drafter_type(runner, policy, stop_tokens)
+            model = _drafter_type(runner, policy)(runner, policy, stop_tokens)
     if policy.selector is None:
         return model
     timed = TimedDraft(model, _cost_model(pair, "draft"), pair.clock) if model else None
@@ -60,6 +61,12 @@ def prepare_costs(pair: ModelPair, policy: Policy) -> None:
     _cost_model(pair, "target")
     if policy.drafts_with_model and pair.draft is not None:
         _cost_model(pair, "draft")
+
+
+def _drafter_type(runner: ModelRunner, policy: Policy) -> type[ModelDrafter]:
+    if reads_states(runner.model):
+        return HiddenStateDrafter
+    return StaticTreeDrafter if _stays_on_device(runner) and policy.shape() else ModelDrafter
 
 
 def _stays_on_device(runner: ModelRunner) -> bool:

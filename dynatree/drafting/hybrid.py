@@ -92,11 +92,14 @@ class HybridDrafter(Drafter):
     def recycled(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
         return self._lookups.recycled
 
-    def prefill(self, prompt: list[int]) -> None:
+    @property
+    def reads_states(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.timed_draft is not None and self.timed_draft.drafter.reads_states
+
+    def prefill(self, prompt: list[int], states: torch.Tensor | None = None) -> None:
         self._lookups.read(prompt)
         if self.timed_draft:
-            known = self.timed_draft.drafter.runner.length
-            self.timed_draft.drafter.pending = prompt[known:]  # read in the first forward pass, if there is one
+            self.timed_draft.drafter.defer(prompt, states)
         self.text_length = len(prompt)
 
     def drafting(self, tree: TokenTree, context: RoundContext) -> Drafting[list[int] | torch.Tensor]:
@@ -126,6 +129,8 @@ class HybridDrafter(Drafter):
 
     def observe(self, tree: TokenTree, path: list[int], verification: Verification) -> None:
         started = self._clock()
+        if self.timed_draft:
+            self.timed_draft.drafter.observe(tree, path, verification)
         self._credit_sources(tree, path, verification.predictions)
         if self._lookups.recycled:
             self._lookups.observe(tree, path, verification.ranked, verification.rank_seconds)

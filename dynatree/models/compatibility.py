@@ -11,8 +11,9 @@ from transformers import AutoConfig, GenerationConfig, PreTrainedConfig
 
 from dynatree.errors import DynatreeError
 from dynatree.models.admission import find_verdict
+from dynatree.models.draft_config import BORROWED
 from dynatree.models.generation_config import check_generation_config
-from dynatree.models.loading import BORROWED, check_tokenizers, has_tokenizer, load_tokenizer
+from dynatree.models.loading import check_tokenizers, has_tokenizer, load_tokenizer
 from dynatree.models.pair import check_vocabularies
 from dynatree.models.positions import served_positions
 from dynatree.utils.files import MANIFEST, sha256

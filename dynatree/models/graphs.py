@@ -19,6 +19,7 @@ from dynatree.models.modes import layer_kinds, mode_of
 from dynatree.models.pair import ModelPair
 from dynatree.models.positions import served_positions, switching_length
 from dynatree.models.recorded_forward import Record, RecordedForward, Run
+from dynatree.models.state_embedding import reads_states
 from dynatree.models.supported import is_hooked
 
 WIDTHS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
@@ -98,6 +99,8 @@ def _obstacle(model: PreTrainedModel, record: Record | None) -> str | None:
         return "has layers with windows or states of their own, which a graph cannot repeat"
     if "position_ids" not in accepted_arguments(type(model)) or getattr(config, "alibi", False):
         return "reads positions from a padding mask, which a graph cannot repeat"
+    if reads_states(model):
+        return "reads hidden states of the target, which recorded forward passes do not return"
     if any(is_hooked(module) for module in model.modules()):
         return "has hooks or offloaded weights, which a graph would skip"
     return None

@@ -9,16 +9,17 @@ from safetensors.torch import load_file, save
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from dynatree.errors import DynatreeError
+from dynatree.models.draft_config import BORROWED, READS_STATES, borrowing_entry, draft_reads_states
 from dynatree.models.graphs import suits_graphs, use_graphs
 from dynatree.models.int8_weight_only import quantize
 from dynatree.models.kernels.backend import faster_in_small_batches, use_small_batches
 from dynatree.models.pair import ModelPair
+from dynatree.models.state_embedding import StateEmbedding, token_embeddings
 from dynatree.models.trimmed_head import TrimmedHead, output_head, trim_vocabulary
 from dynatree.utils.files import write_bytes, write_text
 
 BACKENDS = ("stock", "small_batch", "graphs", "auto")
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")
-BORROWED = "dynatree"  # key of config.json in a draft that borrows its target's embeddings
 
 
 def load_pair(
@@ -87,6 +88,8 @@ def parameter_count(model: PreTrainedModel) -> int:
         plain = AutoModelForCausalLM.from_config(model.config)
         if isinstance(head, TrimmedHead):
             plain.set_output_embeddings(torch.nn.Linear(model.config.hidden_size, len(head.token_map), bias=False))
+        if isinstance(model.get_input_embeddings(), StateEmbedding):
+            plain.set_input_embeddings(StateEmbedding.of(plain.get_input_embeddings(), model.config))
         return plain.num_parameters()
 
 
@@ -137,8 +140,7 @@ def load_draft(name: str | Path, target: PreTrainedModel, device: torch.device, 
     Raises:
         DynatreeError: the checkpoint is missing, damaged, or was made for another target.
     """
-    config = Path(name) / "config.json"
-    if not (config.is_file() and BORROWED in _read_json(config)):
+    if borrowing_entry(name) is None:
         return load_model(name, "draft", device, dtype)
     return _load_borrowing_draft(Path(name), target, device, dtype)
 
@@ -154,9 +156,11 @@ def save_borrowing_draft(draft: PreTrainedModel, folder: Path) -> None:
     """
     head = output_head(draft)
     assert isinstance(head, TrimmedHead), "only a draft with a trimmed head borrows embeddings"
-    config = draft.config.to_dict() | {"dtype": "float16", BORROWED: {"output_tokens": len(head.token_map)}}
+    embedding = draft.get_input_embeddings()
+    entry = {"output_tokens": len(head.token_map), READS_STATES: isinstance(embedding, StateEmbedding)}
+    config = draft.config.to_dict() | {"dtype": "float16", BORROWED: entry}
     write_text(folder / "config.json", json.dumps(config, indent=2, sort_keys=True) + "\n")
-    embeddings = {id(parameter) for parameter in draft.get_input_embeddings().parameters()}
+    embeddings = {id(parameter) for parameter in token_embeddings(draft).parameters()}
     tensors = {name: p.detach().half() for name, p in draft.named_parameters() if id(p) not in embeddings}
     tensors["lm_head.weight"] = tensors.pop("lm_head.rows.weight")
     tensors["lm_head.token_map"] = head.token_map.int()
@@ -181,13 +185,15 @@ def _load_borrowing_draft(folder: Path, target: PreTrainedModel, device, dtype) 
     draft = AutoModelForCausalLM.from_config(config, dtype=dtype)
     head = tensors.pop("lm_head.weight")
     draft.set_output_embeddings(TrimmedHead(head.to(dtype), token_map, config.vocab_size))
+    if draft_reads_states(folder):
+        embeddings = StateEmbedding.of(embeddings, config)
     draft.set_input_embeddings(embeddings)
     missing, unexpected = draft.load_state_dict(tensors, strict=False)
-    given = {"model.embed_tokens.weight", "lm_head.rows.weight", "lm_head.token_map"}
-    missing = [name for name in missing if name not in given]
+    given = ("lm_head.rows.weight", "lm_head.token_map", "embed_tokens.weight", "embed_tokens.tokens.weight")
+    missing = [name for name in missing if not name.endswith(given)]
     if missing or unexpected:
         raise DynatreeError(f"the draft {folder} does not fit its config: {(missing + unexpected)[0]}; restore it")
-    return draft.to(device).eval()
+    return draft.to(device=device, dtype=dtype).eval()
 
 
 def check_tokenizers(tokenizer, target: str | Path, draft: str | Path) -> int:
@@ -246,13 +252,6 @@ def _number_format(name: str, device: torch.device) -> torch.dtype:
             f"dtype must be 'auto', 'int8' or a torch floating-point type such as float32, not {name!r}"
         )
     return number_format
-
-
-def _read_json(path: Path) -> dict:
-    try:
-        return json.loads(path.read_text())
-    except ValueError as error:
-        raise DynatreeError(f"{path} is damaged: {_first_line(error)}; restore it") from error
 
 
 def _first_line(error: Exception) -> str:

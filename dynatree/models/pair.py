@@ -13,6 +13,8 @@ from dynatree.errors import DynatreeError
 from dynatree.models.admission import admit
 from dynatree.models.cuda_settings import apply_settings
 from dynatree.models.exclusive import exclusive
+from dynatree.models.modes import mode_of
+from dynatree.models.state_embedding import reads_states
 from dynatree.models.supported import plain_model, vocabulary_size
 from dynatree.models.transfer import input_device
 from dynatree.models.trimmed_head import output_head
@@ -90,6 +92,7 @@ class ModelPair:
             admit(self.draft, "draft")
             tokens = len(self.tokenizer) if hasattr(self.tokenizer, "__len__") else None
             check_vocabularies(vocabulary_size(self.target), vocabulary_size(self.draft), tokens)
+            check_states(self.target, self.draft)
         for model in self.models.values():
             apply_settings(model.device)
 
@@ -127,6 +130,22 @@ class ModelPair:
     def dtype(self) -> torch.dtype:
         """Number format of the target."""
         return self.target.dtype
+
+
+def check_states(target: PreTrainedModel, draft: PreTrainedModel) -> None:
+    """Raise if a draft reads hidden states that the target does not have.
+
+    Raises:
+        DynatreeError: the target reads tokens in order, so it keeps no state for each, or its states differ in width.
+    """
+    if not reads_states(draft):
+        return
+    width, needed = target.config.get_text_config().hidden_size, draft.config.hidden_size
+    if mode_of(target) == "chain" or width != needed:
+        raise DynatreeError(
+            f"the draft reads hidden states [{needed}] of the target it was made for, but this {type(target).__name__} "
+            f"has {'none that it keeps' if width == needed else f'states of width {width}'}; choose another draft"
+        )
 
 
 def check_vocabularies(target_rows: int, draft_rows: int, tokens: int | None = None) -> None:

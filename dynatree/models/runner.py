@@ -3,7 +3,8 @@
 import functools
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, cast
 
 import torch
@@ -17,6 +18,7 @@ from dynatree.models.largest_logits import largest
 from dynatree.models.modes import implementation_of, new_cache
 from dynatree.models.path_cache import PathCache, Tree
 from dynatree.models.sampling import Sampler
+from dynatree.models.state_embedding import given_states, kept_states
 from dynatree.models.transfer import download, finish, input_device, upload
 from dynatree.models.trimmed_head import TrimmedHead, output_head
 from dynatree.tree import TokenTree
@@ -59,6 +61,8 @@ class ModelRunner:
         strict: runs forward passes over trees with the bits of plain decoding; None for ordinary ones.
 
     Attributes:
+        keeps_states: True while ordinary forward passes set ``states``.
+        states: [n, hidden_size] last hidden states of the newest forward pass; None before it.
         passes: new tokens of each forward pass so far, and the cache entries before it.
         stopwatch: seconds spent in the model, from its inputs to token ids on the host.
     """
@@ -83,6 +87,8 @@ class ModelRunner:
         self.head = output_head(model)
         self.proposals = proposals
         self.sampler = sampler
+        self.keeps_states = False
+        self.states: torch.Tensor | None = None
         self.passes: list[tuple[int, int]] = []
         self.stopwatch = Stopwatch(clock)
 
@@ -127,6 +133,7 @@ class ModelRunner:
         positions: Sequence[int],
         visible: torch.Tensor | None = None,
         last_only: bool = False,
+        states: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Run the model over new tokens and append their keys and values to the cache.
 
@@ -137,6 +144,7 @@ class ModelRunner:
             visible: boolean [n, entries]: which of the last ``entries`` cache entries, the new ones included, each new
                 token attends to. All earlier entries are visible. None for a chain.
             last_only: return the logits of the last new token only.
+            states: [n, hidden_size] hidden states before the new tokens, for a draft that reads them.
 
         Returns:
             Logits [n or 1, vocabulary of the head].
@@ -154,16 +162,27 @@ class ModelRunner:
             return cache.forward(ids, positions, visible, last_only)
         layout = cache.layout(positions, visible)
         position_ids = upload(position_ids, ids.device)[None]
-        return forward_logits(
-            self.model,
-            ids[None],
-            position_ids,
-            layout,
-            cache,
-            last_only,
-            compressed=cache.compressed,
-            implementation=implementation_of(self.model),
-        )[0]
+        with given_states(self.model, None if states is None else states[None]), self._states_kept():
+            return forward_logits(
+                self.model,
+                ids[None],
+                position_ids,
+                layout,
+                cache,
+                last_only,
+                compressed=cache.compressed,
+                implementation=implementation_of(self.model),
+            )[0]
+
+    @contextmanager
+    def _states_kept(self) -> Iterator[None]:
+        """Set ``states`` to those of the forward pass in the block if they are kept."""
+        if not self.keeps_states:
+            yield
+            return
+        with kept_states(self.model) as kept:
+            yield
+        self.states = kept[0][0]
 
     def tree(
         self, tokens: Sequence[int] | torch.Tensor, positions: Sequence[int], visible: torch.Tensor | None

@@ -7,6 +7,7 @@ from typing import Any
 
 from dynatree.config.jobs import BASELINE, PROMPTS, Case, DisturbanceRule, Group, Job
 from dynatree.errors import DynatreeError
+from dynatree.models.draft_config import draft_reads_states
 from dynatree.policies.registry import policy_options
 
 GROUP = "all"
@@ -137,17 +138,19 @@ def arms(plan: Plan) -> list[Arm]:
     if tuple(plan.methods) != DEFAULT_METHODS and only_drafted and not plan.drafts:
         raise DynatreeError(f"method {only_drafted[0]} needs a draft; name one with --draft")
     chosen = [(NO_DRAFT, None), *zip(_names(plan.drafts), plan.drafts, strict=True)]
-    found = [Arm(name, draft, dict(_cases(plan.methods, draft is not None))) for name, draft in chosen]
+    found = [Arm(name, draft, dict(_cases(plan.methods, draft))) for name, draft in chosen]
     found = [arm for arm in found if len(arm.cases) > 1]
     if not found:
         raise DynatreeError("no method is left to compare with plain decoding; name one with --methods")
     return found
 
 
-def _cases(methods: Sequence[str], drafted: bool) -> Iterator[tuple[str, Case]]:
+def _cases(methods: Sequence[str], draft: str | None) -> Iterator[tuple[str, Case]]:
+    """Yield the cases of an arm; assisted generation of transformers takes no draft that reads hidden states."""
     yield BASELINE, CANDIDATES[BASELINE].case
+    excluded = {BASELINE} | ({"hf_assisted"} if draft and draft_reads_states(draft) else set())
     for name in dict.fromkeys(methods):
-        if name != BASELINE and CANDIDATES[name].drafted in (None, drafted):
+        if name not in excluded and CANDIDATES[name].drafted in (None, draft is not None):
             yield name, CANDIDATES[name].case
 
 

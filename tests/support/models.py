@@ -6,6 +6,7 @@ import torch
 
 from dynatree import Generation
 from dynatree.data.random_model import random_model
+from dynatree.models.state_embedding import StateEmbedding
 
 VOCABULARY = 48
 POSITIONS = 128
@@ -27,6 +28,23 @@ def disturbed(model, noise: float = 0.06, seed: int = 1):
     with torch.no_grad():
         for parameter in draft.parameters():
             parameter.add_(torch.randn(parameter.shape, generator=generator) * noise)
+    return draft
+
+
+def reading_states(target, seed: int = 1):
+    """Return a copy of ``target`` that also reads hidden states: a draft that is often right and often wrong.
+
+    The embeddings of ``target`` are scaled to the norm that the draft gives them.
+    """
+    width = target.config.hidden_size
+    with torch.no_grad():
+        tokens = target.get_input_embeddings().weight
+        tokens.div_(tokens.pow(2).mean(-1, keepdim=True).sqrt().clamp(min=1e-6))  # padding is 0
+        draft = copy.deepcopy(target)
+        embedding = StateEmbedding.of(draft.get_input_embeddings(), draft.config)
+        states = torch.randn(width, width, generator=torch.Generator().manual_seed(seed)) * 0.02
+        embedding.mix.weight.copy_(torch.cat((torch.eye(width), states), dim=1))
+    draft.set_input_embeddings(embedding)
     return draft
 
 

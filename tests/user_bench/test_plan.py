@@ -14,6 +14,11 @@ def test_each_draft_has_an_arm_with_a_baseline_of_its_own():
     assert list(found[1].cases) == ["autoregressive", "cost_aware", "dynatree", "chain", "hf_assisted"]
 
 
+def test_assisted_generation_takes_no_draft_that_reads_states(tmp_path):
+    (tmp_path / "config.json").write_text('{"dynatree": {"hidden_states": true}}')
+    assert list(arms(Plan("t", [str(tmp_path)]))[1].cases) == ["autoregressive", "cost_aware", "dynatree", "chain"]
+
+
 def test_drafts_of_one_name_keep_their_folders():
     assert [arm.name for arm in arms(Plan("t", ["a/draft", "b/draft"], ["chain"]))] == ["a/draft", "b/draft"]
 
