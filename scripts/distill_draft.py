@@ -17,6 +17,7 @@ parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("--target", type=Path, required=True, help="folder of the target checkpoint")
 parser.add_argument("--samples", type=Path, required=True, help="folder of sampled shards")
 parser.add_argument("--output", type=Path, required=True, help="folder for the draft")
+parser.add_argument("--start", type=Path, help="folder of an earlier draft whose training goes on")
 for name, value in vars(Recipe()).items():
     parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=value)
 parser.add_argument("--threads", type=int, default=2)
@@ -27,13 +28,18 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     recipe = Recipe(**{name: getattr(options, name) for name in vars(Recipe())})
     command = shlex.join(["python", *sys.argv])
-    report = distill_draft(options.target, options.samples, options.output, recipe, command)
+    report = distill_draft(options.target, options.samples, options.output, recipe, command, options.start)
     print(json.dumps({name: report[name] for name in ("layers", "steps", "minutes", "top1", "top2", "top4")}))
 
 
 run(
     main,
-    reads=[options.target, OPENINGS, *sorted(options.samples.glob("*.safetensors"))],
+    reads=[
+        options.target,
+        OPENINGS,
+        *([options.start] if options.start else []),
+        *sorted(options.samples.glob("*.safetensors")),
+    ],
     writes=[options.output / name for name in ("model.safetensors", "README.md", "report.json")],
     arguments=options,
 )

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 from dynatree.distillation.corpus import sample_text, shard_paths
-from dynatree.distillation.openings import OPENINGS
+from dynatree.distillation.openings import CHAT, OPENINGS
 from dynatree.models.loading import load_pair
 from dynatree.workflow.script import run
 
@@ -17,6 +17,8 @@ parser.add_argument("--shards", type=int, required=True)
 parser.add_argument("--sequences", type=int, default=128, help="sequences in a shard")
 parser.add_argument("--length", type=int, default=192, help="tokens in a sequence")
 parser.add_argument("--seed", type=int, default=1)
+parser.add_argument("--chat", type=float, default=0.0, help="share of texts that answer a question")
+parser.add_argument("--states", type=int, default=0, choices=(0, 1), help="1 to keep the target's hidden states")
 parser.add_argument("--threads", type=int, default=2)
 options = parser.parse_args()
 
@@ -25,8 +27,9 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     pair = load_pair(options.target, device="cpu", dtype="float32")
     paths = shard_paths(options.output, options.shards)
-    written.extend(sample_text(pair.target, pair.tokenizer, paths, options.sequences, options.length, options.seed))
+    size = (options.sequences, options.length, options.seed, options.chat, bool(options.states))
+    written.extend(sample_text(pair.target, pair.tokenizer, paths, *size))
 
 
 written: list[Path] = []  # finished shards keep the notes of the run that made them
-run(main, reads=[options.target, OPENINGS], writes=written, arguments=options)
+run(main, reads=[options.target, OPENINGS, CHAT], writes=written, arguments=options)

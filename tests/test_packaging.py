@@ -53,6 +53,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel):
     modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "dynatree").rglob("*.py")}
     assert {name for name in names if ".dist-info/" not in name} == modules | {
         "dynatree/py.typed",
+        "dynatree/distillation/chat.yaml",
         "dynatree/distillation/openings.yaml",
         "dynatree/models/verdicts.json",
     }

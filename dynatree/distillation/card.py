@@ -9,13 +9,13 @@ base_model: {target}
 # A draft for {target}
 
 This draft proposes tokens for speculative decoding with {target}; it is of no use alone. It has {layers} of the
-target's {target_layers} layers, reads the target's own embeddings (not stored here), and scores the {vocabulary} tokens the
+target's {target_layers} layers, reads {reads} (not stored here), and scores the {vocabulary} tokens the
 target predicts most often. It was distilled from the target alone, on text the target sampled itself.
 
 | | |
 |---|---|
 | training text | {tokens} tokens sampled by the target, {sequences} sequences |
-| training | {steps} steps of {batch} sequences, {minutes:.0f} minutes on {threads} threads |
+| training | {steps} steps of {batch} sequences, {minutes:.0f} minutes on {threads} threads, starting from {start} |
 | loss | cross-entropy with the target's argmax |
 | agreement, top 1 | {top1:.3f} |
 | agreement, top 2 | {top2:.3f} |

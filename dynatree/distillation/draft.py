@@ -9,14 +9,17 @@ from dynatree.distillation.agreement import agreement
 from dynatree.distillation.card import model_card
 from dynatree.distillation.openings import phrases
 from dynatree.distillation.training import Recipe, distill, load_samples
-from dynatree.models.loading import load_pair, save_borrowing_draft
+from dynatree.models.loading import load_draft, load_pair, save_borrowing_draft
 from dynatree.models.pair import ModelPair
 from dynatree.utils.files import write_json, write_text
 
 NEW_TOKENS = 96
+READS = ("the target's own embeddings", "the target's last hidden states and its embeddings")
 
 
-def distill_draft(target: Path, samples: Path, folder: Path, recipe: Recipe, command: str) -> dict:
+def distill_draft(
+    target: Path, samples: Path, folder: Path, recipe: Recipe, command: str, start: Path | None = None
+) -> dict:
     """Make a draft for ``target`` and write ``model.safetensors``, ``report.json`` and ``README.md``.
 
     Args:
@@ -25,15 +28,17 @@ def distill_draft(target: Path, samples: Path, folder: Path, recipe: Recipe, com
         folder: folder of the draft; an interrupted training continues from its checkpoint here.
         recipe: hyper-parameters.
         command: command line that makes the draft, for the model card.
+        start: folder of an earlier draft whose training goes on; None to start from the target's layers.
 
     Returns:
         The content of ``report.json``: recipe, size, minutes and agreement by rank.
     """
-    pair = load_pair(target, device="cpu", dtype="float32")
+    pair = load_pair(target, device="cpu", dtype="float32", backend="stock")  # other layers have no gradients
     text = load_samples(samples)
-    start = time.perf_counter()
-    draft = distill(pair.target, text, recipe, folder / "checkpoint.safetensors")
-    minutes = (time.perf_counter() - start) / 60
+    earlier = load_draft(start, pair.target, pair.device, pair.dtype) if start else None
+    started = time.perf_counter()
+    draft = distill(pair.target, text, recipe, folder / "checkpoint.safetensors", earlier)
+    minutes = (time.perf_counter() - started) / 60
     save_borrowing_draft(draft, folder)
     prompts = phrases()["held_out"]
     shares = agreement(ModelPair(pair.target, draft, pair.tokenizer), list(prompts), NEW_TOKENS)
@@ -48,6 +53,8 @@ def distill_draft(target: Path, samples: Path, folder: Path, recipe: Recipe, com
         "new_tokens": NEW_TOKENS,
         "prompts": len(prompts),
         "command": command,
+        "start": "an earlier draft, the option --start" if start else "layers of the target",
+        "reads": READS[recipe.readings > 0],
     }
     report |= {f"top{rank}": share for rank, share in shares.items()}
     write_text(folder / "README.md", model_card(**report))

@@ -5,7 +5,7 @@ import shutil
 import torch
 
 from dynatree.data.random_model import SPECIAL, byte_tokenizer
-from dynatree.distillation.corpus import sample_text, shard_paths
+from dynatree.distillation.corpus import prompt_tokens, sample_text, shard_paths
 from dynatree.distillation.training import load_samples
 
 
@@ -35,3 +35,12 @@ def test_shards_of_other_arguments_are_sampled_again(target, folder, tmp_path):
     assert sorted(tmp_path.glob("*")) == paths, "a shard beyond the last one is removed"
     assert paths[1].read_bytes() == (folder / paths[1].name).read_bytes()
     assert sample_text(target, byte_tokenizer(), paths, sequences=8, length=40, seed=5) == paths
+
+
+def test_a_share_of_the_texts_answers_a_question():
+    tokenizer = byte_tokenizer()
+    prompts = prompt_tokens(tokenizer, 8, limit=100, seed=5, chat=0.75)
+    plain = prompt_tokens(tokenizer, 8, limit=100, seed=5, chat=0.0)
+    assert len(prompts) == 8 and all(len(ids) <= 100 for ids in prompts)
+    assert prompts[6:] == plain[:2], "openings come after the questions"
+    assert not set(map(tuple, prompts[:6])) & set(map(tuple, plain))

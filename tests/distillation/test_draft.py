@@ -7,10 +7,12 @@ from dynatree.data.random_model import save_tiny_checkpoint
 from dynatree.distillation import draft
 from dynatree.distillation.corpus import sample_text, shard_paths
 from dynatree.distillation.training import Recipe
+from dynatree.models import loading
 
 
 def test_a_distilled_draft_loads_with_its_target_and_its_card_names_the_results(tmp_path, monkeypatch):
     monkeypatch.setattr(draft, "NEW_TOKENS", 4)
+    monkeypatch.setattr(loading, "faster_in_small_batches", lambda model: True)  # as for the embedded target
     save_tiny_checkpoint(tmp_path / "target", "llama", seed=0, layers=2, noise=0.0)
     pair = load_pair(tmp_path / "target", device="cpu", dtype="float32")
     sample_text(pair.target, pair.tokenizer, shard_paths(tmp_path / "samples", 2), sequences=4, length=32, seed=1)

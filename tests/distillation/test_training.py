@@ -101,3 +101,19 @@ def test_training_learns(target, folder, whole):
 def hits(draft, samples) -> float:
     """Share of the labels that the draft ranks first."""
     return (draft(samples["tokens"].long()).logits.argmax(-1) == samples["labels"]).float().mean().item()
+
+
+def test_a_training_can_start_from_an_earlier_draft(target, folder, whole, tmp_path):
+    samples = load_samples(folder)
+    recipe = replace(RECIPE, vocabulary=150, steps=1, rate=1e-9, head_rate=1e-9)
+    again = distill(target, samples, recipe, tmp_path / "checkpoint", whole)
+    tokens = again.lm_head.token_map
+    assert len(tokens) == 150
+    ids = samples["tokens"][:2].long()
+    with torch.inference_mode():
+        torch.testing.assert_close(again(ids).logits[..., tokens], whole(ids).logits[..., tokens])
+
+
+def test_a_training_refuses_an_earlier_draft_of_another_size(target, folder, whole, tmp_path):
+    with pytest.raises(DynatreeError, match="2 layers cannot start from one of 1"):
+        distill(target, load_samples(folder), replace(RECIPE, layers=2), tmp_path / "checkpoint", whole)
