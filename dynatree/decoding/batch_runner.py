@@ -1,6 +1,6 @@
 """Models that run forward passes over several requests."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -94,7 +94,7 @@ class BatchRunner:
         return list(logits)
 
     @contextmanager
-    def _states_kept(self, first: int, widths: list[int]) -> Iterator[None]:
+    def _states_kept(self, first: int, widths: list[int]) -> Generator[None]:
         """Give each request from ``first`` on the states of its new tokens, as ``widths`` counts, if one keeps them."""
         members = self.members[first : first + len(widths)]
         if not any(member.keeps_states for member in members):

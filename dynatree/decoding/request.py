@@ -9,7 +9,7 @@ import torch
 from dynatree.decoding.arguments import NO_CALLBACKS, Callbacks, RequestOptions
 from dynatree.decoding.results import Generation, Round, Stats
 from dynatree.decoding.ruled_text import NO_TOKEN, RuledText
-from dynatree.drafting.base import Drafting, RoundContext, RoundOutcome, Verification, run_alone
+from dynatree.drafting.base import Drafting, Ranked, RoundContext, RoundOutcome, Verification, run_alone
 from dynatree.drafting.factory import make_drafter
 from dynatree.drafting.pool import Pool
 from dynatree.models.largest_logits import top_successors
@@ -247,7 +247,7 @@ class Request:
         self, opened: _OpenRound, predictions: list[int], values: list[Any], ranked: bool, rank_seconds: float
     ) -> Verification:
         """Return results of the target; ``values`` are tensors that reached the host, first those of ranking."""
-        successors = ([[int(token) for token in row] for row in values[0]], values[1]) if ranked else ([], [])
+        successors: Ranked = ([[int(token) for token in row] for row in values[0]], values[1]) if ranked else ([], [])
         states = self._target.states
         return Verification(
             predictions, successors, rank_seconds, None if states is None else states[-len(opened.tree) :]

@@ -10,6 +10,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTra
 
 from dynatree.errors import DynatreeError
 from dynatree.models.draft_config import BORROWED, READS_STATES, borrowing_entry, draft_reads_states
+from dynatree.models.eagle import is_eagle, load_eagle
 from dynatree.models.graphs import suits_graphs, use_graphs
 from dynatree.models.int8_weight_only import quantize
 from dynatree.models.kernels.backend import faster_in_small_batches, use_small_batches
@@ -130,7 +131,7 @@ def load_tokenizer(name: str | Path):
 
 
 def load_draft(name: str | Path, target: PreTrainedModel, device: torch.device, dtype: torch.dtype) -> PreTrainedModel:
-    """Load a draft: any causal language model, or one saved by :func:`save_borrowing_draft`.
+    """Load a draft: any causal language model, one saved by :func:`save_borrowing_draft`, or a head of EAGLE.
 
     Args:
         name: folder or hub id.
@@ -141,6 +142,8 @@ def load_draft(name: str | Path, target: PreTrainedModel, device: torch.device, 
         DynatreeError: the checkpoint is missing, damaged, or was made for another target.
     """
     if borrowing_entry(name) is None:
+        if is_eagle(Path(name)):
+            return load_eagle(Path(name), target, device, dtype)
         return load_model(name, "draft", device, dtype)
     return _load_borrowing_draft(Path(name), target, device, dtype)
 

@@ -20,7 +20,8 @@ class StateEmbedding(nn.Module):
     Args:
         embeddings: input embeddings of the target, which the draft shares.
         hidden_size: width of embeddings and states.
-        epsilon: of both norms.
+        token_norm, state_norm: applied to the embedding and to the state.
+        bias: True for a linear map with a bias.
 
     Attributes:
         states: [batch, n, hidden_size]: last hidden states of the target before the tokens of the next forward pass,
@@ -29,17 +30,25 @@ class StateEmbedding(nn.Module):
 
     states: torch.Tensor | None = None
 
-    def __init__(self, embeddings: nn.Module, hidden_size: int, epsilon: float):
+    def __init__(
+        self, embeddings: nn.Module, hidden_size: int, token_norm: nn.Module, state_norm: nn.Module, bias: bool
+    ):
         super().__init__()
         self.tokens = embeddings
-        self.token_norm = nn.RMSNorm(hidden_size, epsilon)
-        self.state_norm = nn.RMSNorm(hidden_size, epsilon)
-        self.mix = nn.Linear(2 * hidden_size, hidden_size, bias=False)
+        self.token_norm = token_norm
+        self.state_norm = state_norm
+        self.mix = nn.Linear(2 * hidden_size, hidden_size, bias=bias)
 
     @classmethod
     def of(cls, embeddings: nn.Module, config: PreTrainedConfig) -> "StateEmbedding":
         """Return the embedding of a draft with this configuration."""
-        return cls(embeddings, config.hidden_size, config.rms_norm_eps)
+        norms = [nn.RMSNorm(config.hidden_size, config.rms_norm_eps) for _ in range(2)]
+        return cls(embeddings, config.hidden_size, *norms, bias=False)
+
+    @classmethod
+    def plain(cls, embeddings: nn.Module, hidden_size: int, bias: bool) -> "StateEmbedding":
+        """Return an embedding without norms."""
+        return cls(embeddings, hidden_size, nn.Identity(), nn.Identity(), bias)
 
     @property
     def weight(self) -> torch.Tensor:

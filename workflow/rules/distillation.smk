@@ -12,7 +12,11 @@ def stage_of(wildcards):
 def earlier_draft(wildcards):
     """Return the draft of the stage before; none for the first stage."""
     stage = int(wildcards.stage)
-    return [f"results/{RUN}/distillation/{stage - 1}/draft/model.safetensors"] if stage > 1 else []
+    return (
+        [f"results/{RUN}/distillation/{stage - 1}/draft/model.safetensors"]
+        if stage > 1
+        else []
+    )
 
 
 rule sample_text:
@@ -30,7 +34,15 @@ rule sample_text:
     resources:
         slots=100,
     params:
-        recipe=lambda wildcards: arguments(stage_of(wildcards), "chat", "shards", "sequences", "length", "states", "seed"),
+        recipe=lambda wildcards: arguments(
+            stage_of(wildcards),
+            "chat",
+            "shards",
+            "sequences",
+            "length",
+            "states",
+            "seed",
+        ),
         target=subpath(input.target, parent=True),
         folder=subpath(output[0], parent=True),
         code=code_hash("scripts/sample_text.py"),
@@ -57,9 +69,19 @@ rule distill_draft:
         slots=100,
     params:
         recipe=lambda wildcards: arguments(
-            {**RECIPE, **stage_of(wildcards)}, "layers", "vocabulary", "steps", "rate", "head-rate", "seed"
+            {**RECIPE, **stage_of(wildcards)},
+            "layers",
+            "vocabulary",
+            "steps",
+            "rate",
+            "head-rate",
+            "seed",
         ),
-        earlier=lambda wildcards, input: [word for path in input.earlier for word in ("--start", path.rpartition("/")[0])],
+        earlier=lambda wildcards, input: [
+            word
+            for path in input.earlier
+            for word in ("--start", path.rpartition("/")[0])
+        ],
         target=subpath(input.target, parent=True),
         samples=subpath(input.samples, parent=True),
         folder=subpath(output[0], parent=True),
@@ -70,34 +92,47 @@ rule distill_draft:
         " --output {params.folder:q} {params.earlier:q} {params.recipe:q} --threads {threads} 2>&1 | tee {log:q}"
 
 
-rule distill_hidden_state_draft:
-    input:
-        target=f"{model_folder('target')}/MANIFEST.sha256",
-        openings="dynatree/distillation/openings.yaml",
-        samples=f"results/{RUN}/distillation/{len(STAGES)}/samples/complete",
-    output:
-        f"results/{RUN}/distillation/hidden_state_draft/model.safetensors",
-    log:
-        f"results/{RUN}/logs/distill_hidden_state_draft.log",
-    threads: config["threads"]
-    resources:
-        slots=100,
-    params:
-        recipe=arguments(
-            RECIPE["hidden_state_draft"], "layers", "vocabulary", "readings", "steps", "rate", "head-rate", "seed"
-        ),
-        target=subpath(input.target, parent=True),
-        samples=subpath(input.samples, parent=True),
-        folder=subpath(output[0], parent=True),
-        code=code_hash("scripts/distill_draft.py"),
-        libraries=libraries("scripts/distill_draft.py"),
-    shell:
-        "python scripts/distill_draft.py --target {params.target:q} --samples {params.samples:q}"
-        " --output {params.folder:q} {params.recipe:q} --threads {threads} 2>&1 | tee {log:q}"
+if "hidden_state_draft" in RECIPE:
+
+    rule distill_hidden_state_draft:
+        input:
+            target=f"{model_folder('target')}/MANIFEST.sha256",
+            openings="dynatree/distillation/openings.yaml",
+            samples=f"results/{RUN}/distillation/{len(STAGES)}/samples/complete",
+        output:
+            f"results/{RUN}/distillation/hidden_state_draft/model.safetensors",
+        log:
+            f"results/{RUN}/logs/distill_hidden_state_draft.log",
+        threads: config["threads"]
+        resources:
+            slots=100,
+        params:
+            recipe=arguments(
+                RECIPE["hidden_state_draft"],
+                "layers",
+                "vocabulary",
+                "readings",
+                "steps",
+                "rate",
+                "head-rate",
+                "seed",
+            ),
+            target=subpath(input.target, parent=True),
+            samples=subpath(input.samples, parent=True),
+            folder=subpath(output[0], parent=True),
+            code=code_hash("scripts/distill_draft.py"),
+            libraries=libraries("scripts/distill_draft.py"),
+        shell:
+            "python scripts/distill_draft.py --target {params.target:q} --samples {params.samples:q}"
+            " --output {params.folder:q} {params.recipe:q} --threads {threads} 2>&1 | tee {log:q}"
 
 
 rule distill:
     input:
         f"results/{RUN}/distillation/{len(STAGES)}/draft/model.safetensors",
-        f"results/{RUN}/distillation/hidden_state_draft/model.safetensors",
+        (
+            f"results/{RUN}/distillation/hidden_state_draft/model.safetensors"
+            if "hidden_state_draft" in RECIPE
+            else []
+        ),
     localrule: True

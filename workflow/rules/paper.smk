@@ -20,8 +20,12 @@ RESULTS = [
     "summary/passkey.csv",
     *expand("summary/{name}.csv", name=config["experiments"]),
 ]
-SNAPSHOT = Path("results/snapshots/gpu")  # of a proof on a GPU; empty before one has run
-GPU = sorted(str(path) for path in SNAPSHOT.glob("*") if path.suffix in (".csv", ".json"))
+SNAPSHOT = Path(
+    "results/snapshots/gpu"
+)  # of a proof on a GPU; empty before one has run
+GPU = sorted(
+    str(path) for path in SNAPSHOT.glob("*") if path.suffix in (".csv", ".json")
+)
 PUBLISHED = sorted(str(path) for path in Path("results/published").glob("*.csv"))
 INCLUDED = [
     *expand(f"results/{RUN}/tables/{{name}}.tex", name=[*TABLES, "claims"]),
