@@ -22,6 +22,7 @@ from dynatree.decoding.request import Request
 from dynatree.decoding.results import Generation
 from dynatree.drafting.factory import prepare_costs
 from dynatree.errors import DynatreeError
+from dynatree.kvcompress.admission import admit_compression
 from dynatree.kvcompress.methods.base import Method
 from dynatree.kvcompress.tree_cache import CompressedTreeCache
 from dynatree.models.exclusive import exclusive
@@ -170,6 +171,8 @@ def target_runner(pair: ModelPair, options: RequestOptions) -> ModelRunner:
         options: the request.
     """
     method, total, nodes = options.caches.target, options.total_tokens, options.policy.node_budget
+    if method:
+        admit_compression(pair.target, "target")
     cache = method and CompressedTreeCache(pair.target, method, total, nodes)
     capacity, static = total + nodes + 1, pair.static.get("target")
     strict = StrictModel(pair.target, nodes + 1) if options.strict else None

@@ -7,12 +7,10 @@ from typing import Any, cast
 
 from transformers import PreTrainedConfig
 
-from dynatree.kvcompress.proof import compression_refusal
+from dynatree.kvcompress.proof import prove_compression
 from dynatree.models.admission import fingerprint, versions
 from dynatree.models.model_types import configurations
-from dynatree.models.modes import set_mode
-from dynatree.models.proof import Verdict, line_of, prove, quiet, texts_of
-from dynatree.models.tiny_config import tiny_config, tiny_model
+from dynatree.models.proof import Verdict, line_of, prove, quiet
 
 RECURRENT = ("linear_attention", "conv", "hybrid", "hybrid_sliding", "recurrent")
 
@@ -27,7 +25,6 @@ class Row:
         kind: "attention", "recurrent" or "encoder".
         key: fingerprint of the configuration; "" if there is none.
         verdict: the verdict.
-        compression: why its caches cannot be compressed; "" if they can.
     """
 
     model_type: str
@@ -35,7 +32,6 @@ class Row:
     kind: str
     key: str
     verdict: Verdict
-    compression: str
 
 
 def rows_of(model_type: str) -> Iterator[Row]:
@@ -48,24 +44,16 @@ def rows_of(model_type: str) -> Iterator[Row]:
         try:
             configs = configurations(model_type)
         except Exception as error:  # some defaults are not valid
-            yield Row(model_type, 0, "attention", "", Verdict(None, f"no configuration: {line_of(error)}"), "")
+            yield Row(model_type, 0, "attention", "", Verdict(None, f"no configuration: {line_of(error)}"))
             return
         for number, config in enumerate(configs):
             verdict = prove(config)
-            compression = "no proof of the model itself"
-            if verdict.mode in ("grouped",):
-                model = tiny_model(tiny_config(config))
-                set_mode(model, verdict.mode)
-                compression = compression_refusal(model, list(texts_of(model)))
-            elif verdict.mode == "chain":
-                compression = "its cache is the model's own"
-            elif verdict.mode:
-                compression = "its attention is the model's own"
+            verdict.compression = prove_compression(config, verdict.mode)
             try:
                 key = fingerprint(config)
             except Exception:  # no small configuration
                 key = ""
-            yield Row(model_type, number, kind_of(config), key, verdict, compression)
+            yield Row(model_type, number, kind_of(config), key, verdict)
 
 
 def kind_of(config: PreTrainedConfig) -> str:
@@ -89,7 +77,7 @@ def markdown(rows: Iterable[Row]) -> str:
     first = [row for row in rows if row.number == 0]
     lines = [_counts(first), "", "| Type | Layers | Decoding | Compressed caches | Reason |", "|---|---|---|---|---|"]
     for row in first:
-        compressed = "yes" if row.verdict.mode and not row.compression else "no"
+        compressed = "yes" if row.verdict.mode and not row.verdict.compression else "no"
         lines.append(f"| `{row.model_type}` | {row.kind} | {_decoding(row)} | {compressed} | {_cell(_reason(row))} |")
     return "\n".join(lines)
 
@@ -110,7 +98,7 @@ def _decoding(row: Row) -> str:
 def _reason(row: Row) -> str:
     if row.verdict.mode == "chain" and row.kind == "recurrent":
         return "its state reads tokens in order"
-    return row.verdict.reason if row.verdict.mode in (None, "chain") else row.compression
+    return row.verdict.reason if row.verdict.mode in (None, "chain") else row.verdict.compression or ""
 
 
 def _cell(text: str) -> str:

@@ -6,6 +6,7 @@ from dynatree.drafting.hidden_state_draft import HiddenStateDrafter
 from dynatree.drafting.hybrid import HybridDrafter
 from dynatree.drafting.memory import memory_of
 from dynatree.drafting.timed_draft import TimedDraft
+from dynatree.kvcompress.admission import admit_compression
 from dynatree.kvcompress.methods.base import Method
 from dynatree.kvcompress.tree_cache import CompressedTreeCache
 from dynatree.latency.cost_model import CostModel
@@ -81,6 +82,8 @@ def _draft_runner(
 ) -> ModelRunner | None:
     if pair.draft is None:
         return None
+    if draft_cache:
+        admit_compression(pair.draft, "draft")
     cache = draft_cache and CompressedTreeCache(pair.draft, draft_cache, total_tokens, policy.drafted_nodes)
     capacity = total_tokens + policy.drafted_nodes + 1
     proposals = vocabulary_size(pair.target)

@@ -5,6 +5,7 @@ from transformers import PreTrainedModel
 from transformers.cache_utils import Cache
 
 from dynatree.errors import DynatreeError
+from dynatree.kvcompress.admission import admit_compression
 from dynatree.kvcompress.hf_layer import CompressedLayer
 from dynatree.kvcompress.methods.base import Method
 from dynatree.kvcompress.registry import make_method
@@ -39,6 +40,7 @@ class CompressedCache(Cache):
     def __init__(self, model: PreTrainedModel, method: str | Method, **options):
         model = plain_model(model, "model")
         admit(model, "model")
+        admit_compression(model, "model")
         counts = head_counts(model.config)
         self.method = make_method(method, **options)
         self.method.check_model(*counts)

@@ -1,7 +1,7 @@
 """A proof by example that trees over a compressed cache give what decoding token by token gives."""
 
 import torch
-from transformers import PreTrainedModel
+from transformers import PreTrainedConfig, PreTrainedModel
 
 from dynatree.errors import DynatreeError
 from dynatree.kvcompress.methods.base import Method
@@ -9,13 +9,33 @@ from dynatree.kvcompress.registry import make_method
 from dynatree.kvcompress.rotary import layer_rotations
 from dynatree.kvcompress.tree_cache import CompressedTreeCache
 from dynatree.models.exclusive import exclusive
+from dynatree.models.modes import Mode, set_mode
 from dynatree.models.positions import reading_again_length
-from dynatree.models.proof import CAPACITY, NEW_TOKENS, Text, first_difference, line_of
+from dynatree.models.proof import CAPACITY, NEW_TOKENS, Text, first_difference, line_of, quiet, texts_of
 from dynatree.models.runner import ModelRunner
+from dynatree.models.tiny_config import tiny_config, tiny_model
 
 EVICTING = (("l2_norm", {"budget": 12}), ("snapkv", {"budget": 12, "window": 4, "when": "both"}))
 ROTATING = ("streaming_llm", {"sinks": 2, "window": 10})
 EVERY = 8
+
+
+def prove_compression(config: PreTrainedConfig, mode: Mode | None, kind: type[PreTrainedModel] | None = None) -> str:
+    """Return why the caches of a kind of model cannot be compressed; "" if they can.
+
+    Args:
+        config: of the model; only its kind matters, not its sizes.
+        mode: how its forward passes run; None if it is refused.
+        kind: class of the model; None for the causal language model of the configuration.
+    """
+    if mode != "grouped":
+        return {None: "no proof of the model itself", "chain": "its cache is the model's own"}.get(
+            mode, "its attention is the model's own"
+        )
+    with quiet():
+        model = tiny_model(tiny_config(config), kind)
+        set_mode(model, mode)
+        return compression_refusal(model, list(texts_of(model)))
 
 
 def compression_refusal(model: PreTrainedModel, texts: list[Text]) -> str:

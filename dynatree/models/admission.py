@@ -80,19 +80,33 @@ def find_verdict(config: PreTrainedConfig, kind: type[PreTrainedModel] | None = 
     shipped = _shipped().get(key)
     if shipped:
         return shipped
-    folder = cache_folder()
-    path = folder and folder / "proofs" / f"{key}.json"
-    if path:
+    if path := _path(key):
         with suppress(OSError, ValueError, TypeError):
             return Verdict(**json.loads(path.read_text()))
     print(
         f"proving that decoding with a {config.model_type!r} model is exact, once on this machine ...", file=sys.stderr
     )
     verdict = prove(config, kind)
-    if path:
-        with suppress(OSError):  # without a writable cache, each process proves again
-            write_json(path, asdict(verdict))
+    keep_verdict(verdict, config, kind)
     return verdict
+
+
+def keep_verdict(verdict: Verdict, config: PreTrainedConfig, kind: type[PreTrainedModel] | None = None) -> None:
+    """Keep a verdict on this machine; without a writable cache, each process proves again.
+
+    Args:
+        verdict: of the proof.
+        config, kind: see :func:`find_verdict`.
+    """
+    if path := _path(fingerprint(config, kind)):
+        with suppress(OSError):
+            write_json(path, asdict(verdict))
+
+
+def _path(key: str) -> Path | None:
+    """Return the file of a verdict that is not shipped; None without a cache folder."""
+    folder = cache_folder()
+    return folder and folder / "proofs" / f"{key}.json"
 
 
 def fingerprint(config: PreTrainedConfig, kind: type[PreTrainedModel] | None = None) -> str:

@@ -54,10 +54,12 @@ class Verdict:
     Attributes:
         mode: how forward passes run; None if the model is refused.
         reason: why the model, or trees for it, are refused.
+        compression: why its caches cannot be compressed; "" if they can, None if no proof was made.
     """
 
     mode: Mode | None
     reason: str = ""
+    compression: str | None = None
 
 
 def prove(config: PreTrainedConfig, kind: type[PreTrainedModel] | None = None) -> Verdict:
