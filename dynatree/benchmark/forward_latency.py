@@ -4,9 +4,11 @@ from statistics import median
 
 from dynatree.latency.bandwidth import bytes_read, read_bandwidth
 from dynatree.latency.measure import CONTEXTS, measure_latency
+from dynatree.latency.sample_text import sample_text
 from dynatree.models.graphs import use_graphs
 from dynatree.models.kernels.backend import use_small_batches
 from dynatree.models.pair import ModelPair
+from dynatree.models.supported import vocabulary_size
 
 REPETITIONS = 3
 GIGA = 1e9
@@ -33,7 +35,8 @@ def measure_forwards(pair: ModelPair, backend: str) -> list[dict]:
             static = pair.static[role] if layers == "graphs" else None
             size = bytes_read(used) / GIGA
             contexts = CONTEXTS if layers == backend else CONTEXTS[len(CONTEXTS) // 2 :][:1]
-            latency = measure_latency(used, REPETITIONS, static, median, contexts)
+            text = sample_text(pair.tokenizer, vocabulary_size(model))
+            latency = measure_latency(used, REPETITIONS, static, median, contexts, text)
             for context, times in zip(latency.contexts, latency.seconds, strict=True):
                 for width, seconds in zip(latency.widths, times, strict=True):
                     names = {"model": role, "backend": layers, "context": context, "new": width}

@@ -93,5 +93,5 @@ def _draft_runner(
 def _cost_model(pair: ModelPair, role: Role) -> CostModel:
     known = pair.state.cost_models
     if role not in known:
-        known[role] = load_cost_model(getattr(pair, role), pair.static.get(role))
+        known[role] = load_cost_model(getattr(pair, role), pair.static.get(role), pair.tokenizer)
     return known[role]

@@ -5,7 +5,10 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
+from transformers import AutoTokenizer, MixtralConfig
 
+from dynatree import ModelPair, generate
 from dynatree.latency.cost_model import CostModel
 from dynatree.latency.measure import (
     FIRST_USE_WIDTHS,
@@ -14,7 +17,12 @@ from dynatree.latency.measure import (
     load_cost_model,
     measure_at_first_use,
     measure_latency,
+    time_forward,
 )
+from dynatree.latency.sample_text import TEXT, sample_text
+from dynatree.models.runner import ModelRunner
+from dynatree.models.tiny_config import tiny_config
+from dynatree.models.tiny_config import tiny_model as random_model
 from dynatree.utils.paths import cache_folder
 from tests.support.models import tiny_model
 
@@ -64,6 +72,7 @@ def test_a_measurement_is_stored_and_repeated_if_damaged(kind, tmp_path, monkeyp
     first = load_cost_model(model)
     (path,) = (tmp_path / "latency").iterdir()
     kept = json.loads(path.read_text())
+    assert kept["conditions"].pop("text")
     assert kept["conditions"] == json.loads(json.dumps(conditions(model)))
     assert set(first.widths) <= set(FIRST_USE_WIDTHS)
     assert all(row == sorted(row) and row[0] > 0 for row in first.seconds)
@@ -103,7 +112,9 @@ def test_contexts_and_widths_fit_the_positions_of_the_model():
 def test_a_slow_model_is_measured_at_two_widths_at_first_use(monkeypatch, capsys):
     clock = itertools.count()
     monkeypatch.setattr("dynatree.latency.measure.time.perf_counter", lambda: float(next(clock)))
-    monkeypatch.setattr("dynatree.latency.measure.time_forward", lambda _, width, context: next(clock) and float(width))
+    monkeypatch.setattr(
+        "dynatree.latency.measure.time_forward", lambda _, text, width, context: next(clock) and float(width)
+    )
     slow = measure_at_first_use(tiny_model("llama", 1), seconds=0.5)
     assert (slow.widths, slow.seconds) == ((1, 64), [[1.0, 64.0]])
     assert "measuring forward passes, once on this machine" in capsys.readouterr().err
@@ -116,7 +127,47 @@ def test_a_disturbed_measurement_finds_the_undisturbed_times(monkeypatch):
     # of six rounds over all widths only every third is quiet; a stray pass over a few tokens is slower than wide ones
     monkeypatch.setattr(
         "dynatree.latency.measure.time_forward",
-        lambda _, width, context: width * (20.0 if next(calls) // len(WIDTHS) % 3 else 1.0) + 100.0 * (width == 2),
+        lambda _, text, width, context: (
+            width * (20.0 if next(calls) // len(WIDTHS) % 3 else 1.0) + 100.0 * (width == 2)
+        ),
     )
     latency = measure_latency(tiny_model("llama", 1))
     assert latency.seconds[0] == [1.0, *map(float, (3, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64))]
+
+
+@pytest.fixture
+def mixture():
+    """A model whose forward passes meet other experts for other tokens, and the experts that they meet."""
+    model = random_model(tiny_config(MixtralConfig()))
+    met: list[set[int]] = []
+    router = model.model.layers[0].mlp.gate
+    router.register_forward_hook(lambda _, inputs, out: met.append(set(out[-1].flatten().tolist())))
+    return model, met
+
+
+@torch.inference_mode()
+def test_a_mixture_of_experts_is_timed_on_a_text_instead_of_one_token(mixture):
+    model, met = mixture
+    tokenizer = lambda text: {"input_ids": [4 + byte % 100 for byte in text.encode()]}  # noqa: E731
+    text = sample_text(tokenizer, model.config.vocab_size)
+    assert text.part(len(TEXT.encode()) - 2, 4) == [text.ids[-2], text.ids[-1], *text.ids[:2]]
+    runner = ModelRunner(model, "target", 128)
+    runner.forward(text.part(0, 32), range(32), last_only=True)
+    met.clear()
+    for width in (1, 32):
+        assert time_forward(runner, text, width, 32) > 0
+    assert [len(one) for one in met] == [model.config.num_experts_per_tok, model.config.num_local_experts]
+
+
+def test_requests_time_the_text_of_their_tokenizer(mixture, random_pair, monkeypatch):
+    model, _ = mixture
+    asked = []
+    monkeypatch.setattr(
+        "dynatree.latency.measure.measure_at_first_use",
+        lambda model, static, text: asked.append(text.ids) or CostModel((1, 64), (1,), [[1.0, 2.0]]),
+    )
+    tokenizer = AutoTokenizer.from_pretrained(random_pair[0])
+    for known in (tokenizer, None):
+        generate(ModelPair(model, None, known), [5, 9], "cost_aware", 2, None)
+    assert list(asked[0]) == [token for token in tokenizer(TEXT)["input_ids"] if token < model.config.vocab_size]
+    assert len(set(asked[1])) == model.config.vocab_size

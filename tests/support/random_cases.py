@@ -142,7 +142,7 @@ def check(case: Case) -> None:
 
 def _cost_models(draft):
     """Return a function that gives a model its cost model; that of the draft is a tenth of that of the target."""
-    return lambda model, _: CostModel((1, 2, 64), (1,), [[1.0, 1.1, 3.0] if model is draft else [10.0, 10.5, 30.0]])
+    return lambda model, *_: CostModel((1, 2, 64), (1,), [[1.0, 1.1, 3.0] if model is draft else [10.0, 10.5, 30.0]])
 
 
 @functools.cache

@@ -11,8 +11,10 @@ from dynatree.benchmark.gpu.output import Section, Setting
 from dynatree.benchmark.gpu.requests import both_backends, cases, measured_request
 from dynatree.benchmark.gpu.scripted import follow_script
 from dynatree.latency.measure import time_forward
+from dynatree.latency.sample_text import SampleText, sample_text
 from dynatree.models.pair import ModelPair, Role
 from dynatree.models.runner import ModelRunner
+from dynatree.models.supported import vocabulary_size
 
 PYTHIA: dict[Role, dict[str, Any]] = {
     "target": {"hidden_size": 2560, "num_hidden_layers": 32, "num_attention_heads": 32, "intermediate_size": 10240},
@@ -55,12 +57,13 @@ def _widths(pair: ModelPair, role: Role, context: int, tiny: bool) -> list[dict[
     """Measure forward passes of all widths; the cache is free for others afterwards."""
     model, widths = pair.models[role], (1, 4) if tiny else (1, 2, 4, 8, 16, 32, 64, 128, 256)
     runner = ModelRunner(model, "target", context + widths[-1], static=pair.static.get(role))
-    runner.forward([0] * context, range(context), last_only=True)
+    text = sample_text(None, vocabulary_size(model))
+    runner.forward(text.part(0, context), range(context), last_only=True)
     found: list[dict[str, Any]] = []
     for width in widths:
-        times = [time_forward(runner, width, context) for _ in range(2 if tiny else 8)][1:]
+        times = [time_forward(runner, text, width, context) for _ in range(2 if tiny else 8)][1:]
         row = {"new": width, "ms": 1e3 * median(times), "best_ms": 1e3 * min(times)}
-        found.append(row | {"bytes": read_bytes(model, context), "kernels": kernels(runner, width, context)})
+        found.append(row | {"bytes": read_bytes(model, context), "kernels": kernels(runner, text, width, context)})
     return found
 
 
@@ -72,12 +75,12 @@ def read_bytes(model: PreTrainedModel, context: int) -> int:
     return weights + 2 * config.num_hidden_layers * config.hidden_size * embeddings.itemsize * context
 
 
-def kernels(runner: ModelRunner, width: int, context: int) -> int | None:
+def kernels(runner: ModelRunner, text: SampleText, width: int, context: int) -> int | None:
     """Return the number of CUDA kernels of a forward pass; None on other devices."""
     if runner.model.device.type != "cuda":
         return None
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
-        time_forward(runner, width, context)
+        time_forward(runner, text, width, context)
     return sum(event.count for event in profile.key_averages())
 
 
