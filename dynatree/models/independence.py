@@ -17,7 +17,7 @@ from dynatree.models.forward import forward_logits
 from dynatree.models.modes import implementation_of, mode_of
 from dynatree.models.positions import served_positions, switching_length
 from dynatree.models.runner import ModelRunner
-from dynatree.models.supported import has_own_forward, is_hooked
+from dynatree.models.supported import has_own_forward, has_plain_weights, is_hooked
 from dynatree.models.transfer import input_device
 
 PROMPT, ROOT = 3, 3  # tokens of the prompt, which is the position of the root
@@ -35,9 +35,11 @@ _checked: WeakKeyDictionary[PreTrainedModel, dict[bool, int]] = WeakKeyDictionar
 def check_independence(model: PreTrainedModel, batch: bool = False) -> None:
     """Raise if the logits of a token depend on tokens of the same forward pass that it does not attend to.
 
-    A model of ordinary layers is independent. One with hooks, adapters or layers of other libraries is measured once,
-    and again if its modules change. Other formats than float32 and float64 are not checked,
-    because their rounding hides the difference.
+    A model of ordinary layers and weights is independent. One with hooks, adapters, quantized weights or layers of
+    other libraries is measured once, and again if its modules change. In float32 and float64, a forward pass over
+    several tokens is compared with one over each of them alone. Rounding hides the difference in other formats, so
+    there the other tokens are exchanged instead. This changes the rounding of experts, which are therefore not
+    measured in these formats.
 
     Args:
         model: the target, in evaluation mode.
@@ -49,16 +51,15 @@ def check_independence(model: PreTrainedModel, batch: bool = False) -> None:
     switch = switching_length(model.config)
     deepest = ROOT + max(map(len, _paths()))
     too_short = min(switch or deepest, served_positions(model.config)) < deepest
-    if (
-        too_short
-        or mode_of(model) == "chain"
-        or model.dtype not in EXACT_FORMATS
-        or _rounds_products(input_device(model))
-        or _is_ordinary(model)
-    ):
+    if too_short or mode_of(model) == "chain" or _is_ordinary(model):
         return
+    tree_pairs, batch_pairs = _tree_pairs, _batch_pairs
+    if model.dtype not in EXACT_FORMATS or _rounds_products(input_device(model)):
+        if any("expert" in name for name, _ in model.named_modules()):
+            return
+        tree_pairs, batch_pairs = _exchanged_tree_pairs, _exchanged_batch_pairs
     state, checked = module_signature(model), _checked.setdefault(model, {})
-    for kind, pairs in ((False, _tree_pairs), (True, _batch_pairs)) if batch else ((False, _tree_pairs),):
+    for kind, pairs in ((False, tree_pairs), (True, batch_pairs)) if batch else ((False, tree_pairs),):
         if checked.get(kind) == state:
             continue
         try:
@@ -77,6 +78,7 @@ def check_independence(model: PreTrainedModel, batch: bool = False) -> None:
 def _compare(model: PreTrainedModel, together: torch.Tensor, alone: torch.Tensor) -> None:
     if not (alone.isfinite().all() and together.isfinite().all()):
         return  # reported where the logits are used, with the name of the model
+    together, alone = together.float(), alone.float()
     gap = (together - alone).abs().max() / alone.abs().max().clamp(min=1e-9)
     if gap > TOLERANCE:
         raise DynatreeError(
@@ -88,14 +90,8 @@ def _compare(model: PreTrainedModel, together: torch.Tensor, alone: torch.Tensor
 
 def _tree_pairs(model: PreTrainedModel) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Yield the logits of each node, verified as part of a tree and at the end of its path alone."""
-    tokens = _tokens(model, PROMPT + len(PARENTS))
-    prompt, nodes = tokens[:PROMPT], tokens[PROMPT:]
-    paths = _paths()
-    visible = torch.zeros(len(nodes), len(nodes), dtype=torch.bool)
-    for node, path in enumerate(paths):
-        visible[node, path] = True
-    runner = _prefilled(model, prompt)
-    tree = runner.forward(nodes, [ROOT + len(path) - 1 for path in paths], visible)
+    runner, nodes, paths = _prefilled(model), _tokens(model, len(PARENTS)), _paths()
+    tree = _verify(runner, nodes)
     for node in MEASURED:
         runner.cache.keep(ROOT, [])
         for depth, ancestor in enumerate(paths[node]):
@@ -103,23 +99,57 @@ def _tree_pairs(model: PreTrainedModel) -> Iterator[tuple[torch.Tensor, torch.Te
         yield tree[node], logits[0]
 
 
+def _exchanged_tree_pairs(model: PreTrainedModel) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Yield the logits of each node of a tree, and those where one token replaces all tokens outside its path."""
+    runner, nodes, paths = _prefilled(model), _tokens(model, len(PARENTS)), _paths()
+    tree = _verify(runner, nodes)
+    for node in MEASURED:
+        runner.cache.keep(ROOT, [])
+        exchanged = [token if index in paths[node] else nodes[-1] for index, token in enumerate(nodes)]
+        yield tree[node], _verify(runner, exchanged)[node]
+
+
 def _batch_pairs(model: PreTrainedModel) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Yield the logits of each row of a batch, read with the other rows and alone."""
-    device = input_device(model)
-    ids = torch.tensor(_tokens(model, BATCH * PROMPT), device=device).view(BATCH, PROMPT)
-
-    def logits(rows: torch.Tensor) -> torch.Tensor:
-        return forward_logits(model, rows, implementation=implementation_of(model))
-
-    together = logits(ids)
+    ids = _batch(model)
+    together = _logits(model, ids)
     for row in (0, 1, BATCH - 1):
-        yield together[row], logits(ids[row : row + 1])[0]
+        yield together[row], _logits(model, ids[row : row + 1])[0]
 
 
-def _prefilled(model: PreTrainedModel, prompt: list[int]) -> ModelRunner:
+def _exchanged_batch_pairs(model: PreTrainedModel) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Yield the logits of each row of a batch, and those where one row replaces all others."""
+    ids = _batch(model)
+    together = _logits(model, ids)
+    for row in (0, 1, BATCH - 1):
+        exchanged = ids[2:3].repeat(BATCH, 1)
+        exchanged[row] = ids[row]
+        yield together[row], _logits(model, exchanged)[row]
+
+
+def _logits(model: PreTrainedModel, ids: torch.Tensor) -> torch.Tensor:
+    return forward_logits(model, ids, implementation=implementation_of(model))
+
+
+def _batch(model: PreTrainedModel) -> torch.Tensor:
+    """Return token ids [BATCH, PROMPT]."""
+    return torch.tensor(_tokens(model, BATCH * PROMPT), device=input_device(model)).view(BATCH, PROMPT)
+
+
+def _prefilled(model: PreTrainedModel) -> ModelRunner:
+    """Return a runner that has read a prompt."""
     runner = ModelRunner(model, "target", ROOT + len(PARENTS))
-    runner.forward(prompt, range(len(prompt)), last_only=True)
+    runner.forward(_tokens(model, PROMPT), range(PROMPT), last_only=True)
     return runner
+
+
+def _verify(runner: ModelRunner, nodes: list[int]) -> torch.Tensor:
+    """Return the logits [nodes, vocabulary] of the tokens of the tree."""
+    paths = _paths()
+    visible = torch.zeros(len(nodes), len(nodes), dtype=torch.bool)
+    for node, path in enumerate(paths):
+        visible[node, path] = True
+    return runner.forward(nodes, [ROOT + len(path) - 1 for path in paths], visible)
 
 
 def _paths() -> list[list[int]]:
@@ -137,10 +167,12 @@ def _tokens(model: PreTrainedModel, count: int) -> list[int]:
 
 
 def _is_ordinary(model: PreTrainedModel) -> bool:
-    """Return True if all modules below the model's root are those of torch and transformers, without foreign hooks."""
+    """Return True if all modules are those of torch and transformers, with ordinary weights and no foreign hooks."""
     roots = (model, model.base_model)
     return all(
-        type(one).__module__.startswith(ORDINARY) and (one in roots or not is_hooked(one) or _is_observed(one))
+        type(one).__module__.startswith(ORDINARY)
+        and has_plain_weights(one)
+        and (one in roots or not is_hooked(one) or _is_observed(one))
         for one in model.modules()
     )
 

@@ -5,7 +5,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from dynatree.errors import DynatreeError
-from dynatree.models.supported import is_hooked
+from dynatree.models.supported import has_plain_weights, is_hooked
 
 
 class Int8Linear(nn.Module):
@@ -56,7 +56,8 @@ def quantize(model: PreTrainedModel) -> PreTrainedModel:
     """Replace the linear layers of ``model`` by int8 ones, in place; a head tied to the embeddings stays unchanged.
 
     Raises:
-        DynatreeError: a layer is a subclass or has hooks, so its weight alone is not the layer.
+        DynatreeError: a layer or its weight is of a subclass, or the layer has hooks, so its weight alone is not the
+            layer.
     """
     tied = model.get_input_embeddings().weight
     layers = [
@@ -64,9 +65,11 @@ def quantize(model: PreTrainedModel) -> PreTrainedModel:
         for name, module in model.named_modules()
         if isinstance(module, nn.Linear) and module.weight is not tied
     ]
-    changed = [name for name, module in layers if type(module) is not nn.Linear or is_hooked(module)]
-    if changed:
-        raise DynatreeError(f"the layer {changed[0]} is adapted or hooked; quantize the model before that")
+    for name, module in layers:
+        if type(module) is not nn.Linear or is_hooked(module) or not has_plain_weights(module):
+            raise DynatreeError(
+                f"the layer {name} is adapted, hooked or quantized already; quantize the model before that"
+            )
     for name, module in layers:
         parent, _, child = name.rpartition(".")
         setattr(model.get_submodule(parent), child, Int8Linear(module))

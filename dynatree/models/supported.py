@@ -12,6 +12,8 @@ ATTENTION = (None, "eager", "sdpa", "flex_attention")  # all compute the same at
 LAYER_ADAPTERS = (
     *("LORA", "ADALORA", "IA3", "LOHA", "LOKR", "OFT", "BOFT", "VERA", "HRA", "FOURIERFT", "MISS", "BONE"),
     *("RANDLORA", "SHIRA", "VBLORA", "LN_TUNING", "WAVEFT", "ROAD", "C3A", "DELORA", "GRALORA", "OSF"),
+    *("BEFT", "DEFT", "FROD", "GLORA", "HIRA", "PEANUT", "PSOFT", "PVERA", "SUPERTUNING", "TINYLORA"),
+    *("TRAINABLE_TOKENS", "UNILORA"),
 )
 
 
@@ -95,6 +97,11 @@ def is_hooked(module: nn.Module) -> bool:
     return bool(registered) or has_own_forward(module)
 
 
+def has_plain_weights(module: nn.Module) -> bool:
+    """Return True if the parameters of a module itself are ordinary tensors, not packed, quantized or sharded ones."""
+    return all(type(one) is nn.Parameter for one in module.parameters(recurse=False))
+
+
 def _check_adapters(model: Any, role: str) -> None:
     active = getattr(model, "active_adapters", None) or [model.active_adapter]
     for adapter in active if isinstance(active, list) else [active]:
@@ -104,6 +111,11 @@ def _check_adapters(model: Any, role: str) -> None:
             raise DynatreeError(
                 f"the {role} has the adapter {adapter!r} of type {kind}, which acts outside the layers of the model; "
                 "supported are adapters of layers such as LoRA"
+            )
+        if getattr(config, "alora_invocation_tokens", None):
+            raise DynatreeError(
+                f"the {role} has the adapter {adapter!r}, which begins at tokens of the prompt (aLoRA), so its layers "
+                "alone do not apply it; use an adapter that acts on all tokens"
             )
 
 

@@ -10,7 +10,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from dynatree.errors import DynatreeError
-from dynatree.models.supported import is_hooked
+from dynatree.models.supported import has_plain_weights, is_hooked
 
 
 class TrimmedHead(nn.Module):
@@ -81,7 +81,7 @@ def trim_vocabulary(model: PreTrainedModel, token_ids) -> PreTrainedModel:
     head = output_head(model)
     token_map = torch.as_tensor(token_ids, dtype=torch.int64)
     vocabulary = model.config.vocab_size
-    if type(head) is not nn.Linear or is_hooked(head):
+    if type(head) is not nn.Linear or is_hooked(head) or not has_plain_weights(head):
         raise DynatreeError(
             f"the output head is a {type(head).__name__} that is quantized, adapted or hooked, so its weight alone is "
             "not the head; trim the vocabulary before that"

@@ -52,6 +52,13 @@ def test_an_adapter_around_the_layers_is_refused_by_name(kind):
         pass
 
 
+def test_an_adapter_that_begins_at_tokens_of_the_prompt_is_refused():
+    adapted = Adapted(tiny_model(), "LORA")
+    adapted.peft_config["default"].alora_invocation_tokens = [4, 5]
+    with pytest.raises(DynatreeError, match=r"begins at tokens of the prompt \(aLoRA\)"):
+        ModelPair(adapted)
+
+
 def test_inputs_that_an_adapter_prepares_are_refused():
     model = tiny_model()
     how, ids = custom_generate(method="autoregressive"), torch.tensor([PROMPT])
@@ -165,5 +172,5 @@ def test_a_head_that_is_more_than_its_weight_is_not_trimmed():
 def test_hooked_layers_are_not_quantized_past_their_hooks():
     model = tiny_model()
     model.base_model.layers[0].mlp.up_proj.register_forward_hook(lambda *_: None)
-    with pytest.raises(DynatreeError, match="up_proj is adapted or hooked"):
+    with pytest.raises(DynatreeError, match="up_proj is adapted, hooked or quantized already"):
         quantize(model)

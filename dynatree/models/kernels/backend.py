@@ -18,6 +18,7 @@ from dynatree.errors import DynatreeError
 from dynatree.models.kernels.fused import fuse
 from dynatree.models.kernels.layers import SmallBatchLinear
 from dynatree.models.kernels.library import available, kernels, multiply
+from dynatree.models.supported import has_plain_weights
 
 MEASURED_TOKENS = (1, 4, 8)  # rows of the products that are measured
 REPETITIONS = 5
@@ -66,8 +67,8 @@ def faster_in_small_batches(model: PreTrainedModel) -> bool:
 
 
 def _ordinary_layers(model: PreTrainedModel) -> list[nn.Linear]:
-    """Return the float32 layers of class nn.Linear itself; subclasses may have layouts of their own."""
-    layers = [module for module in model.modules() if type(module) is nn.Linear]
+    """Return the float32 layers of class nn.Linear itself; subclasses of layers and weights have other layouts."""
+    layers = [module for module in model.modules() if type(module) is nn.Linear and has_plain_weights(module)]
     return [layer for layer in layers if layer.weight.is_cpu and layer.weight.dtype == torch.float32]
 
 
