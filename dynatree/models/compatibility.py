@@ -4,10 +4,12 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from transformers import AutoConfig, GenerationConfig, PreTrainedConfig
+from transformers.quantizers.auto import AutoHfQuantizer
 
 from dynatree.errors import DynatreeError
 from dynatree.models.admission import find_verdict
@@ -67,6 +69,7 @@ def check_pair(
         if not architecture.good:
             return
         configs[role] = AutoConfig.from_pretrained(folder)
+        yield from _check_quantization(role, configs[role])
     yield _check_settings(folders["target"])
     yield _check_number_format(dtype)
     if draft:
@@ -124,6 +127,20 @@ def _check_architecture(role: str, folder: Path) -> CheckResult:
     verdict = find_verdict(config)
     detail = {"chain": "exact as chains", None: f"refused: {verdict.reason}"}.get(verdict.mode, "exact as trees")
     return CheckResult(subject, verdict.mode is not None, f"{config.model_type}, {detail}")
+
+
+def _check_quantization(role: str, config: PreTrainedConfig) -> Iterator[CheckResult]:
+    """Check that this machine has what the weights of a quantized checkpoint need."""
+    settings: Any = getattr(config, "quantization_config", None)
+    if not settings:
+        return
+    try:
+        quantizer = AutoHfQuantizer.from_config(settings, pre_quantized=True)
+        quantizer.validate_environment(device_map=None, weights_only=True)
+    except (ImportError, ValueError, RuntimeError) as error:
+        yield CheckResult(f"{role} quantization", False, str(error).strip().partition("\n")[0])
+    else:
+        yield CheckResult(f"{role} quantization", True, str(settings.get("quant_method", "unnamed")))
 
 
 def _check_hashes(role: str, folder: Path) -> CheckResult:

@@ -106,20 +106,23 @@ def load_model(
         device_map: see :func:`load_pair`.
 
     Raises:
-        DynatreeError: the checkpoint is missing, damaged or incomplete.
+        DynatreeError: the checkpoint is missing, damaged or incomplete, or its quantization needs another package or
+            device.
     """
     spread = {} if device_map is None else {"device_map": device_map}
     try:
         model = AutoModelForCausalLM.from_pretrained(
             name, dtype=dtype, use_safetensors=True, trust_remote_code=False, low_cpu_mem_usage=True, **spread
         )
+        if device_map is None:
+            model.to(device)  # pyright: ignore[reportArgumentType]  transformers hides the type of `to`
+    except ImportError as error:
+        raise DynatreeError(f"cannot load the {role} {name} on this machine: {_first_line(error)}") from error
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise DynatreeError(
             f"cannot load the {role} {name}: {_first_line(error)}; is it a complete checkpoint?"
         ) from error
-    if device_map is not None:
-        return model.eval()
-    return model.to(device).eval()  # pyright: ignore[reportArgumentType]  transformers hides the type of `to`
+    return model.eval()
 
 
 def load_tokenizer(name: str | Path):

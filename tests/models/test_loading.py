@@ -1,10 +1,15 @@
 """Models loaded from folders on disk."""
 
+import importlib.util
+import json
+import shutil
+
 import pytest
 import torch
 
 from dynatree import DynatreeError, ModelPair, generate, load_pair
 from dynatree.distillation.training import make_student
+from dynatree.models.compatibility import check_pair
 from dynatree.models.int8_weight_only import quantize
 from dynatree.models.kernels.backend import use_small_batches
 from dynatree.models.loading import load_draft, parameter_count, save_borrowing_draft
@@ -56,3 +61,29 @@ def test_a_borrowing_draft_survives_its_file(tmp_path):
 def test_tokens_of_a_draft_need_a_draft(random_pair):
     with pytest.raises(DynatreeError, match="draft_tokens limits the tokens of a draft"):
         load_pair(random_pair[0], draft_tokens=[1, 2])
+
+
+QUANTIZED = {
+    "gptq": ({"quant_method": "gptq", "bits": 4, "group_size": 32}, "optimum"),
+    "awq": ({"quant_method": "awq", "bits": 4, "group_size": 32}, "gptqmodel"),
+    "bitsandbytes": ({"quant_method": "bitsandbytes", "load_in_8bit": True}, "bitsandbytes"),
+    "torchao": ({"quant_method": "torchao", "quant_type": "int8_weight_only"}, "torchao"),
+    "compressed-tensors": ({"quant_method": "compressed-tensors", "config_groups": {}}, "compressed"),
+    "fbgemm_fp8": ({"quant_method": "fbgemm_fp8"}, "GPU"),
+}
+
+
+@pytest.mark.parametrize("name", QUANTIZED)
+def test_a_quantization_that_this_machine_lacks_is_refused_in_one_line(name, random_pair, tmp_path):
+    settings, needed = QUANTIZED[name]
+    if importlib.util.find_spec(name.replace("-", "_")) or torch.cuda.is_available():
+        pytest.skip(f"{name} may be served here")
+    folder = tmp_path / "target"
+    shutil.copytree(random_pair[0], folder)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"quantization_config": settings}))
+    with pytest.raises(DynatreeError, match=f"cannot load the target .*{needed}") as raised:
+        load_pair(folder)
+    assert "\n" not in str(raised.value)
+    found = {one.subject: one for one in check_pair(folder, None)}
+    assert not found["target quantization"].good and needed in found["target quantization"].detail
