@@ -16,7 +16,14 @@ from dynatree.models.exclusive import exclusive
 from dynatree.models.forward import forward_logits
 from dynatree.models.kv_cache import TreeCache
 from dynatree.models.modes import implementation_of, layer_kinds
-from dynatree.models.positions import switching_length
+from dynatree.models.positions import (
+    CHANGING,
+    ORIGINAL,
+    TABLE,
+    rotary_modules,
+    rotary_parameters,
+    switching_length,
+)
 from dynatree.models.transfer import input_device
 
 TOKENS, SHIFT = 4, 5  # of the keys that are compared
@@ -61,15 +68,20 @@ def layer_rotations(model: PreTrainedModel) -> list[Rotation]:
 
 
 def _find_rotations(model: PreTrainedModel) -> list[Rotation]:
-    rotary = getattr(model.base_model, "rotary_emb", None)
-    if rotary is None:
+    tables = [
+        table
+        for rotary in rotary_modules(model)
+        for name, table in rotary.named_buffers(recurse=False)
+        if name.endswith(TABLE) and not name.endswith(ORIGINAL)
+    ]
+    if not tables:
         raise DynatreeError(f"a {model.config.model_type!r} model has no rotary embedding; set rotate=False")
     if switching_length(model.config) is not None:
+        kinds = [one["rope_type"] for one in rotary_parameters(model.config) if one.get("rope_type") in CHANGING]
         raise DynatreeError(
-            f"rotary embeddings of type {rotary.rope_type!r} change with the length of the text, so cached keys "
+            f"rotary embeddings of type {kinds[0]!r} change with the length of the text, so cached keys "
             "cannot be rotated; set rotate=False"
         )
-    tables = [table for name, table in rotary.named_buffers() if name.endswith("inv_freq") and "original" not in name]
     candidates = [Rotation(table, interleaved) for interleaved in (False, True) for table in tables]
     candidates += [Rotation(torch.zeros_like(table)) for table in tables[:1]]  # a layer without positions
     before, after = _keys_at(model, 0), _keys_at(model, SHIFT)

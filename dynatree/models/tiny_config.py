@@ -168,7 +168,7 @@ def _cut(values: dict[str, Any], kinds: list[str] | None = None) -> dict[str, An
     if small.get("num_layers_per_stack"):
         small["num_layers_per_stack"] = 1
         small["num_hidden_layers"] = small["H_cycles"] * (small["L_cycles"] + 1)
-    if _type_of(small.get("rope_parameters")) == "dynamic":
+    if "dynamic" in _types_of(small.get("rope_parameters")):
         small["max_position_embeddings"] = SWITCH
     if small.get("original_max_position_embeddings"):
         small["original_max_position_embeddings"] = SWITCH
@@ -194,8 +194,10 @@ def _kept_layers(values: dict[str, Any], layers: int) -> list[int]:
     return sorted(chosen)
 
 
-def _type_of(rotary: Any) -> str | None:
-    return rotary.get("rope_type") if isinstance(rotary, dict) else None
+def _types_of(rotary: Any) -> set[Any]:
+    """Return the types of rotary parameters, possibly by layer type."""
+    parts = [rotary, *rotary.values()] if isinstance(rotary, dict) else []
+    return {one.get("rope_type") for one in parts if isinstance(one, dict)}
 
 
 def _cut_rotary(value: dict[str, Any], small: dict[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,16 @@
 
 import pytest
 import torch
-from transformers import CohereConfig, Gemma3TextConfig, GlmConfig, GPT2Config, Phi3Config, SmolLM3Config
+from transformers import (
+    CohereConfig,
+    Gemma3Config,
+    Gemma3TextConfig,
+    Gemma4TextConfig,
+    GlmConfig,
+    GPT2Config,
+    Phi3Config,
+    SmolLM3Config,
+)
 
 from dynatree.errors import DynatreeError
 from dynatree.kvcompress.rotary import layer_rotations, rotary_frequencies, rotate_keys
@@ -66,14 +75,25 @@ def test_angles_that_change_with_the_text_are_refused():
 
 
 @pytest.mark.parametrize(
-    "config", [CohereConfig(), GlmConfig(), Gemma3TextConfig(), SmolLM3Config(), Phi3Config()], ids=type
+    "config",
+    [
+        CohereConfig(),
+        GlmConfig(),
+        Gemma3TextConfig(),
+        Gemma3Config(),
+        SmolLM3Config(),
+        Phi3Config(),
+        Gemma4TextConfig(),
+    ],
+    ids=type,
 )
 def test_the_rotation_of_each_layer_is_read_off_its_keys(config):
     model = tiny.tiny_model(tiny.tiny_config(config))
     rotations = layer_rotations(model)
-    assert len(rotations) == model.config.num_hidden_layers
+    assert len(rotations) == model.config.get_text_config().num_hidden_layers
     kinds = {(one.interleaved, tuple(one.frequencies.tolist())) for one in rotations}
-    assert len(kinds) == (2 if isinstance(config, Gemma3TextConfig | SmolLM3Config) else 1)
+    two = isinstance(config, Gemma3TextConfig | Gemma3Config | SmolLM3Config | Gemma4TextConfig)
+    assert len(kinds) == (2 if two else 1)
     assert any(one.interleaved for one in rotations) == isinstance(config, CohereConfig | GlmConfig)
 
 

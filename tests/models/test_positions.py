@@ -4,11 +4,13 @@ import copy
 
 import pytest
 import torch
-from transformers import LlamaConfig
+from transformers import Gemma3TextConfig, LlamaConfig
 
 from dynatree import DynatreeError, ModelPair, custom_generate, generate, generate_batch, use_graphs
 from dynatree.data.random_model import random_model
+from dynatree.models import tiny_config
 from dynatree.models.positions import served_positions, switching_length, uniform_depth
+from dynatree.models.proof import quiet
 from tests.support.models import VOCABULARY, disturbed, reference, tiny_model
 
 SHORT = 24
@@ -43,6 +45,35 @@ def test_output_equals_hugging_face_beyond_the_unscaled_positions(kind, prompt, 
     for method in ("autoregressive", "chain", "fixed_tree", "cost_aware"):
         out = generate(pair, text(prompt), method, new, None)
         assert out.tokens == expected, method
+
+
+def scaled_by_layer_type(kind: str):
+    rotary = {"sliding_attention": {"rope_type": "default"}, "full_attention": {"rope_type": kind} | SCALING[kind]}
+    for one in rotary.values():
+        one["rope_theta"] = 1e4
+    longrope = {"short_factor": [1.0] * 128, "long_factor": [1.5] * 128, "original_max_position_embeddings": 4096}
+    rotary["full_attention"] |= longrope if kind == "longrope" else {}
+    return Gemma3TextConfig(rope_parameters=rotary, layer_types=["sliding_attention", "full_attention"] * 13)
+
+
+def test_positions_of_layers_that_are_scaled_differently():
+    for kind in SCALING:
+        config = tiny_config.tiny_config(scaled_by_layer_type(kind))
+        assert switching_length(config) == (SHORT if kind in CHANGING else None)
+        positions = config.max_position_embeddings
+        assert served_positions(config) == {"dynamic": 4 * SHORT}.get(kind, positions)
+
+
+@pytest.mark.parametrize("kind", CHANGING)
+def test_layers_of_one_type_may_be_scaled_alone(kind):
+    config = tiny_config.tiny_config(scaled_by_layer_type(kind))
+    with quiet():
+        model = tiny_config.tiny_model(config)
+        expected = reference(copy.deepcopy(model), text(20), 12, None)
+        pair = ModelPair(model, disturbed(model, 0.01))
+        reference(model, text(30), 8, None)  # transformers leaves the frequencies of a long text
+        for method in ("chain", "fixed_tree"):
+            assert generate(pair, text(20), method, 12, None).tokens == expected, method
 
 
 @pytest.mark.parametrize("kind", CHANGING)
