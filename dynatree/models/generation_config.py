@@ -35,6 +35,7 @@ WITHOUT_EFFECT = {
     **dict.fromkeys(("penalty_alpha", "prompt_lookup_num_tokens"), 0),
     "cache_implementation": "dynamic",
 }
+STOCK_CACHE = "hybrid"  # of Gemma and Cohere checkpoints; transformers itself reads it as "dynamic"
 ENDLESS = {"min_length", "min_new_tokens", "exponential_decay_length_penalty"}  # these move the end of the text only
 
 
@@ -87,5 +88,7 @@ def _refuse(settings: GenerationConfig | PretrainedConfig, name: str) -> None:
 
 def _has_effect(settings: GenerationConfig | PretrainedConfig, name: str, plain: Any) -> bool:
     value = vars(settings).get(name)
+    if name == "cache_implementation" and value == STOCK_CACHE:
+        return False
     unset = value is None or value is False or (isinstance(value, list | tuple | dict) and not value)
     return not unset and value != plain

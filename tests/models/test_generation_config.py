@@ -16,7 +16,7 @@ from dynatree.models.generation_config import (
     WITHOUT_EFFECT,
     check_generation_config,
 )
-from tests.support.models import tiny_model
+from tests.support.models import disturbed, tiny_model
 
 REFUSED = {
     "guidance_scale": 1.5,
@@ -70,6 +70,34 @@ def test_a_setting_of_the_call_overrides_that_of_the_checkpoint():
     ids = torch.tensor([[5, 9]])
     found = target.generate(ids, custom_generate=custom_generate(), **settings)
     assert torch.equal(found, target.generate(ids, **settings))
+
+
+# generation_config.json as published, without token ids
+STOCK = {
+    "qwen2.5": {"do_sample": True, "repetition_penalty": 1.05, "temperature": 0.7, "top_p": 0.8, "top_k": 20},
+    "llama3": {"do_sample": True, "temperature": 0.6, "top_p": 0.9},
+    "gemma3": {"cache_implementation": "hybrid", "do_sample": True, "top_k": 64, "top_p": 0.95},
+    "phi4": {"do_sample": True, "temperature": 0.8, "top_k": 50, "top_p": 0.95},
+    "gpt_oss": {"do_sample": True},
+    "mistral": {"max_length": 64},
+}
+
+
+@pytest.mark.parametrize("name", STOCK)
+def test_the_generation_config_of_a_stock_model_is_applied(name):
+    target = copy.deepcopy(tiny_model())
+    target.generation_config = GenerationConfig(**STOCK[name], eos_token_id=[3, 7], pad_token_id=0)
+    pair, ids = ModelPair(target, disturbed(target)), torch.tensor([[5, 9, 2, 5, 9]])
+    for method in ("autoregressive", "chain", "cost_aware"):
+        how = custom_generate(pair.draft, method)
+        greedy = target.generate(ids, custom_generate=how, max_new_tokens=24, do_sample=False)
+        assert torch.equal(greedy, target.generate(ids, max_new_tokens=24, do_sample=False)), method
+        assert generate(pair, ids, method, 24).tokens == greedy[0, 5:].tolist(), method
+    drawn = []
+    for method in ("autoregressive", "chain"):
+        torch.manual_seed(1)
+        drawn.append(target.generate(ids, custom_generate=custom_generate(pair.draft, method), max_new_tokens=24))
+    assert torch.equal(*drawn)
 
 
 def test_a_minimum_length_has_no_effect_on_a_text_without_end():
