@@ -14,6 +14,7 @@ _HOMES = {
     "TreeCache": "dynatree.models.kv_cache",
     "__version__": "dynatree.version",
     "use_graphs": "dynatree.models.graphs",
+    "check_pair": "dynatree.models.compatibility",
     "clear_memory": "dynatree.drafting.memory",
     "custom_generate": "dynatree.decoding.transformers_generate",
     "generate": "dynatree.decoding.engine",
