@@ -41,3 +41,14 @@ def test_five_hundred_tokens_of_real_text_are_exact(gemma, method, options):
     chapters = yaml.safe_load((ROOT / "config/prompts/chapters.yaml").read_text())
     prompt = gemma.tokenizer(chapters["prompts"][0]["text"])["input_ids"][:200]
     assert generate(gemma, prompt, method, 500, None, **options).tokens == reference(gemma.target, prompt, 500, None)
+
+
+@pytest.mark.nightly
+def test_five_hundred_tokens_that_do_not_repeat_are_exact(gemma, monkeypatch):
+    """Plain greedy text of this model soon repeats itself, so a penalty makes the text longer than its windows."""
+    monkeypatch.setattr(gemma.target.generation_config, "repetition_penalty", 1.3)
+    chapters = yaml.safe_load((ROOT / "config/prompts/chapters.yaml").read_text())
+    prompt = gemma.tokenizer(chapters["prompts"][0]["text"])["input_ids"][:200]
+    expected = reference(gemma.target, prompt, 500, None)
+    assert generate(gemma, prompt, "cost_aware", 500, None).tokens == expected
+    assert len(set(expected)) > 100
