@@ -382,10 +382,10 @@ def test_chains_take_no_mask_in_recorded_passes_alone(method, monkeypatch):
     given: dict[bool, list[bool]] = {True: [], False: []}
     forward = ModelRunner.forward
 
-    def spy(self, tokens, positions, visible=None, last_only=False):
+    def spy(self, tokens, positions, visible=None, last_only=False, states=None):
         if self.length and len(positions) > 1 and not last_only:
             given[self.static is not None].append(visible is not None)
-        return forward(self, tokens, positions, visible, last_only)
+        return forward(self, tokens, positions, visible, last_only, states)
 
     monkeypatch.setattr(ModelRunner, "forward", spy)
     for pair in (static_pair("llama", 1, 0.06), pair_of("llama", 1, 0.06)):
