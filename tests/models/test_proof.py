@@ -23,7 +23,10 @@ def first_mode_only(monkeypatch):
 
 
 def test_a_dropped_window_is_found(monkeypatch, first_mode_only):
-    monkeypatch.setattr(layout.PassLayout, "mask", lambda self, function, device: self.visible)
+    mask = layout.PassLayout.mask
+    monkeypatch.setattr(
+        layout.PassLayout, "mask", lambda self, function, device: mask(self, layout.causal_mask_function, device)
+    )
     assert "instead of" in prove(MistralConfig()).reason
 
 

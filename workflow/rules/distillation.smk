@@ -92,39 +92,37 @@ rule distill_draft:
         " --output {params.folder:q} {params.earlier:q} {params.recipe:q} --threads {threads} 2>&1 | tee {log:q}"
 
 
-if "hidden_state_draft" in RECIPE:
-
-    rule distill_hidden_state_draft:
-        input:
-            target=f"{model_folder('target')}/MANIFEST.sha256",
-            openings="dynatree/distillation/openings.yaml",
-            samples=f"results/{RUN}/distillation/{len(STAGES)}/samples/complete",
-        output:
-            f"results/{RUN}/distillation/hidden_state_draft/model.safetensors",
-        log:
-            f"results/{RUN}/logs/distill_hidden_state_draft.log",
-        threads: config["threads"]
-        resources:
-            slots=100,
-        params:
-            recipe=arguments(
-                RECIPE["hidden_state_draft"],
-                "layers",
-                "vocabulary",
-                "readings",
-                "steps",
-                "rate",
-                "head-rate",
-                "seed",
-            ),
-            target=subpath(input.target, parent=True),
-            samples=subpath(input.samples, parent=True),
-            folder=subpath(output[0], parent=True),
-            code=code_hash("scripts/distill_draft.py"),
-            libraries=libraries("scripts/distill_draft.py"),
-        shell:
-            "python scripts/distill_draft.py --target {params.target:q} --samples {params.samples:q}"
-            " --output {params.folder:q} {params.recipe:q} --threads {threads} 2>&1 | tee {log:q}"
+rule distill_hidden_state_draft:
+    input:
+        target=f"{model_folder('target')}/MANIFEST.sha256",
+        openings="dynatree/distillation/openings.yaml",
+        samples=f"results/{RUN}/distillation/{len(STAGES)}/samples/complete",
+    output:
+        f"results/{RUN}/distillation/hidden_state_draft/model.safetensors",
+    log:
+        f"results/{RUN}/logs/distill_hidden_state_draft.log",
+    threads: config["threads"]
+    resources:
+        slots=100,
+    params:
+        recipe=lambda wildcards: arguments(
+            RECIPE["hidden_state_draft"],
+            "layers",
+            "vocabulary",
+            "readings",
+            "steps",
+            "rate",
+            "head-rate",
+            "seed",
+        ),
+        target=subpath(input.target, parent=True),
+        samples=subpath(input.samples, parent=True),
+        folder=subpath(output[0], parent=True),
+        code=code_hash("scripts/distill_draft.py"),
+        libraries=libraries("scripts/distill_draft.py"),
+    shell:
+        "python scripts/distill_draft.py --target {params.target:q} --samples {params.samples:q}"
+        " --output {params.folder:q} {params.recipe:q} --threads {threads} 2>&1 | tee {log:q}"
 
 
 rule distill:
