@@ -123,6 +123,21 @@ def arguments(values, *names):
     return [word for name in names for word in (f"--{name}", values[name])]
 
 
+def stage_of(wildcards):
+    """Return the settings of a stage of the distillation; the first one has number 1."""
+    return config["distillation"]["stages"][int(wildcards.stage) - 1]
+
+
+def earlier_draft(wildcards):
+    """Return the draft of the stage before; none for the first stage."""
+    stage = int(wildcards.stage)
+    return (
+        [f"results/{RUN}/distillation/{stage - 1}/draft/model.safetensors"]
+        if stage > 1
+        else []
+    )
+
+
 def code_of(*paths):
     """Return the parameters that rerun a rule when its code, or a library that the code imports, changes.
 

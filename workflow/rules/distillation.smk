@@ -4,21 +4,6 @@ STAGES = RECIPE["stages"]
 STAGE = f"results/{RUN}/distillation/{{stage}}"
 
 
-def stage_of(wildcards):
-    """Return the settings of a stage; the first one has number 1."""
-    return STAGES[int(wildcards.stage) - 1]
-
-
-def earlier_draft(wildcards):
-    """Return the draft of the stage before; none for the first stage."""
-    stage = int(wildcards.stage)
-    return (
-        [f"results/{RUN}/distillation/{stage - 1}/draft/model.safetensors"]
-        if stage > 1
-        else []
-    )
-
-
 rule sample_text:
     input:
         target=f"{model_folder('target')}/MANIFEST.sha256",
