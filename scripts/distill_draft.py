@@ -11,6 +11,7 @@ import torch
 from dynatree.distillation.draft import distill_draft
 from dynatree.distillation.openings import OPENINGS
 from dynatree.distillation.training import Recipe
+from dynatree.drafting.ngram_table import FILE_NAME
 from dynatree.workflow.script import run
 
 parser = argparse.ArgumentParser(description=__doc__)
@@ -40,6 +41,6 @@ run(
         *([options.start] if options.start else []),
         *sorted(options.samples.glob("*.safetensors")),
     ],
-    writes=[options.output / name for name in ("model.safetensors", "README.md", "report.json")],
+    writes=[options.output / name for name in ("model.safetensors", FILE_NAME, "README.md", "report.json")],
     arguments=options,
 )

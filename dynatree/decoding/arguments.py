@@ -21,6 +21,7 @@ from dynatree.models.strict import check_strict
 from dynatree.models.supported import check_forward, vocabulary_size
 from dynatree.models.text_rules import NO_RULES, CallerRules, TextRules, prepare_rules
 from dynatree.policies.base import Policy
+from dynatree.policies.calibration import TABLE
 from dynatree.policies.registry import make_policy
 from dynatree.tree import TokenTree
 from dynatree.utils.validate import whole_number
@@ -276,6 +277,12 @@ def check_lengths(
     if policy.needs_draft and pair.draft is None:
         raise DynatreeError(
             "this method needs a draft model, but the pair has none; 'autoregressive' and 'cost_aware' work without"
+        )
+    given = {"model": pair.draft, TABLE: pair.ngram_table}
+    if policy.selector and all(given.get(name, name) is None for name in policy.selector.sources):
+        raise DynatreeError(
+            "the sources 'model' and 'table' need a draft model or an n-gram table, but the pair has neither; choose "
+            "'ngram' or 'recycling', or load a draft or a table"
         )
     message = _too_long("target", pair.target, caches.target, prompt_length, max_new_tokens)
     if message:

@@ -8,9 +8,9 @@ base_model: {target}
 
 # A draft for {target}
 
-This draft proposes tokens for speculative decoding with {target}; it is of no use alone. It has {layers} of the
-target's {target_layers} layers, reads {reads} (not stored here), and scores the {vocabulary} tokens the
-target predicts most often. It was distilled from the target alone, on text the target sampled itself.
+This draft and its n-gram table propose tokens for speculative decoding with {target}; they are of no use alone. The draft has
+{layers} of the target's {target_layers} layers, reads {reads} (not stored here), and scores the
+{vocabulary} tokens the target predicts most often. Both were made from the target alone, from text the target sampled itself.
 
 | | |
 |---|---|
@@ -21,6 +21,7 @@ target predicts most often. It was distilled from the target alone, on text the 
 | agreement, top 2 | {top2:.3f} |
 | agreement, top 4 | {top4:.3f} |
 | size | {megabytes:.1f} MB (float16) |
+| n-gram table | {contexts} contexts of one to three tokens, counted in the same text, {table_megabytes:.1f} MB |
 
 Agreement is the share of the target's greedy tokens that the draft ranks first, among its first two, or among its first four, over
 {new_tokens}-token continuations of {prompts} openings that share no subject with the training text.

@@ -7,20 +7,23 @@ import torch
 
 from dynatree.distillation.agreement import agreement
 from dynatree.distillation.card import model_card
+from dynatree.distillation.ngram_counts import count_ngrams
 from dynatree.distillation.openings import phrases
 from dynatree.distillation.training import Recipe, distill, load_samples
+from dynatree.drafting.ngram_table import FILE_NAME, save_table
 from dynatree.models.loading import load_draft, load_pair, save_borrowing_draft
 from dynatree.models.pair import ModelPair
 from dynatree.utils.files import write_json, write_text
 
 NEW_TOKENS = 96
+SUCCESSORS = 8  # of a context of the n-gram table
 READS = ("the target's own embeddings", "the target's last hidden states and its embeddings")
 
 
 def distill_draft(
     target: Path, samples: Path, folder: Path, recipe: Recipe, command: str, start: Path | None = None
 ) -> dict:
-    """Make a draft for ``target`` and write ``model.safetensors``, ``report.json`` and ``README.md``.
+    """Make a draft and an n-gram table for ``target``, and write both, ``report.json`` and ``README.md``.
 
     Args:
         target: folder of the target.
@@ -40,6 +43,8 @@ def distill_draft(
     draft = distill(pair.target, text, recipe, folder / "checkpoint.safetensors", earlier)
     minutes = (time.perf_counter() - started) / 60
     save_borrowing_draft(draft, folder)
+    table = count_ngrams(text["tokens"], text["labels"], recipe.contexts, SUCCESSORS)
+    save_table(table, folder / FILE_NAME)
     prompts = phrases()["held_out"]
     shares = agreement(ModelPair(pair.target, draft, pair.tokenizer), list(prompts), NEW_TOKENS)
     report = vars(recipe) | {
@@ -49,6 +54,8 @@ def distill_draft(
         "sequences": len(text["tokens"]),
         "minutes": minutes,
         "threads": torch.get_num_threads(),
+        "contexts": len(table.contexts),
+        "table_megabytes": (folder / FILE_NAME).stat().st_size / 1e6,
         "megabytes": (folder / "model.safetensors").stat().st_size / 1e6,
         "new_tokens": NEW_TOKENS,
         "prompts": len(prompts),

@@ -34,6 +34,7 @@ class Recipe:
             draft of tokens alone.
         rate, head_rate: peak learning rates of the layers and of the head.
         seed: seed of the order of the batches.
+        contexts: maximum number of contexts of the n-gram table, see :mod:`dynatree.distillation.ngram_counts`.
     """
 
     layers: int = 2
@@ -44,6 +45,7 @@ class Recipe:
     rate: float = 2e-3
     head_rate: float = 6e-4
     seed: int = 1
+    contexts: int = 65536
 
 
 def load_samples(folder: Path) -> dict[str, torch.Tensor]:

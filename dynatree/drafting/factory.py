@@ -52,7 +52,8 @@ def make_drafter(
     timed = TimedDraft(model, _cost_model(pair, "draft"), pair.clock) if model else None
     chains = any(mode_of(model) == "chain" for model in pair.models.values())
     memory = memory_of(pair, policy.selector.memory)
-    return HybridDrafter(policy.selector, _cost_model(pair, "target"), timed, stop_tokens, pair.clock, chains, memory)
+    costs = _cost_model(pair, "target")
+    return HybridDrafter(policy.selector, costs, timed, stop_tokens, pair.clock, chains, memory, pair.ngram_table)
 
 
 def prepare_costs(pair: ModelPair, policy: Policy) -> None:

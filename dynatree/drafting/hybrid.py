@@ -8,6 +8,7 @@ import torch
 from dynatree.drafting.base import Drafter, Drafting, Nodes, RoundContext, RoundOutcome, Verification
 from dynatree.drafting.lookup_sources import LookupSources
 from dynatree.drafting.memory import Memory
+from dynatree.drafting.ngram_table import NGramTable
 from dynatree.drafting.pool import Pool
 from dynatree.drafting.round_costs import RoundCosts
 from dynatree.drafting.timed_draft import TimedDraft
@@ -57,6 +58,7 @@ class HybridDrafter(Drafter):
         clock: returns the current time in seconds.
         chains: True if a model reads tokens in order only, so each level has one node.
         memory: of past outputs; None without one.
+        table: n-gram table of the target; None without one.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class HybridDrafter(Drafter):
         clock: Callable[[], float],
         chains: bool = False,
         memory: Memory | None = None,
+        table: NGramTable | None = None,
     ):
         self.policy = policy
         self.target_costs = target_costs
@@ -75,7 +78,7 @@ class HybridDrafter(Drafter):
         self.stop_tokens = stop_tokens
         self._width = 1 if chains else policy.drafted_nodes
         self._clock = clock
-        self._lookups = LookupSources(policy, clock, memory)
+        self._lookups = LookupSources(policy, clock, memory, table)
         self._merged: dict[tuple[tuple[int, ...], int], list[Estimate]] = {}  # of the lookups, by context and depth
         self._pool = Pool((0,), 0, 0, 0)
         self._nodes: list[int] = []  # node of the verified tree -> node of the pool

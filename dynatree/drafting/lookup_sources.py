@@ -5,7 +5,8 @@ from collections.abc import Callable, Sequence
 from dynatree.drafting.base import Ranked
 from dynatree.drafting.lookup import CONTEXT, LOOKUPS, Lookup
 from dynatree.drafting.memory import Memory, MemoryLookup
-from dynatree.policies.calibration import Proposal
+from dynatree.drafting.ngram_table import NGramTable, TableLookup
+from dynatree.policies.calibration import TABLE, Proposal
 from dynatree.policies.cost_aware import CostAware
 from dynatree.tree import TokenTree
 
@@ -17,13 +18,20 @@ class LookupSources:
         policy: keeps the accounts of the sources.
         clock: returns the current time in seconds.
         memory: of past outputs; None without one.
+        table: of the target; None without one.
 
     Attributes:
         context: the last tokens of the text.
         recycled: ranked successors of each verified node that :meth:`observe` takes in this round.
     """
 
-    def __init__(self, policy: CostAware, clock: Callable[[], float], memory: Memory | None = None):
+    def __init__(
+        self,
+        policy: CostAware,
+        clock: Callable[[], float],
+        memory: Memory | None = None,
+        table: NGramTable | None = None,
+    ):
         self.context: tuple[int, ...] = ()
         self.recycled = 0
         self._policy = policy
@@ -32,6 +40,8 @@ class LookupSources:
         self._past = None if memory is None else MemoryLookup(memory)
         if self._past:
             self._lookups.append(self._past)
+        if table and TABLE in policy.sources:
+            self._lookups.append(TableLookup(table))
         self._used: list[Lookup] = []
         self._seconds: dict[str, float] = {}  # of each used lookup in this round
         self._known: dict[tuple[int, ...], list[Proposal]] = {}  # proposals of this round by context

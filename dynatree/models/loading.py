@@ -8,6 +8,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
+from dynatree.drafting.ngram_table import FILE_NAME, load_table
 from dynatree.errors import DynatreeError
 from dynatree.models.draft_config import BORROWED, READS_STATES, borrowing_entry, draft_reads_states
 from dynatree.models.eagle import is_eagle, load_eagle
@@ -31,6 +32,7 @@ def load_pair(
     draft_tokens: list[int] | None = None,
     backend: str = "auto",
     device_map: str | None = None,
+    ngram_table: str | Path | None = None,
 ) -> ModelPair:
     """Load a target, its tokenizer and, if named, its draft.
 
@@ -48,6 +50,7 @@ def load_pair(
             models permit them, and on the CPU for the faster layers in a short measurement of each model.
         device_map: spreads the layers of the target over devices, as accelerate does, for example "auto"; None for
             ``device`` alone. The draft stays on ``device``.
+        ngram_table: file of an n-gram table of the target; None for that in the folder of the draft, if it has one.
 
     Returns:
         The pair, ready to decode.
@@ -73,7 +76,10 @@ def load_pair(
         check_tokenizers(tokenizer, target, draft)
         if draft_tokens is not None:
             trim_vocabulary(draft_model, draft_tokens)
-    pair = ModelPair(target_model, draft_model, tokenizer)
+    if ngram_table is None and draft is not None and (Path(draft) / FILE_NAME).is_file():
+        ngram_table = Path(draft) / FILE_NAME
+    table = None if ngram_table is None else load_table(ngram_table)
+    pair = ModelPair(target_model, draft_model, tokenizer, table)
     for model in pair.models.values():
         if backend == "small_batch" or (backend == "auto" and faster_in_small_batches(model)):
             use_small_batches(model)

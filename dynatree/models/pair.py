@@ -21,6 +21,7 @@ from dynatree.models.trimmed_head import output_head
 
 if TYPE_CHECKING:
     from dynatree.drafting.memory import Memory
+    from dynatree.drafting.ngram_table import NGramTable
     from dynatree.latency.cost_model import CostModel
     from dynatree.models.graphs import GraphedModel
     from dynatree.policies.base import Policy
@@ -66,6 +67,7 @@ class ModelPair:
         draft: a smaller model with the same tokens, possibly on another device or in another dtype; None if only
             methods without a draft model are used.
         tokenizer: converts prompts to token ids and back; without one, prompts must be token ids.
+        ngram_table: likely successors of the target's tokens; None if only methods without it are used.
 
     Attributes:
         state: statistics of earlier requests.
@@ -79,6 +81,7 @@ class ModelPair:
     target: PreTrainedModel
     draft: PreTrainedModel | None = None
     tokenizer: Any = None
+    ngram_table: "NGramTable | None" = None
     state: PairState = field(default_factory=PairState, init=False, repr=False, compare=False)
     clock: Callable[[], float] = field(default=time.perf_counter, init=False, repr=False, compare=False)
     static: dict[Role, "GraphedModel"] = field(default_factory=dict, init=False, repr=False, compare=False)
@@ -93,6 +96,11 @@ class ModelPair:
             tokens = len(self.tokenizer) if hasattr(self.tokenizer, "__len__") else None
             check_vocabularies(vocabulary_size(self.target), vocabulary_size(self.draft), tokens)
             check_states(self.target, self.draft)
+        if self.ngram_table is not None and self.ngram_table.max_token >= vocabulary_size(self.target):
+            raise DynatreeError(
+                f"the n-gram table has token {self.ngram_table.max_token}, but the target has "
+                f"{vocabulary_size(self.target)} tokens; use the table that was counted for it"
+            )
         for model in self.models.values():
             apply_settings(model.device)
 

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import NamedTuple
 
-SOURCES = ("model", "ngram", "recycling")
+TABLE = "table"  # the source of n-grams counted in text of the target
+SOURCES = ("model", "ngram", "recycling", TABLE)
 MEMORY = "memory"  # the source that looks up past outputs
 ALL_SOURCES = (*SOURCES, MEMORY)
+TABLE_LENGTHS = (1, 2, 3)  # tokens of a context
 MATCH_LENGTHS = (1, 2, 3, 4, 6, 8, 12, 16)  # tokens of a match; the longest stands for all longer ones
 ORIGINS = (  # source and kind, often a match length; recycling-0 is a runner-up of the last prediction
     "model",
@@ -16,6 +18,7 @@ ORIGINS = (  # source and kind, often a match length; recycling-0 is a runner-up
     "recycling-0",
     "recycling-1",
     "recycling-2",
+    *(f"{TABLE}-{n}" for n in TABLE_LENGTHS),
     *(f"memory-{n}" for n in MATCH_LENGTHS),
     "memory-token",
     "memory-pair",

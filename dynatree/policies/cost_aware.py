@@ -40,8 +40,8 @@ class CostAware(Policy):
 
     Attributes:
         max_depth: drafted tokens on the longest path.
-        sources: sources of proposals, any of "model", "ngram" and "recycling". Pairs without a draft model skip
-            "model".
+        sources: sources of proposals, any of "model", "ngram", "recycling" and "table". A pair without a draft model
+            or an n-gram table skips "model" or "table".
         candidates: maximum number of successors that a source proposes for a node.
         probe_share: share of the time spent on probing a draft model that does not pay.
         memory: entries of past outputs that the pair keeps for later requests; 0 for none, see

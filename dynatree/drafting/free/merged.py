@@ -7,11 +7,12 @@ from dynatree.drafting.base import RoundContext, RoundOutcome, Verification, run
 from dynatree.drafting.free.base import Row
 from dynatree.drafting.hybrid import HybridDrafter
 from dynatree.drafting.memory import Memory
+from dynatree.drafting.ngram_table import NGramTable
 from dynatree.latency.cost_model import CostModel
 from dynatree.policies.cost_aware import CostAware
 from dynatree.tree import TokenTree
 
-FREE_SOURCES = ("ngram", "recycling")
+FREE_SOURCES = ("ngram", "recycling", "table")
 MAX_DEPTH = 64
 CANDIDATES = 4  # as in decoding
 
@@ -34,6 +35,7 @@ class Merged:
         sources: sources of the policy.
         candidates: maximum number of successors that a source proposes for a node.
         memory: limit of the memory, see :class:`dynatree.drafting.memory.Memory`; 0 for none.
+        table: n-gram table of the target; None without one.
     """
 
     def __init__(
@@ -44,12 +46,14 @@ class Merged:
         sources: Sequence[str] = FREE_SOURCES,
         candidates: int = CANDIDATES,
         memory: int = 0,
+        table: NGramTable | None = None,
     ):
         depth = nodes if chains else min(nodes, MAX_DEPTH)
         self.policy = CostAware(
             node_budget=nodes, max_depth=depth, sources=tuple(sources), candidates=candidates, memory=memory
         )
         self.memory = Memory(memory) if memory else None
+        self.table = table
         self.costs = replace(costs) if costs else flat_costs()
         self._chains = chains
         self._tree: TokenTree | None = None
@@ -58,7 +62,8 @@ class Merged:
         self._output: list[int] = []
 
     def _new_drafter(self) -> HybridDrafter:
-        return HybridDrafter(self.policy, self.costs, None, frozenset(), lambda: 0.0, self._chains, memory=self.memory)
+        shared = self._chains, self.memory, self.table
+        return HybridDrafter(self.policy, self.costs, None, frozenset(), lambda: 0.0, *shared)
 
     def begin_request(self) -> None:
         self._drafter.close(self._output)
