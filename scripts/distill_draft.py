@@ -11,7 +11,7 @@ import torch
 from dynatree.distillation.draft import distill_draft
 from dynatree.distillation.openings import OPENINGS
 from dynatree.distillation.training import Recipe
-from dynatree.drafting.ngram_table import FILE_NAME
+from dynatree.models.ngram_table import FILE_NAME
 from dynatree.workflow.script import run
 
 parser = argparse.ArgumentParser(description=__doc__)

@@ -10,8 +10,8 @@ from dynatree.distillation.card import model_card
 from dynatree.distillation.ngram_counts import count_ngrams
 from dynatree.distillation.openings import phrases
 from dynatree.distillation.training import Recipe, distill, load_samples
-from dynatree.drafting.ngram_table import FILE_NAME, save_table
 from dynatree.models.loading import load_draft, load_pair, save_borrowing_draft
+from dynatree.models.ngram_table import FILE_NAME, save_table
 from dynatree.models.pair import ModelPair
 from dynatree.utils.files import write_json, write_text
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 
-from dynatree.drafting.ngram_table import NGramTable
+from dynatree.models.ngram_table import NGramTable
 from dynatree.policies.calibration import TABLE_LENGTHS
 
 INTERPOLATION = 4.0  # weight of the probabilities after the shorter context, in occurrences

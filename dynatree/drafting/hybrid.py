@@ -8,11 +8,11 @@ import torch
 from dynatree.drafting.base import Drafter, Drafting, Nodes, RoundContext, RoundOutcome, Verification
 from dynatree.drafting.lookup_sources import LookupSources
 from dynatree.drafting.memory import Memory
-from dynatree.drafting.ngram_table import NGramTable
 from dynatree.drafting.pool import Pool
 from dynatree.drafting.round_costs import RoundCosts
 from dynatree.drafting.timed_draft import TimedDraft
 from dynatree.latency.cost_model import CostModel
+from dynatree.models.ngram_table import NGramTable
 from dynatree.models.runner import ModelRunner
 from dynatree.policies.calibration import ALL_SOURCES, Estimate, Proposal
 from dynatree.policies.cost_aware import LOOKUP_RESERVE, CostAware

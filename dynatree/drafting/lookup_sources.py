@@ -5,7 +5,8 @@ from collections.abc import Callable, Sequence
 from dynatree.drafting.base import Ranked
 from dynatree.drafting.lookup import CONTEXT, LOOKUPS, Lookup
 from dynatree.drafting.memory import Memory, MemoryLookup
-from dynatree.drafting.ngram_table import NGramTable, TableLookup
+from dynatree.drafting.table_lookup import TableLookup
+from dynatree.models.ngram_table import NGramTable
 from dynatree.policies.calibration import TABLE, Proposal
 from dynatree.policies.cost_aware import CostAware
 from dynatree.tree import TokenTree

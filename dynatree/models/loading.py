@@ -8,13 +8,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
-from dynatree.drafting.ngram_table import FILE_NAME, load_table
 from dynatree.errors import DynatreeError
 from dynatree.models.draft_config import BORROWED, READS_STATES, borrowing_entry, draft_reads_states
 from dynatree.models.eagle import is_eagle, load_eagle
 from dynatree.models.graphs import suits_graphs, use_graphs
 from dynatree.models.int8_weight_only import quantize
 from dynatree.models.kernels.backend import faster_in_small_batches, use_small_batches
+from dynatree.models.ngram_table import FILE_NAME, load_table
 from dynatree.models.pair import ModelPair
 from dynatree.models.state_embedding import StateEmbedding, token_embeddings
 from dynatree.models.trimmed_head import TrimmedHead, output_head, trim_vocabulary

@@ -21,9 +21,9 @@ from dynatree.models.trimmed_head import output_head
 
 if TYPE_CHECKING:
     from dynatree.drafting.memory import Memory
-    from dynatree.drafting.ngram_table import NGramTable
     from dynatree.latency.cost_model import CostModel
     from dynatree.models.graphs import GraphedModel
+    from dynatree.models.ngram_table import NGramTable
     from dynatree.policies.base import Policy
 
 MIN_SHARED = 0.8  # share of the target's tokens that a draft of the same tokenizer has; padding may hide the rest

@@ -7,7 +7,8 @@ import torch
 from dynatree import DynatreeError, ModelPair, generate, load_pair
 from dynatree.data.random_model import save_tiny_checkpoint
 from dynatree.distillation.ngram_counts import INTERPOLATION, count_ngrams
-from dynatree.drafting.ngram_table import FILE_NAME, NGramTable, TableLookup, load_table, save_table
+from dynatree.drafting.table_lookup import TableLookup
+from dynatree.models.ngram_table import FILE_NAME, NGramTable, load_table, save_table
 from tests.support.models import tiny_model
 
 TOKENS = torch.tensor([[1, 2, 3, 1, 2, 3, 1, 2, 4]])
@@ -29,7 +30,7 @@ def test_the_longest_known_context_proposes_its_labels():
 def test_probabilities_interpolate_those_of_the_shorter_context():
     counts, total = {3: 2, 4: 1}, 3 + INTERPOLATION  # after 2 as after 1, 2
     after_pair = {token: (count + INTERPOLATION * count / total) / total for token, count in counts.items()}
-    found = {one.token: one.confidence for one in counted().propose((9, 1, 2))}
+    found = dict(counted().successors_of((1, 2)))
     assert found == pytest.approx(after_pair, rel=1e-3)  # float16
 
 
@@ -43,7 +44,7 @@ def test_the_most_frequent_contexts_are_kept_and_single_occurrences_left_out():
 def test_a_file_keeps_the_table_and_a_damaged_one_is_refused(tmp_path):
     path = tmp_path / FILE_NAME
     save_table(counted(), path)
-    assert load_table(path).propose((1, 2)) == counted().propose((1, 2))
+    assert load_table(path).successors_of((1, 2)) == counted().successors_of((1, 2))
     path.write_bytes(path.read_bytes()[:-4])
     with pytest.raises(DynatreeError, match="missing or damaged"):
         load_table(path)
@@ -78,4 +79,4 @@ def test_a_table_of_another_vocabulary_and_a_missing_one_are_refused():
     with pytest.raises(DynatreeError, match="n-gram table"):
         generate(ModelPair(target), [1, 2], "cost_aware", 4, None, sources=["table"])
     with pytest.raises(ValueError, match="shapes"):
-        NGramTable(np.zeros((2, 1), np.int32), np.zeros((2, 1), np.int32), np.zeros((2, 1), np.float16))
+        NGramTable(np.zeros((2, 1), np.int32), np.zeros((3, 1), np.int32), np.zeros((2, 1), np.float16))

@@ -7,8 +7,8 @@ from dynatree.drafting.base import RoundContext, RoundOutcome, Verification, run
 from dynatree.drafting.free.base import Row
 from dynatree.drafting.hybrid import HybridDrafter
 from dynatree.drafting.memory import Memory
-from dynatree.drafting.ngram_table import NGramTable
 from dynatree.latency.cost_model import CostModel
+from dynatree.models.ngram_table import NGramTable
 from dynatree.policies.cost_aware import CostAware
 from dynatree.tree import TokenTree
 
