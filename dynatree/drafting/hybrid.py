@@ -158,8 +158,9 @@ class HybridDrafter(Drafter):
         if self._batch == 1:
             self.target_costs.observe(outcome.new, outcome.entries, outcome.verify_seconds)
         plain_seconds, verify_seconds = self.target_costs.of((self._batch, self._batch * outcome.new), outcome.entries)
-        extra_seconds = self._host_seconds + (self.timed_draft.round_seconds if self.timed_draft else 0.0)
         # Predicted seconds, so that a machine that is slow for a while does not use up the loss budget.
+        extra_seconds = self.policy.host.round.observe(self._host_seconds)
+        extra_seconds += self.timed_draft.round_seconds if self.timed_draft else 0.0
         plain_passes = (self._batch * extra_seconds + verify_seconds) / plain_seconds
         self.policy.observe_round(outcome.emitted, outcome.round_seconds, plain_passes)
 

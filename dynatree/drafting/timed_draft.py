@@ -24,8 +24,8 @@ class TimedDraft:
 
     Attributes:
         has_read_prompt: True after the first forward pass.
-        round_seconds: seconds of forward passes in the current round; a forward pass that serves several requests
-            counts in equal shares.
+        round_seconds: predicted seconds of the forward passes in the current round, so that a pause of the process does
+            not count; a forward pass that serves several requests counts in equal shares.
     """
 
     def __init__(self, drafter: ModelDrafter, cost_model: CostModel, clock: Callable[[], float]):
@@ -58,7 +58,9 @@ class TimedDraft:
 
     def catch_up_seconds(self) -> float:
         """Return the predicted extra seconds of the next forward pass for emitted tokens it has not read yet."""
-        pending = max(len(self.drafter.pending), 1)
+        pending = len(self.drafter.pending)
+        if pending <= 1:
+            return 0.0
         return self.cost_model(pending, self._entries) - self.cost_model(1, self._entries)
 
     def expand(self, tree: Nodes, nodes: list[int], count: int) -> Drafting[tuple[list[list[Proposal]], float, float]]:
@@ -73,6 +75,7 @@ class TimedDraft:
             The proposals for each node, the seconds of the forward pass that count for this request, and the seconds of
             the call, in which other requests of a batch may have worked, too.
         """
+        self.round_seconds += self.seconds(len(nodes))[-1] + self.catch_up_seconds() * self.has_read_prompt
         started = self._clock()
         asked = self.drafter.ask(tree, nodes, [tree.tokens[node] for node in nodes], count)
         found = yield asked
@@ -80,7 +83,6 @@ class TimedDraft:
         seconds = elapsed if found.shared_seconds is None else found.shared_seconds / found.requests
         if self.has_read_prompt and found.shared_seconds is None:
             self.cost_model.observe(*self.drafter.passes[-1], seconds)
-        self.round_seconds += seconds if self.has_read_prompt else self.seconds()[0]
         self.has_read_prompt = True
         return [_proposals(*row) for row in zip(found.ids, found.log_probs, strict=True)], seconds, elapsed
 

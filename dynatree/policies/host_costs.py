@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 MEAN_DECAY = 0.95  # factor on the weight of earlier observations at each new one
+PAUSE = 10.0  # times the mean; a longer time is a pause of the process, such as a garbage collection
 
 
 @dataclass
@@ -12,10 +13,12 @@ class DecayedMean:
     value: float = 0.0
     _weight: float = 0.0
 
-    def observe(self, value: float) -> None:
-        """Include ``value`` in the mean."""
+    def observe(self, value: float) -> float:
+        """Include ``value`` in the mean, at most ``PAUSE`` times the mean, and return what was included."""
+        included = min(value, PAUSE * self.value) if self.value else value
         self._weight = self._weight * MEAN_DECAY + 1
-        self.value += (value - self.value) / self._weight
+        self.value += (included - self.value) / self._weight
+        return included
 
 
 @dataclass
@@ -26,8 +29,10 @@ class HostCosts:
         expansion: of an expanded candidate: the lookups and the calibration of its successors.
         node: of a verified node: copying it to the tree, ranking and storing its successors.
         level: of a level of the draft model.
+        round: of a complete round.
     """
 
     expansion: DecayedMean = field(default_factory=DecayedMean)
     node: DecayedMean = field(default_factory=DecayedMean)
     level: DecayedMean = field(default_factory=DecayedMean)
+    round: DecayedMean = field(default_factory=DecayedMean)

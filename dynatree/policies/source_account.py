@@ -1,5 +1,7 @@
 """Tokens that a source earns and the host time that it takes."""
 
+from dynatree.policies.host_costs import DecayedMean
+
 ACCOUNT_DECAY = 0.98  # factor on the earlier rounds of a source at each new one
 CREDIT = 1.0  # tokens that a source is credited with at the start of a trial
 
@@ -14,6 +16,7 @@ class SourceAccount:
     def __init__(self) -> None:
         self._tokens = CREDIT
         self._seconds = 0.0
+        self._round_seconds = DecayedMean()
 
     def pays(self, rate: float) -> bool:
         """Return True if the source earns more tokens than its host time costs at ``rate`` tokens per second."""
@@ -31,4 +34,4 @@ class SourceAccount:
             seconds: host time of the source.
         """
         self._tokens = self._tokens * ACCOUNT_DECAY + tokens
-        self._seconds = self._seconds * ACCOUNT_DECAY + seconds
+        self._seconds = self._seconds * ACCOUNT_DECAY + self._round_seconds.observe(seconds)

@@ -104,6 +104,26 @@ def test_short_requests_cost_no_more_than_the_loss_budget_and_two_percent(machin
     assert speculative <= 1.02 * plain + LOSS_BUDGET + 2 * behind
 
 
+def test_speculation_goes_on_after_a_pause_of_the_process(monkeypatch):
+    """A garbage collection or another process may stop this one for many forward passes in the middle of a lookup."""
+    target = tiny_model("llama", 2)
+    pair, pause = ModelPair(target, disturbed(target, 0.02)), 20.0
+    plain = seconds(pair, CPU, "autoregressive", 60, rounds=3)
+    with simulated_clock(pair, *latencies(CPU)) as clock:
+        times = iter([0.001] * 30 + [pause])
+
+        def propose(self, context, count):
+            clock.now += next(times, 0.001)
+            return []
+
+        for lookup in LOOKUPS.values():
+            monkeypatch.setattr(lookup, "propose", propose)
+        outs = [generate(pair, PROMPT, "cost_aware", 60, None) for _ in range(3)]
+    took = sum(out.stats.seconds["total"] - out.stats.seconds["ttft"] for out in outs)
+    assert next(times, None) is None
+    assert took - pause < 0.9 * plain
+
+
 @pytest.mark.parametrize("machine", ["cpu", "gpu"])
 def test_a_good_draft_pays(machine):
     target = tiny_model("llama", 2)
