@@ -18,6 +18,7 @@ from dynatree.policies.calibration import ALL_SOURCES, Estimate, Proposal
 from dynatree.policies.cost_aware import LOOKUP_RESERVE, CostAware
 from dynatree.tree import TokenTree
 
+BEST_SUCCESSOR = 0.5  # usual probability of the best successor of a node
 FREE_CANDIDATES = 2  # candidates of the lookups alone over those of a pool that the draft model expands
 
 
@@ -221,8 +222,8 @@ class HybridDrafter(Drafter):
         return selected, forward_seconds
 
     def _parents(self, pool: Pool, level: list[int], costs: RoundCosts) -> list[int]:
-        """Nodes of a level whose successors may pay for their verification and for looking them up."""
-        min_path = costs.min_node_tokens + costs.expansion_tokens
+        """Nodes of a level whose best successor may pay for its verification and for the lookup."""
+        min_path = (costs.min_node_tokens + costs.expansion_tokens) / BEST_SUCCESSOR
         return [node for node in level if pool.paths[node] > min_path and pool.tokens[node] not in self.stop_tokens]
 
     def _add_level(

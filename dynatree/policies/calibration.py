@@ -122,17 +122,18 @@ class Calibration:
         coarse_trials, coarse_hits = self._coarse.trials, self._coarse.hits
         trials, hits = self._fine.trials, self._fine.hits
         refinement = (min(depth, MAX_DEPTH) - 1) * len(ALL_SOURCES) - 1
-        best: dict[int, Estimate] = {}
+        best: dict[int, tuple[float, int]] = {}  # token -> probability and kind
         for token, slot, confidence in proposals:
             coarse = slot * _CONFIDENCES + bisect(CONFIDENCE_EDGES, confidence)
             kind = coarse * _REFINED + refinement + sources[token].bit_count()
             prior = (coarse_hits[coarse] + PRIOR_WEIGHT * confidence) / (coarse_trials[coarse] + PRIOR_WEIGHT)
             probability = (hits[kind] + PRIOR_WEIGHT * prior) / (trials[kind] + PRIOR_WEIGHT)
-            if token not in best or probability > best[token].probability:
-                best[token] = Estimate(probability, token, kind, sources[token])
-        merged = sorted(best.values(), key=itemgetter(0), reverse=True)
-        total = sum(map(itemgetter(0), merged))
-        return merged if total <= 1 else [one._replace(probability=one.probability / total) for one in merged]
+            if token not in best or probability > best[token][0]:
+                best[token] = probability, kind
+        total = max(1.0, sum([probability for probability, _ in best.values()]))
+        merged = [Estimate(value / total, token, kind, sources[token]) for token, (value, kind) in best.items()]
+        merged.sort(key=itemgetter(0), reverse=True)
+        return merged
 
     def observe(self, estimates: Sequence[Estimate], emitted: int) -> None:
         """Record the outcome of the proposals for a node whose path was accepted.
