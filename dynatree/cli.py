@@ -66,6 +66,7 @@ def _add_arena(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--drafters", nargs="+", metavar="NAME", help="free drafters (default: all)")
     parser.add_argument("--latency", type=Path, help="latency.csv of a run; adds tokens per second under its costs")
+    parser.add_argument("--ngram-table", type=Path, metavar="FILE", help="n-gram table of the target")
     parser.set_defaults(run=_arena)
 
 
@@ -231,11 +232,14 @@ def _trace(options: argparse.Namespace) -> int:
 def _arena(options: argparse.Namespace) -> int:
     from dynatree.arena.contest import as_text, contest, default_drafters
     from dynatree.arena.recording import read_recording
+    from dynatree.models.ngram_table import load_table
 
     costs = _target_costs(options.latency) if options.latency else None
     at_least(1, nodes=min(options.nodes))
+    table = load_table(options.ngram_table) if options.ngram_table else None
     recordings = [read_recording(path) for path in options.files]
-    print(as_text(contest(recordings, options.drafters or default_drafters(costs), options.nodes, costs)))
+    drafters = options.drafters or default_drafters(costs, table)
+    print(as_text(contest(recordings, drafters, options.nodes, costs, table)))
     return 0
 
 

@@ -14,7 +14,7 @@ from dynatree.analysis.inference import MIN_TEST, benjamini_hochberg, equivalent
 from dynatree.analysis.published import FOREIGN, Margins
 
 ALL = "all"
-LABELS = {"ngram": "n-grams", "recycling": "recycling", "free": "all free sources"}
+LABELS = {"ngram": "n-grams", "recycling": "recycling", "table": "the n-gram table", "free": "all free sources"}
 WHERE = "not in the paper; recorded outputs, by the latency of forward passes"
 RUN = {"published": False}  # no run has the published texts and models of a claim that the paper does not make
 UP = {"predicate": {"kind": "ratio", "above": 1}}

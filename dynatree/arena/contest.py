@@ -6,8 +6,9 @@ from math import nan
 
 from dynatree.arena.recording import Recording
 from dynatree.arena.replay import Replay, replay
-from dynatree.drafting.free.registry import FREE_DRAFTERS, make_free_drafter
+from dynatree.drafting.free.registry import FREE_DRAFTERS, Setting, make_free_drafter
 from dynatree.latency.cost_model import CostModel
+from dynatree.models.ngram_table import NGramTable
 
 NODES = (4, 8, 16, 32, 64)
 ALL = "all"  # category and data set of the sums
@@ -72,13 +73,18 @@ def score_row(score: Score) -> dict[str, str | float]:
     return asdict(score) | {name: getattr(score, name) for name in rates}
 
 
-def default_drafters(costs: CostModel | None) -> list[str]:
-    """Return the drafters that a contest compares: all that differ under these costs."""
-    return [name for name, entry in FREE_DRAFTERS.items() if costs or not entry.needs_costs]
+def default_drafters(costs: CostModel | None, table: NGramTable | None) -> list[str]:
+    """Return the drafters that a contest compares: all that differ under these costs and with this table."""
+    setting = Setting(0, costs, table)
+    return [name for name, entry in FREE_DRAFTERS.items() if all(getattr(setting, part) for part in entry.needs)]
 
 
 def contest(
-    recordings: Sequence[Recording], drafters: Iterable[str], nodes: Iterable[int], costs: CostModel | None = None
+    recordings: Sequence[Recording],
+    drafters: Iterable[str],
+    nodes: Iterable[int],
+    costs: CostModel | None = None,
+    table: NGramTable | None = None,
 ) -> list[Score]:
     """Return the scores of drafters on recordings, by category, by data set and over all.
 
@@ -89,44 +95,34 @@ def contest(
         drafters: keys of the registry.
         nodes: maximum numbers of nodes.
         costs: latency of the target's forward passes; None leaves out the seconds.
+        table: n-gram table of the target; None without one.
 
     Raises:
         DynatreeError: no drafter has one of the names.
     """
-    sizes = list(nodes)
-    return [
-        score
-        for name in drafters
-        for count in sizes
-        for score in _scores(
-            name,
-            count,
-            [(one, replay(make_free_drafter(name, count, costs), count, one.outputs)) for one in recordings],
-            costs,
-        )
-    ]
+    settings = [Setting(count, costs, table) for count in nodes]
+    return [score for name in drafters for setting in settings for score in _scores(name, setting, recordings)]
 
 
-def _scores(
-    name: str, nodes: int, replays: list[tuple[Recording, list[Replay]]], costs: CostModel | None
-) -> list[Score]:
+def _scores(name: str, setting: Setting, recordings: Sequence[Recording]) -> list[Score]:
     """Return one score per category, and the sums where they differ from the parts."""
     groups: dict[tuple[str, str], list[Replay]] = {}
-    for recording, found in replays:
-        for one in found:
+    for recording in recordings:
+        for one in replay(make_free_drafter(name, setting), setting.nodes, recording.outputs):
             dataset, category = recording.dataset, one.output.category or ALL
             for key in dict.fromkeys([(dataset, category), (dataset, ALL), (ALL, ALL)]):
                 groups.setdefault(key, []).append(one)
-    return [_score(*key, name, nodes, members, costs) for key, members in groups.items()]
+    return [_score(*key, name, setting, members) for key, members in groups.items()]
 
 
-def _score(dataset: str, category: str, name: str, nodes: int, members: list[Replay], costs: CostModel | None) -> Score:
+def _score(dataset: str, category: str, name: str, setting: Setting, members: list[Replay]) -> Score:
+    costs = setting.costs
     return Score(
         dataset=dataset,
         category=category,
         drafter=name,
         label=FREE_DRAFTERS[name].label,
-        nodes=nodes,
+        nodes=setting.nodes,
         outputs=len(members),
         tokens=sum(sum(one.emitted) for one in members),
         rounds=sum(len(one.emitted) for one in members),

@@ -14,7 +14,7 @@ from dynatree.models.eagle import is_eagle, load_eagle
 from dynatree.models.graphs import suits_graphs, use_graphs
 from dynatree.models.int8_weight_only import quantize
 from dynatree.models.kernels.backend import faster_in_small_batches, use_small_batches
-from dynatree.models.ngram_table import FILE_NAME, load_table
+from dynatree.models.ngram_table import load_table, table_in
 from dynatree.models.pair import ModelPair
 from dynatree.models.state_embedding import StateEmbedding, token_embeddings
 from dynatree.models.trimmed_head import TrimmedHead, output_head, trim_vocabulary
@@ -76,9 +76,11 @@ def load_pair(
         check_tokenizers(tokenizer, target, draft)
         if draft_tokens is not None:
             trim_vocabulary(draft_model, draft_tokens)
-    if ngram_table is None and draft is not None and (Path(draft) / FILE_NAME).is_file():
-        ngram_table = Path(draft) / FILE_NAME
-    table = None if ngram_table is None else load_table(ngram_table)
+    table = None
+    if ngram_table is not None:
+        table = load_table(ngram_table)
+    elif draft is not None:
+        table = table_in(draft)
     pair = ModelPair(target_model, draft_model, tokenizer, table)
     for model in pair.models.values():
         if backend == "small_batch" or (backend == "auto" and faster_in_small_batches(model)):

@@ -3,14 +3,16 @@
 import re
 
 import pytest
+import torch
 
 from dynatree import ModelPair, generate
 from dynatree.arena.contest import ALL, as_text, contest, default_drafters
 from dynatree.arena.recorder import record
 from dynatree.arena.recording import Recording
 from dynatree.arena.replay import replay
+from dynatree.distillation.ngram_counts import count_ngrams
 from dynatree.drafting.free.merged import Merged
-from dynatree.drafting.free.registry import FREE_DRAFTERS, make_free_drafter
+from dynatree.drafting.free.registry import FREE_DRAFTERS, Setting, make_free_drafter
 from dynatree.latency.cost_model import CostModel
 from tests.support.models import tiny_model
 from tests.support.simulated_clock import simulated_clock
@@ -50,20 +52,31 @@ def recording(pair) -> Recording:
 
 def test_rounds_emit_every_recorded_token_after_the_first(recording):
     for name in FREE_DRAFTERS:
-        for one in replay(make_free_drafter(name, 6), 6, recording.outputs):
+        for one in replay(make_free_drafter(name, Setting(6)), 6, recording.outputs):
             assert sum(one.emitted) == len(one.output.tokens) - 1
             assert all(1 <= new <= 7 for new, _ in one.passes)
 
 
 def test_scores_are_pinned(recording):
-    scores = contest([recording], default_drafters(None), [8])
+    scores = contest([recording], default_drafters(None, None), [8])
     found = {one.drafter: one.rounds for one in scores if one.dataset == ALL}
     assert found == PINNED
 
 
+def test_a_table_of_the_outputs_saves_rounds(recording):
+    texts = [one.prompt + one.tokens for one in recording.outputs]
+    text = torch.tensor([one[: min(map(len, texts))] for one in texts])
+    table = count_ngrams(text[:, :-1], text[:, 1:], 1000, 4)
+    names = default_drafters(COSTS, table)
+    assert set(names) == set(FREE_DRAFTERS)
+    found = contest([recording], ["merged", "merged_table"], [8], None, table)
+    rounds = {one.drafter: one.rounds for one in found if one.dataset == ALL}
+    assert rounds["merged_table"] < rounds["merged"]
+
+
 def test_scores_do_not_depend_on_the_run(recording):
     def counts():
-        scores = contest([recording], default_drafters(COSTS), [4, 16], COSTS)
+        scores = contest([recording], default_drafters(COSTS, None), [4, 16], COSTS)
         return [(one.drafter, one.nodes, one.category, one.rounds, one.verified, one.seconds) for one in scores]
 
     assert counts() == counts()

@@ -31,6 +31,7 @@ rule replay_outputs:
             f"results/{RUN}/arena/{{dataset}}.npz", dataset=arena_datasets(config)
         ),
         latency=f"results/{RUN}/latency.csv",
+        draft=MODELS["draft"],
     output:
         replay=f"results/{RUN}/arena/replay.csv",
         shapes=f"results/{RUN}/arena/shapes.csv",
@@ -42,8 +43,9 @@ rule replay_outputs:
         slots=SLOTS,
     params:
         nodes=config["arena"]["nodes"],
+        draft=model_folder("draft"),
         code=code_hash("scripts/replay_outputs.py"),
         libraries=libraries("scripts/replay_outputs.py"),
     shell:
         "python scripts/replay_outputs.py --recordings {input.recordings:q} --latency {input.latency:q}"
-        " --nodes {params.nodes:q} --output {output.replay:q} --shapes {output.shapes:q} >{log:q} 2>&1"
+        " --draft {params.draft:q} --nodes {params.nodes:q} --output {output.replay:q} --shapes {output.shapes:q} >{log:q} 2>&1"

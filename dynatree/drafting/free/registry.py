@@ -13,9 +13,25 @@ from dynatree.drafting.free.suffix_decoding import SuffixDecoding
 from dynatree.drafting.free.token_recycling import TokenRecycling
 from dynatree.errors import DynatreeError
 from dynatree.latency.cost_model import CostModel
+from dynatree.models.ngram_table import NGramTable
 
 MEMORY_ENTRIES = 50_000
 WIDE = 8  # successors of a source for a node where nodes cost nothing
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a free drafter works with.
+
+    Attributes:
+        nodes: maximum number of nodes that it is asked for.
+        costs: latency of the forward passes that verify its trees; None if all trees cost the same.
+        table: n-gram table of the target; None without one.
+    """
+
+    nodes: int
+    costs: CostModel | None = None
+    table: NGramTable | None = None
 
 
 @dataclass(frozen=True)
@@ -24,43 +40,51 @@ class FreeDrafterEntry:
 
     Attributes:
         label: its name in tables.
-        make: returns the drafter for trees of at most so many nodes on a machine of these costs.
-        needs_costs: True if it differs from another one by the use of the costs alone.
+        make: returns the drafter for a setting.
+        needs: names of the parts of a setting without which it equals another drafter.
     """
 
     label: str
-    make: Callable[[int, CostModel | None], FreeDrafter]
-    needs_costs: bool = False
+    make: Callable[[Setting], FreeDrafter]
+    needs: tuple[str, ...] = ()
 
 
 FREE_DRAFTERS: Mapping[str, FreeDrafterEntry] = {
-    "prompt_lookup": FreeDrafterEntry("Prompt lookup", lambda nodes, costs: PromptLookup()),
-    "sam": FreeDrafterEntry("SAM", lambda nodes, costs: SamDecoding()),
-    "sam_recycling": FreeDrafterEntry("SAM, Token Recycling", lambda nodes, costs: SamDecoding(TokenRecycling())),
-    "suffix": FreeDrafterEntry("SuffixDecoding", lambda nodes, costs: SuffixDecoding()),
-    "recycling": FreeDrafterEntry("Token Recycling", lambda nodes, costs: TokenRecycling()),
-    "logit_spec": FreeDrafterEntry("LogitSpec", lambda nodes, costs: LogitSpec()),
-    "racer": FreeDrafterEntry("RACER", lambda nodes, costs: Racer()),
-    "merged_chain": FreeDrafterEntry("Merged, chain", lambda nodes, costs: Merged(nodes, chains=True)),
-    "merged": FreeDrafterEntry("Merged", lambda nodes, costs: Merged(nodes, candidates=WIDE)),
+    "prompt_lookup": FreeDrafterEntry("Prompt lookup", lambda setting: PromptLookup()),
+    "sam": FreeDrafterEntry("SAM", lambda setting: SamDecoding()),
+    "sam_recycling": FreeDrafterEntry("SAM, Token Recycling", lambda setting: SamDecoding(TokenRecycling())),
+    "suffix": FreeDrafterEntry("SuffixDecoding", lambda setting: SuffixDecoding()),
+    "recycling": FreeDrafterEntry("Token Recycling", lambda setting: TokenRecycling()),
+    "logit_spec": FreeDrafterEntry("LogitSpec", lambda setting: LogitSpec()),
+    "racer": FreeDrafterEntry("RACER", lambda setting: Racer()),
+    "merged_chain": FreeDrafterEntry("Merged, chain", lambda setting: Merged(setting.nodes, chains=True)),
+    "merged": FreeDrafterEntry("Merged", lambda setting: Merged(setting.nodes, candidates=WIDE)),
     "merged_memory": FreeDrafterEntry(
-        "Merged, memory", lambda nodes, costs: Merged(nodes, candidates=WIDE, memory=MEMORY_ENTRIES)
+        "Merged, memory", lambda setting: Merged(setting.nodes, candidates=WIDE, memory=MEMORY_ENTRIES)
     ),
-    "cost_aware": FreeDrafterEntry("Merged, cost-aware", Merged, needs_costs=True),
+    "merged_table": FreeDrafterEntry(
+        "Merged, n-gram table",
+        lambda setting: Merged(setting.nodes, candidates=WIDE, table=setting.table),
+        needs=("table",),
+    ),
+    "cost_aware": FreeDrafterEntry(
+        "Merged, cost-aware",
+        lambda setting: Merged(setting.nodes, setting.costs, table=setting.table),
+        needs=("costs",),
+    ),
 }
 
 
-def make_free_drafter(name: str, nodes: int, costs: CostModel | None = None) -> FreeDrafter:
+def make_free_drafter(name: str, setting: Setting) -> FreeDrafter:
     """Return a free drafter.
 
     Args:
         name: a key of ``FREE_DRAFTERS``.
-        nodes: maximum number of nodes that it is asked for.
-        costs: latency of the forward passes that verify its trees; None if all trees cost the same.
+        setting: what it works with.
 
     Raises:
         DynatreeError: no drafter has this name.
     """
     if name not in FREE_DRAFTERS:
         raise DynatreeError(f"unknown drafter {name!r}; choose one of {', '.join(FREE_DRAFTERS)}")
-    return FREE_DRAFTERS[name].make(nodes, costs)
+    return FREE_DRAFTERS[name].make(setting)

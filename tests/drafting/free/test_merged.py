@@ -3,7 +3,7 @@
 import pytest
 
 from dynatree.drafting.free.merged import Merged
-from dynatree.drafting.free.registry import FREE_DRAFTERS, make_free_drafter
+from dynatree.drafting.free.registry import FREE_DRAFTERS, Setting, make_free_drafter
 from dynatree.errors import DynatreeError
 from dynatree.latency.cost_model import CostModel
 
@@ -43,7 +43,7 @@ def test_expensive_nodes_are_left_out():
 @pytest.mark.parametrize("name", FREE_DRAFTERS)
 @pytest.mark.parametrize("nodes", [1, 7])
 def test_every_drafter_keeps_its_budget_over_requests(name, nodes):
-    drafter = make_free_drafter(name, nodes)
+    drafter = make_free_drafter(name, Setting(nodes))
     for _ in range(3):
         drafter.begin_request()
         drafter.observe(TEXT)
@@ -58,4 +58,4 @@ def test_every_drafter_keeps_its_budget_over_requests(name, nodes):
 
 def test_an_unknown_drafter_is_named():
     with pytest.raises(DynatreeError, match="unknown drafter 'oracle'; choose one of prompt_lookup"):
-        make_free_drafter("oracle", 4)
+        make_free_drafter("oracle", Setting(4))
