@@ -1,6 +1,7 @@
 """Files of questions, one JSON object a line, as MT-bench and Spec-Bench keep them."""
 
 import json
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,8 @@ def questions(source: dict[str, Any], tokenizer: Any) -> list[dict[str, Any]]:
         tokenizer: of the target.
 
     Returns:
-        "id", "article", "text" (the first turn), "tokens", "category" and "turns" of each question.
+        "id", "article", "text" (the first turn), "tokens", "category" and "turns" of each question. The categories take
+        turns, so that the first questions are of all of them.
 
     Raises:
         DynatreeError: the file is missing, damaged or cannot be fetched, or has no question of a category.
@@ -43,7 +45,7 @@ def questions(source: dict[str, Any], tokenizer: Any) -> list[dict[str, Any]]:
             "category": question["category"],
             "turns": question["turns"],
         }
-        for question in found
+        for question in _categories_in_turn(found)
     ]
 
 
@@ -51,6 +53,14 @@ def questions_origin(source: dict[str, Any]) -> str:
     """Return a description by which a file of questions can be found."""
     place = source["path"] if "path" in source else f"{source['repository']}, {source['file']}, {source['revision']}"
     return f"{place}; {', '.join(source['categories'])}" if "categories" in source else place
+
+
+def _categories_in_turn(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the first question of each category, then the second of each, and so on."""
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for question in found:
+        groups.setdefault(question["category"], []).append(question)
+    return [question for turn in zip_longest(*groups.values()) for question in turn if question]
 
 
 def _fetched(source: dict[str, Any]) -> Path:

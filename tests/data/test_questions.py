@@ -56,6 +56,12 @@ def test_categories_are_chosen_and_unknown_ones_named(file):
         questions.questions(source | {"categories": ["one", "three"]}, byte_tokenizer())
 
 
+def test_the_first_questions_are_of_all_categories(tmp_path):
+    path = tmp_path / "question.jsonl"
+    path.write_text("\n".join(json.dumps(LINES[index]) for index in (0, 2, 1)))
+    assert [one["id"] for one in questions.questions({"path": str(path)}, byte_tokenizer())] == ["1", "2", "3"]
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
