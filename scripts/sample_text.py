@@ -16,7 +16,7 @@ parser.add_argument("--output", type=Path, required=True, help="folder for the s
 parser.add_argument("--shards", type=int, required=True)
 parser.add_argument("--sequences", type=int, default=128, help="sequences in a shard")
 parser.add_argument("--length", type=int, default=192, help="tokens in a sequence")
-parser.add_argument("--seed", type=int, default=1)
+parser.add_argument("--first-seed", type=int, default=1, help="seed of the first shard; each further one has the next")
 parser.add_argument("--chat", type=float, default=0.0, help="share of texts that answer a question")
 parser.add_argument("--states", type=int, default=0, choices=(0, 1), help="1 to keep the target's hidden states")
 parser.add_argument("--threads", type=int, default=2)
@@ -27,7 +27,7 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     pair = load_pair(options.target, device="cpu", dtype="float32")
     paths = shard_paths(options.output, options.shards)
-    size = (options.sequences, options.length, options.seed, options.chat, bool(options.states))
+    size = (options.sequences, options.length, options.first_seed, options.chat, bool(options.states))
     written.extend(sample_text(pair.target, pair.tokenizer, paths, *size))
 
 

@@ -25,6 +25,7 @@ METHODS = (
     "llama_cpp_ngram",
     "cost_aware_ngram",
     "cost_aware_recycling",
+    "cost_aware_table",
     "cost_aware_model",
     "cost_aware",
 )

@@ -16,7 +16,7 @@ from dynatree.models.pair import ModelPair
 from dynatree.utils.files import write_json, write_text
 
 NEW_TOKENS = 96
-SUCCESSORS = 8  # of a context of the n-gram table
+SUCCESSORS = 4  # of a context of the n-gram table
 READS = ("the target's own embeddings", "the target's last hidden states and its embeddings")
 
 

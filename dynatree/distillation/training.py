@@ -45,7 +45,7 @@ class Recipe:
     rate: float = 2e-3
     head_rate: float = 6e-4
     seed: int = 1
-    contexts: int = 65536
+    contexts: int = 262144
 
 
 def load_samples(folder: Path) -> dict[str, torch.Tensor]:

@@ -26,7 +26,7 @@ rule sample_text:
             "sequences",
             "length",
             "states",
-            "seed",
+            "first-seed",
         ),
         target=subpath(input.target, parent=True),
         folder=subpath(output[0], parent=True),
