@@ -33,6 +33,7 @@ from dynatree.decoding.prompts import visible_rows
 from dynatree.decoding.results import Generation
 from dynatree.errors import DynatreeError
 from dynatree.models.modes import mode_of
+from dynatree.models.ngram_table import NGramTable
 from dynatree.models.pair import ModelPair, PairState
 from dynatree.models.sampling import SamplingOptions
 from dynatree.models.text_rules import WARPERS, TextRules, check_processors, is_of_transformers, row_rules
@@ -61,6 +62,7 @@ def custom_generate(
     streamer: Streamer | None = None,
     tokenizer: Any = None,
     exact: Exactness | None = None,
+    ngram_table: NGramTable | None = None,
     **options: Any,
 ) -> Callable[..., torch.Tensor | GenerateDecoderOnlyOutput]:
     """Return a function for ``model.generate(..., custom_generate=...)`` that decodes with trees.
@@ -77,6 +79,7 @@ def custom_generate(
         tokenizer: tokenizer of both models, which counts their tokens without padding; None if it is unknown.
         exact: "strict" for the tokens of ``model.generate`` for each prompt alone in any number format, see
             :func:`dynatree.generate`.
+        ngram_table: of the target, such as ``pair.ngram_table``; None for methods without one.
         **options: options of the method; also ``draft_cache`` and ``target_cache``, which changes the output, see
             :func:`dynatree.generate`.
 
@@ -102,7 +105,7 @@ def custom_generate(
         prompts = _prompts(input_ids, inputs)
         stops, max_length = _stopping(stopping_criteria)
         rules = _rules(input_ids, logits_processor, stopping_criteria, generation_config)
-        pair = ModelPair(model, draft, tokenizer)
+        pair = ModelPair(model, draft, tokenizer, ngram_table)
         pair.state = states.setdefault(model, pair.state)
         cache, given = inputs.get("past_key_values"), outer.get("kwargs", {}).get("past_key_values") is not None
         past = _past(pair.target, input_ids[0], prompts, cache, given, generation_config)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from dynatree import DynatreeError, ModelPair, generate, load_pair
+from dynatree import DynatreeError, ModelPair, custom_generate, generate, load_pair
 from dynatree.data.random_model import save_tiny_checkpoint
 from dynatree.distillation.ngram_counts import INTERPOLATION, count_ngrams
 from dynatree.drafting.table_lookup import TableLookup
@@ -69,6 +69,10 @@ def test_the_output_with_a_table_is_exact():
     pair = ModelPair(target, ngram_table=table)
     out = generate(pair, [4, 5, 6], "cost_aware", 40, None, sources=["table"])
     assert out.tokens == plain
+    ids = torch.tensor([[4, 5, 6]])
+    decoding = custom_generate(ngram_table=table, sources=["table"])  # refused without the table
+    found = target.generate(ids, max_new_tokens=40, eos_token_id=None, custom_generate=decoding)
+    assert found[0, 3:].tolist() == plain
 
 
 def test_a_table_of_another_vocabulary_and_a_missing_one_are_refused():
