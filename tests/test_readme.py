@@ -22,7 +22,7 @@ def test_generated_tables_are_those_of_the_snapshot(path, content):
 def test_the_headline_number_is_the_snapshots():
     rows = longest_requests(pd.read_csv(SNAPSHOT / "peers.csv"))
     speedup = rows.loc[recommended(rows), "speedup"].item()
-    assert f"{speedup:.1f} times the speed of autoregressive decoding" in README
+    assert f"{speedup:.2f} times the speed of autoregressive decoding" in README
 
 
 def test_the_readme_is_short():
