@@ -99,7 +99,7 @@ def test_middle_branches_stay_between_the_bounds(demo_config):
 
 def test_peers_try_assisted_generation_with_every_length(demo_config):
     settings = demo_config["experiments"]["peers"]
-    groups = jobs(demo_config)["peers-narrative"].groups
+    groups = jobs(demo_config)["peers-questions"].groups
     assert [group.new_tokens for group in groups.values()] == settings["new_tokens"]
     first = next(iter(groups.values()))
     assisted = [case.options for case in first.cases.values() if case.method == "assisted"]
@@ -136,14 +136,15 @@ def test_prompts_must_serve_every_experiment_that_uses_them(demo_config):
     experiments = demo_config["experiments"]
     limits = Plan.from_config(demo_config).prompt_limits("encyclopaedic")
     assert limits["min"] == max(experiments["prompt_length"]["limits"])
-    longest = max(*experiments["length"]["new_tokens"], *experiments["peers"]["new_tokens"])
-    assert limits["new_tokens"] == longest
+    recorded = demo_config["arena"]["new_tokens"]
+    assert limits["new_tokens"] == max(*experiments["length"]["new_tokens"], recorded)
     assert limits["tuning_new_tokens"] == experiments["sweep"]["new_tokens"]
     config = copy.deepcopy(demo_config)
     config["experiments"]["memory"]["new_tokens"] = 999
     plan = Plan.from_config(config)
     assert plan.prompt_limits("encyclopaedic")["new_tokens"] == 999
-    assert plan.prompt_limits("narrative")["new_tokens"] == max(experiments["peers"]["new_tokens"])
+    assert plan.prompt_limits("narrative")["new_tokens"] == recorded
+    assert plan.prompt_limits("questions")["new_tokens"] == max(experiments["peers"]["new_tokens"])
 
 
 def test_tuned_settings_replace_their_name(demo_config):

@@ -23,6 +23,7 @@ LABELS = {
     "cost_aware": "${pwned} {{ pwned }}",
     "cost_aware_ngram": "<b>pwned</b> && touch pwned",
     "cost_aware_recycling": r"\\ pwned & #1",
+    "cost_aware_table": r"\input{| touch pwned}",
     "cost_aware_model": "'; touch pwned; '",
 }
 DATASETS = {"encyclopaedic": r"}$x_{ \bye", "narrative": "{0} %s | pwned"}

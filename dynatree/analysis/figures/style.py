@@ -31,7 +31,7 @@ COLORS = {
     "dynatree_published": "#A03C00",
     "cost_aware_ngram": "#7D4FB3",
     "cost_aware_recycling": "#A569D6",
-    "cost_aware_table": "#B98AE0",
+    "cost_aware_table": "#C026D3",
     "cost_aware_model": "#4B2E83",
     "cost_aware": "#000000",
 }
