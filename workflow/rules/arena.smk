@@ -43,7 +43,7 @@ rule replay_outputs:
         slots=SLOTS,
     params:
         nodes=config["arena"]["nodes"],
-        draft=model_folder("draft"),
+        draft=subpath(input.draft, parent=True),
         code=code_hash("scripts/replay_outputs.py"),
         libraries=libraries("scripts/replay_outputs.py"),
     shell:
