@@ -106,6 +106,7 @@ def _compile(lanes: int | None) -> Any:
     module = llvm.parse_assembly(str(source))
     options = llvm.create_pipeline_tuning_options(speed_level=3)
     options.loop_vectorization = True
+    options.loop_unrolling = False  # unrolled tiles would need more registers than there are
     builder = llvm.create_pass_builder(machine, options)
     builder.getModulePassManager().run(module, builder)
     engine = llvm.create_mcjit_compiler(module, machine)

@@ -14,8 +14,9 @@ from llvmlite import ir
 
 from dynatree.models.kernels.ir_tools import BYTE, F32, I32, I64, POINTER, VOID, Loop, at, intrinsic, loop
 
-TILE = (3, 4)  # weight rows and tokens: twelve sums, three weights and a token fill the 16 registers of AVX2
-SINGLE_TILE = (8, 1)  # for one token, where the hardware's own prefetching is better
+SINGLE_TILE = (8, 1)  # weight rows and tokens, for one token, where the hardware's own prefetching is better
+FEW_TOKENS = 8  # more tokens outgrow the first-level cache, so that a tile needs more weight rows
+AVX512_LANES = 16
 CACHE_LINE = 64  # bytes
 FLOAT = 4  # bytes
 
@@ -46,16 +47,28 @@ def linear(module: ir.Module, lanes: int) -> None:
     for name in ("omp_get_thread_num", "omp_get_num_threads"):
         ir.Function(module, ir.FunctionType(I32, []), name)
     parallel = ir.Function(module, ir.FunctionType(VOID, [POINTER, POINTER, I32, I32]), "GOMP_parallel")
-    single, several = (_share(module, lanes, *tile) for tile in (SINGLE_TILE, TILE))
+    few_tokens, many_tokens = _tiles(lanes)
+    shares = {tile: _share(module, lanes, *tile) for tile in {SINGLE_TILE, few_tokens, many_tokens}}
 
     function = ir.Function(module, ir.FunctionType(VOID, [I64] * len(TYPES) + [I32]), "linear")
     builder = ir.IRBuilder(function.append_basic_block())
     operands = builder.alloca(I64, len(TYPES))
     for index, value in enumerate(function.args[:-1]):
         builder.store(value, at(builder, operands, I64(index), I64))
-    one = builder.icmp_signed("==", Operands(*function.args[:-1]).tokens, I64(1))
-    builder.call(parallel, [builder.select(one, single, several), operands, function.args[-1], I32(0)])
+    tokens = Operands(*function.args[:-1]).tokens
+    few = builder.icmp_signed("<=", tokens, I64(FEW_TOKENS))
+    share = builder.select(few, shares[few_tokens], shares[many_tokens])
+    share = builder.select(builder.icmp_signed("==", tokens, I64(1)), shares[SINGLE_TILE], share)
+    builder.call(parallel, [share, operands, function.args[-1], I32(0)])
     builder.ret_void()
+
+
+def _tiles(lanes: int) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Return the weight rows and tokens of a tile for few and for many tokens: all sums, a token and its weights.
+
+    AVX-512 has 32 registers, and AVX2 has 16.
+    """
+    return ((3, 8), (6, 4)) if lanes == AVX512_LANES else ((3, 4), (3, 4))
 
 
 def _share(module: ir.Module, lanes: int, rows: int, tokens: int) -> ir.Function:
