@@ -40,7 +40,7 @@ def gated_silu(module: ir.Module) -> None:
         factors, result = at(builder, gates, k, F32), at(builder, output, start, F32)
         with loop(builder, I64(0), k, I64(1)) as element:
             gate = _load(builder, gates, element.index)
-            denominator = builder.fadd(F32(1.0), _exp(builder, module, builder.fneg(gate)))
+            denominator = builder.fadd(F32(1.0), exponential(builder, module, builder.fneg(gate)))
             product = builder.fmul(builder.fdiv(gate, denominator), _load(builder, factors, element.index))
             _store(builder, product, result, element.index)
     builder.ret_void()
@@ -81,7 +81,7 @@ def add(module: ir.Module) -> None:
     builder.ret_void()
 
 
-def _exp(builder: ir.IRBuilder, module: ir.Module, value: ir.Value) -> ir.Value:
+def exponential(builder: ir.IRBuilder, module: ir.Module, value: ir.Value) -> ir.Value:
     """Return e**value to about one unit in the last place, after Cephes: 2**n times a polynomial on [-ln2/2, ln2/2]."""
     clamp = [intrinsic(module, name, F32, [F32, F32]) for name in ("llvm.minnum", "llvm.maxnum")]
     value = builder.call(clamp[1], [builder.call(clamp[0], [value, F32(88.0)]), F32(-87.0)])

@@ -54,3 +54,39 @@ def intrinsic(module: ir.Module, name: str, kind: ir.Type, types: list, returns:
     suffix = f"v{kind.count}f32" if isinstance(kind, ir.VectorType) else "f32"
     full = f"{name}.{suffix}"
     return module.globals.get(full) or ir.Function(module, ir.FunctionType(returns or kind, types), full)
+
+
+def call_in_threads(
+    module: ir.Module, builder: ir.IRBuilder, function: ir.Value, operands: tuple[ir.Value, ...], threads: ir.Value
+) -> None:
+    """Call ``function(address of the operands)`` in ``threads`` threads of the OpenMP pool; wait for all of them."""
+    signature = ir.FunctionType(VOID, [POINTER, POINTER, I32, I32])
+    parallel = module.globals.get("GOMP_parallel") or ir.Function(module, signature, "GOMP_parallel")
+    places = builder.alloca(I64, len(operands))
+    for index, operand in enumerate(operands):
+        builder.store(_word(builder, operand), at(builder, places, I64(index), I64))
+    builder.call(parallel, [function, places, threads, I32(0)])
+
+
+def given_operands(builder: ir.IRBuilder, places: ir.Value, types: tuple[ir.Type, ...]) -> list[ir.Value]:
+    """Return the operands of :func:`call_in_threads` in a thread."""
+    return [builder.load(at(builder, places, I64(index), I64), typ=kind) for index, kind in enumerate(types)]
+
+
+def share_of_thread(module: ir.Module, builder: ir.IRBuilder, count: ir.Value) -> tuple[ir.Value, ir.Value]:
+    """Return the first task of this thread and that of the next one, of ``count`` tasks."""
+    thread, threads = (
+        builder.sext(
+            builder.call(module.globals.get(name) or ir.Function(module, ir.FunctionType(I32, []), name), []), I64
+        )
+        for name in ("omp_get_thread_num", "omp_get_num_threads")
+    )
+    first, end = (builder.sdiv(builder.mul(count, index), threads) for index in (thread, builder.add(thread, I64(1))))
+    return first, end
+
+
+def _word(builder: ir.IRBuilder, value: ir.Value) -> ir.Value:
+    """Return the bits of a value as an integer of 64 bits."""
+    if value.type == F32:
+        return builder.zext(builder.bitcast(value, I32), I64)
+    return builder.ptrtoint(value, I64) if isinstance(value.type, ir.PointerType) else value

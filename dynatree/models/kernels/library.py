@@ -14,6 +14,7 @@ import torch
 from llvmlite import ir
 
 from dynatree.errors import DynatreeError
+from dynatree.models.kernels.attention_ir import attention
 from dynatree.models.kernels.elementwise_ir import add, gated_silu, rms_norm, rotate
 from dynatree.models.kernels.layer_ir import AFTER, BEFORE, after_attention, before_attention
 from dynatree.models.kernels.linear_ir import linear
@@ -22,6 +23,7 @@ OPENMP = ("GOMP_parallel", "omp_get_thread_num", "omp_get_num_threads")
 ADDRESS, COUNT, FLOAT, INT = ctypes.c_int64, ctypes.c_int64, ctypes.c_float, ctypes.c_int32
 SIGNATURES = {
     "linear": [ADDRESS] * 3 + [COUNT] * 3 + [INT],
+    "attention": [ADDRESS] * 7 + [COUNT] * 10 + [FLOAT, INT],
     "rms_norm": [ADDRESS] * 3 + [COUNT] * 2 + [FLOAT],
     "gated_silu": [ADDRESS] * 2 + [COUNT] * 2,
     "rotate": [ADDRESS] * 3 + [COUNT] * 4,
@@ -57,6 +59,7 @@ class Kernels:
             for name, types in SIGNATURES.items()
         }
         self.linear = functions["linear"]
+        self.attention = functions["attention"]
         self.rms_norm = functions["rms_norm"]
         self.gated_silu = functions["gated_silu"]
         self.rotate = functions["rotate"]
@@ -101,6 +104,7 @@ def _compile(lanes: int | None) -> Any:
     )
     source = ir.Module("dynatree")
     linear(source, lanes or _lanes(features))
+    attention(source, lanes or _lanes(features))
     for define in (rms_norm, gated_silu, rotate, add, before_attention, after_attention):
         define(source)
     module = llvm.parse_assembly(str(source))

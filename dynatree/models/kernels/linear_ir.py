@@ -12,7 +12,21 @@ from typing import NamedTuple
 
 from llvmlite import ir
 
-from dynatree.models.kernels.ir_tools import BYTE, F32, I32, I64, POINTER, VOID, Loop, at, intrinsic, loop
+from dynatree.models.kernels.ir_tools import (
+    BYTE,
+    F32,
+    I32,
+    I64,
+    POINTER,
+    VOID,
+    Loop,
+    at,
+    call_in_threads,
+    given_operands,
+    intrinsic,
+    loop,
+    share_of_thread,
+)
 
 SINGLE_TILE = (8, 1)  # weight rows and tokens, for one token, where the hardware's own prefetching is better
 FEW_TOKENS = 8  # more tokens outgrow the first-level cache, so that a tile needs more weight rows
@@ -44,26 +58,21 @@ def linear(module: ir.Module, lanes: int) -> None:
         module: where to define it.
         lanes: float32 values in a vector register.
     """
-    for name in ("omp_get_thread_num", "omp_get_num_threads"):
-        ir.Function(module, ir.FunctionType(I32, []), name)
-    parallel = ir.Function(module, ir.FunctionType(VOID, [POINTER, POINTER, I32, I32]), "GOMP_parallel")
-    few_tokens, many_tokens = _tiles(lanes)
+    few_tokens, many_tokens = tiles_of(lanes)
     shares = {tile: _share(module, lanes, *tile) for tile in {SINGLE_TILE, few_tokens, many_tokens}}
 
     function = ir.Function(module, ir.FunctionType(VOID, [I64] * len(TYPES) + [I32]), "linear")
     builder = ir.IRBuilder(function.append_basic_block())
-    operands = builder.alloca(I64, len(TYPES))
-    for index, value in enumerate(function.args[:-1]):
-        builder.store(value, at(builder, operands, I64(index), I64))
-    tokens = Operands(*function.args[:-1]).tokens
+    *operands, threads = function.args
+    tokens = Operands(*operands).tokens
     few = builder.icmp_signed("<=", tokens, I64(FEW_TOKENS))
     share = builder.select(few, shares[few_tokens], shares[many_tokens])
     share = builder.select(builder.icmp_signed("==", tokens, I64(1)), shares[SINGLE_TILE], share)
-    builder.call(parallel, [share, operands, function.args[-1], I32(0)])
+    call_in_threads(module, builder, share, operands, threads)
     builder.ret_void()
 
 
-def _tiles(lanes: int) -> tuple[tuple[int, int], tuple[int, int]]:
+def tiles_of(lanes: int) -> tuple[tuple[int, int], tuple[int, int]]:
     """Return the weight rows and tokens of a tile for few and for many tokens: all sums, a token and its weights.
 
     AVX-512 has 32 registers, and AVX2 has 16.
@@ -76,20 +85,13 @@ def _share(module: ir.Module, lanes: int, rows: int, tokens: int) -> ir.Function
     blocks_of = {height: _block(module, lanes, height, tokens) for height in (rows, 1)}
     function = ir.Function(module, ir.FunctionType(VOID, [POINTER]), f"share_{rows}_{tokens}")
     builder = ir.IRBuilder(function.append_basic_block())
-    operands = Operands(
-        *(builder.load(at(builder, function.args[0], I64(i), kind), typ=kind) for i, kind in enumerate(TYPES))
-    )
-    thread, threads = (
-        builder.sext(builder.call(module.globals[name], []), I64)
-        for name in ("omp_get_thread_num", "omp_get_num_threads")
-    )
+    operands = Operands(*given_operands(builder, function.args[0], TYPES))
     blocks = builder.sdiv(operands.outputs, I64(rows))
-    first = builder.sdiv(builder.mul(blocks, thread), threads)
-    end = builder.sdiv(builder.mul(blocks, builder.add(thread, I64(1))), threads)
+    first, end = share_of_thread(module, builder, blocks)
     with loop(builder, first, end, I64(1)) as block:
         builder.call(blocks_of[rows], [*operands, builder.mul(block.index, I64(rows))])
     with (
-        builder.if_then(builder.icmp_signed("==", builder.add(thread, I64(1)), threads)),
+        builder.if_then(builder.icmp_signed("==", end, blocks)),
         loop(builder, builder.mul(blocks, I64(rows)), operands.outputs, I64(1)) as row,
     ):
         builder.call(blocks_of[1], [*operands, row.index])
