@@ -165,6 +165,17 @@ class TreeCache(Cache, DecodingCache):
         if not block.buffers:
             block.allocate(keys, values, self._room(max(keys.shape[2], self.length)))
 
+    def extend(self, new: int) -> torch.Tensor | None:
+        """Return the buffer with room for ``new`` more entries, which the caller writes; None without a common one."""
+        if self.buffer is None or len(self.blocks) > 1 or len(self.blocks[0].buffers) > 1:
+            return None
+        end = self.length + new
+        if end > self.buffer.shape[-2]:
+            self.grow(end)
+        for layer in self.layers:
+            layer.length = end
+        return self.buffer
+
     def grow(self, entries: int) -> None:
         """Provide buffers for ``entries``, which must not exceed the capacity, and keep what is held."""
         for block in self.blocks:

@@ -149,6 +149,11 @@ def laid_out(layout: PassLayout | None, compressed: Any = None) -> Iterator[None
         _current.layout, _current.compressed = before
 
 
+def current_layout() -> PassLayout | None:
+    """Return the layout of the current forward pass; None if causal attention is right."""
+    return _current.layout
+
+
 def compressed_cache() -> Any:
     """Return the object that makes the masks of the layers in the current forward pass; None without one."""
     return _current.compressed

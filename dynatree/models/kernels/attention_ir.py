@@ -43,7 +43,7 @@ class Operands(NamedTuple):
     heads: ir.Value
     kv_heads: ir.Value
     length: ir.Value  # entries, those of the new tokens included
-    head_dim: ir.Value  # a multiple of the lanes
+    head_dim: ir.Value
     parts: ir.Value  # tasks of a key/value head
     query_head: ir.Value  # distance between the heads of queries
     query_token: ir.Value
@@ -139,9 +139,8 @@ def _softmax(module: ir.Module, builder: ir.IRBuilder, operands: Operands, row: 
     token = builder.srem(row, operands.n)
     mask = at(builder, operands.mask, builder.mul(token, operands.mask_row), BYTE)
     masked = builder.icmp_unsigned("!=", builder.ptrtoint(operands.mask, I64), I64(0))
-    largest = builder.alloca(F32)
 
-    def scale(hides: bool) -> None:
+    def scale(hides: bool) -> tuple[ir.Value, ir.Block]:
         with loop(builder, I64(0), operands.length, I64(1), [HIDDEN]) as turn:
             place = at(builder, scores, turn.index, F32)
             value = builder.fmul(builder.load(place, typ=F32, align=FLOAT), operands.scale)
@@ -151,14 +150,16 @@ def _softmax(module: ir.Module, builder: ir.IRBuilder, operands: Operands, row: 
             builder.store(value, place, align=FLOAT)
             greater = builder.fcmp_ordered(">", value, turn.values[0], flags=("nnan", "nsz"))
             turn.next[0] = builder.select(greater, value, turn.values[0], flags=("nnan", "nsz"))
-        builder.store(turn.results[0], largest)
+        return turn.results[0], builder.block
 
     with builder.if_else(masked) as (then, otherwise):
         with then:
-            scale(hides=True)
+            largest = [scale(hides=True)]
         with otherwise:
-            scale(hides=False)
-    maximum = builder.load(largest, typ=F32)
+            largest.append(scale(hides=False))
+    maximum = builder.phi(F32)
+    for value, block in largest:
+        maximum.add_incoming(value, block)
     with loop(builder, I64(0), operands.length, I64(1), [F32(0.0)]) as turn:
         place = at(builder, scores, turn.index, F32)
         value = builder.load(place, typ=F32, align=FLOAT)
@@ -190,10 +191,12 @@ def _sum_rows(
 ) -> None:
     """Write the sums of ``rows`` query rows, in tiles of some vectors of each row."""
     most = 4 if lanes == AVX512_LANES else 2  # 16 of 32 registers, or 8 of 16, hold sums
-    whole = builder.sub(operands.head_dim, builder.srem(operands.head_dim, I64(most * lanes)))
-    for start, stop, vectors in ((I64(0), whole, most), (whole, operands.head_dim, 1)):
-        with loop(builder, start, stop, I64(vectors * lanes)) as column:
-            _sum_tile(module, builder, operands, first, rows, column.index, vectors, lanes)
+    done = I64(0)
+    for vectors, width in ((most, lanes), (1, lanes), (1, 1)):
+        end = builder.sub(operands.head_dim, builder.srem(operands.head_dim, I64(vectors * width)))
+        with loop(builder, done, end, I64(vectors * width)) as column:
+            _sum_tile(module, builder, operands, first, rows, column.index, vectors, width)
+        done = end
 
 
 def _sum_tile(

@@ -16,6 +16,7 @@ from transformers import PreTrainedModel
 
 from dynatree.errors import DynatreeError
 from dynatree.models.kernels.fused import fuse
+from dynatree.models.kernels.fused_model import fuse_model
 from dynatree.models.kernels.layers import SmallBatchLinear
 from dynatree.models.kernels.library import available, kernels, multiply
 from dynatree.models.supported import has_plain_weights
@@ -44,6 +45,7 @@ def use_small_batches(model: PreTrainedModel) -> PreTrainedModel:
     for layer in layers:
         layer.__class__ = SmallBatchLinear
     fuse(model)
+    fuse_model(model)
     return model
 
 

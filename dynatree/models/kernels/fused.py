@@ -1,4 +1,4 @@
-"""Decoder layers of three calls of compiled kernels, in float32 on a CPU.
+"""Decoder layers with two calls of compiled kernels around their attention, in float32 on a CPU.
 
 The small operations between the products of a decoder layer, and the Python code that calls them, otherwise take a
 third of a forward pass over one token.
@@ -12,8 +12,6 @@ from transformers import PreTrainedModel
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from transformers.models.llama.modeling_llama import LlamaDecoderLayer, eager_attention_forward
 
-from dynatree.models.attention import GROUPED
-from dynatree.models.kernels.attend import attend, serves_attention
 from dynatree.models.kernels.layers import SmallBatchLinear, small_batch
 from dynatree.models.kernels.library import kernels
 
@@ -97,14 +95,11 @@ class FusedLlamaDecoderLayer(LlamaDecoderLayer):
         if past_key_values is not None:
             keys, values = past_key_values.update(keys, values, attention.layer_idx)
         name: Any = attention.config._attn_implementation
-        if name == GROUPED and serves_attention(queries, keys, values, attention_mask):
-            attended = attend(queries, keys, values, attention_mask, attention.scaling)
-        else:
-            stock = ALL_ATTENTION_FUNCTIONS.get_interface(name, eager_attention_forward)
-            dropout = attention.attention_dropout if attention.training else 0.0
-            attended = stock(
-                attention, queries, keys, values, attention_mask, dropout=dropout, scaling=attention.scaling, **kwargs
-            )[0].contiguous()
+        attend = ALL_ATTENTION_FUNCTIONS.get_interface(name, eager_attention_forward)
+        dropout = attention.attention_dropout if attention.training else 0.0
+        attended = attend(
+            attention, queries, keys, values, attention_mask, dropout=dropout, scaling=attention.scaling, **kwargs
+        )[0].contiguous()
         output, scratch = torch.empty_like(hidden), hidden.new_empty(batch * n * 3 * width)
         both, product = scratch.data_ptr(), scratch.data_ptr() + scratch.itemsize * batch * n * 2 * width
         kernels().after_attention(

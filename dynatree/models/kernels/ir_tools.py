@@ -1,6 +1,6 @@
 """Helpers to write LLVM IR: loops, addresses and intrinsics."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -57,7 +57,7 @@ def intrinsic(module: ir.Module, name: str, kind: ir.Type, types: list, returns:
 
 
 def call_in_threads(
-    module: ir.Module, builder: ir.IRBuilder, function: ir.Value, operands: tuple[ir.Value, ...], threads: ir.Value
+    module: ir.Module, builder: ir.IRBuilder, function: ir.Value, operands: Sequence[ir.Value], threads: ir.Value
 ) -> None:
     """Call ``function(address of the operands)`` in ``threads`` threads of the OpenMP pool; wait for all of them."""
     signature = ir.FunctionType(VOID, [POINTER, POINTER, I32, I32])

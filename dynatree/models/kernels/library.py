@@ -15,6 +15,7 @@ from llvmlite import ir
 
 from dynatree.errors import DynatreeError
 from dynatree.models.kernels.attention_ir import attention
+from dynatree.models.kernels.decoder_ir import decoder
 from dynatree.models.kernels.elementwise_ir import add, gated_silu, rms_norm, rotate
 from dynatree.models.kernels.layer_ir import AFTER, BEFORE, after_attention, before_attention
 from dynatree.models.kernels.linear_ir import linear
@@ -29,6 +30,7 @@ SIGNATURES = {
     "rotate": [ADDRESS] * 3 + [COUNT] * 4,
     "before_attention": [ctypes.c_int64] * len(BEFORE) + [INT, FLOAT],
     "after_attention": [ctypes.c_int64] * len(AFTER) + [INT, FLOAT],
+    "decoder": [ADDRESS] * 8 + [COUNT] * 11 + [FLOAT, FLOAT, INT],
 }
 
 
@@ -65,6 +67,7 @@ class Kernels:
         self.rotate = functions["rotate"]
         self.before_attention = functions["before_attention"]
         self.after_attention = functions["after_attention"]
+        self.decoder = functions["decoder"]
 
 
 @functools.cache
@@ -105,7 +108,7 @@ def _compile(lanes: int | None) -> Any:
     source = ir.Module("dynatree")
     linear(source, lanes or _lanes(features))
     attention(source, lanes or _lanes(features))
-    for define in (rms_norm, gated_silu, rotate, add, before_attention, after_attention):
+    for define in (rms_norm, gated_silu, rotate, add, before_attention, after_attention, decoder):
         define(source)
     module = llvm.parse_assembly(str(source))
     options = llvm.create_pipeline_tuning_options(speed_level=3)

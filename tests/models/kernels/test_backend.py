@@ -8,7 +8,9 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from dynatree import DynatreeError, ModelPair, generate, generate_batch
 from dynatree.models.kernels.backend import faster_in_small_batches, use_small_batches
+from dynatree.models.kernels.fused_model import FusedLlamaModel
 from dynatree.models.kernels.layers import MAX_TOKENS, SmallBatchLinear
+from dynatree.models.runner import ModelRunner
 from dynatree.models.trimmed_head import trim_vocabulary
 from tests.support.models import disturbed, reference, tiny_model
 
@@ -68,9 +70,52 @@ def test_layers_of_llama_are_fused_and_tied_weights_stay_tied():
     )  # fmt: skip
     model = use_small_batches(LlamaForCausalLM(config).eval())
     fused = [type(module).__name__ for module in model.modules() if type(module).__name__.startswith("Fused")]
-    assert fused == ["FusedLlamaDecoderLayer"] * 2
+    assert fused == ["FusedLlamaModel", *["FusedLlamaDecoderLayer"] * 2]
     assert model.lm_head.weight is model.model.embed_tokens.weight
     assert model.num_parameters() == LlamaForCausalLM(config).num_parameters()
+
+
+@pytest.mark.parametrize(("heads", "kv_heads", "head_dim"), [(4, 2, 8), (6, 3, 16), (3, 1, 20), (2, 2, 64)])
+def test_one_call_runs_all_layers_of_a_request(heads, kv_heads, head_dim, monkeypatch):
+    config = LlamaConfig(
+        vocab_size=60, hidden_size=heads * head_dim, intermediate_size=40, num_hidden_layers=3,
+        num_attention_heads=heads, num_key_value_heads=kv_heads, head_dim=head_dim,
+    )  # fmt: skip
+    torch.manual_seed(heads)
+    stock = LlamaForCausalLM(config).eval()
+    target, widths = ours(stock), list[int]()
+    decode = FusedLlamaModel._decode
+
+    def spy(self, hidden, *arguments):
+        widths.append(hidden.shape[1])
+        return decode(self, hidden, *arguments)
+
+    monkeypatch.setattr(FusedLlamaModel, "_decode", spy)
+    for method in ("autoregressive", "dynatree"):
+        out = generate(ModelPair(target, disturbed(stock, 0.02)), PROMPT, method, 40, None)
+        assert out.tokens == reference(stock, PROMPT, 40, None)
+        assert widths == [new for new, _ in out.stats.passes["target"][1:]]  # the first reads the prompt
+        widths.clear()
+
+
+@pytest.mark.parametrize("change", ["hook on a layer", "replaced layer", "training", "output_hidden_states"])
+def test_layers_run_one_by_one_where_something_was_changed(change, monkeypatch):
+    monkeypatch.setattr(FusedLlamaModel, "_decode", None)
+    outputs: list[torch.Tensor] = []
+    for model in (tiny_model("llama", 1), ours(tiny_model("llama", 1))):
+        if change == "hook on a layer":
+            model.model.layers[0].register_forward_hook(_negated)
+        elif change == "replaced layer":
+            model.model.layers[0] = tiny_model("llama", 2).model.layers[0]
+        elif change == "training":
+            model.train()
+        else:
+            model.config.output_hidden_states = True
+        runner = ModelRunner(model, "target", 20)
+        with torch.inference_mode():
+            runner.forward(PROMPT, range(4))
+            outputs.append(runner.forward([3], [4]))
+    torch.testing.assert_close(*outputs, atol=1e-4, rtol=1e-4)
 
 
 def test_a_layer_that_computes_something_else_is_not_fused():

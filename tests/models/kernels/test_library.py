@@ -41,6 +41,31 @@ def test_a_product_is_that_of_torch_and_its_rows_are_independent(kernels, thread
         torch.set_num_threads(before)
 
 
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_attention_is_that_of_torch(kernels, threads):
+    for heads, kv_heads, n, length, head_dim in (
+        (9, 3, 1, 70, 64),
+        (4, 4, 5, 33, 6),
+        (6, 2, 3, 17, 20),
+        (2, 1, 9, 9, 128),
+    ):
+        query = torch.randn(1, n, heads + 1, head_dim).transpose(1, 2)[:, :heads]
+        key, value = torch.randn(2, 1, kv_heads, length + 3, head_dim)[..., :length, :]
+        mask = torch.rand(n, length) > 0.5
+        mask[:, 0] = True
+        for visible in (None, mask):
+            output = torch.empty(n, heads, head_dim)
+            scratch = torch.empty(heads * n * (head_dim + length))
+            kernels.attention(
+                *(query.data_ptr(), key.data_ptr(), value.data_ptr(), 0 if visible is None else visible.data_ptr()),
+                *(output.data_ptr(), scratch.data_ptr(), scratch[heads * n * head_dim :].data_ptr()),
+                *(n, heads, kv_heads, length, head_dim, threads),
+                *(query.stride(1), query.stride(2), key.stride(1), length, head_dim**-0.5, threads),
+            )
+            expected = torch.nn.functional.scaled_dot_product_attention(query, key, value, visible, enable_gqa=True)
+            torch.testing.assert_close(output, expected[0].transpose(0, 1), atol=1e-5, rtol=1e-4)
+
+
 def test_a_norm_is_that_of_torch(kernels):
     for tokens, k in ((1, 1), (3, 48), (5, 577)):
         hidden, weight = torch.randn(tokens, k), torch.randn(k)
