@@ -12,6 +12,8 @@ from hypothesis import settings
 if not torch.cuda.is_available():
     os.environ.setdefault("TRITON_INTERPRET", "1")  # read where a kernel is defined
 
+os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX2")  # beyond it, products in bfloat16 depend on the number of rows
+
 from dynatree.config.load import load_config
 from dynatree.data.checkpoints import fetch
 from dynatree.errors import DynatreeError

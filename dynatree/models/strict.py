@@ -2,7 +2,8 @@
 
 Attention runs node by node, see :mod:`dynatree.models.path_cache`. All other layers run over many tokens and must give
 each the bits that a forward pass over it alone gives. Their kernels decide this. Before the first forward pass of each
-width, one of this width is therefore compared with decoding token by token.
+width, one of this width is therefore compared with decoding token by token, and so are its linear layers, see
+:mod:`dynatree.models.width_probe`.
 """
 
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from dynatree.models.independence import module_signature
 from dynatree.models.modes import mode_of
 from dynatree.models.path_cache import Nodes, PathAttention, PathCache, Tree
 from dynatree.models.transfer import input_device
+from dynatree.models.width_probe import width_dependent_layer
 
 MAX_WIDTH = 64  # tokens of a forward pass; larger trees are split
 FIRST_WIDTHS = (1, 2, 32)  # checked before a request starts
@@ -89,9 +91,16 @@ class StrictModel:
         checks = self._checked
         if width in checks.widths:
             return
+        layer = width_dependent_layer(self.model, width)
         rows = [0, *(1 + child % CHILDREN for child in range(width - 1))]
-        if not _same(_decode_star(self.model, width), checks.logits[rows]):
-            raise DynatreeError(_refusal(self.model, width, rows))
+        if layer is None and not _same(_decode_star(self.model, width), checks.logits[rows]):
+            layer = _first_difference(self.model, width, rows)
+        if layer is not None:
+            raise DynatreeError(
+                f"exact='strict' cannot hold: in {str(self.model.dtype).removeprefix('torch.')}, the layer {layer!r} "
+                f"of the target gives a token other bits in a forward pass over {width} tokens than alone; choose "
+                "another dtype or backend, or method='autoregressive'"
+            )
         checks.widths.add(width)
 
 
@@ -172,21 +181,15 @@ def _same(states: torch.Tensor, expected: torch.Tensor) -> bool:
     return torch.equal(states, expected) or not (states.isfinite().all() and expected.isfinite().all())
 
 
-def _refusal(model: PreTrainedModel, width: int, rows: list[int]) -> str:
-    """Return the message that names the first layer whose output depends on the width of a forward pass."""
+def _first_difference(model: PreTrainedModel, width: int, rows: list[int]) -> str:
+    """Return the name of the first layer whose output depends on the width of a forward pass."""
     wide = _layer_outputs(model, partial(_decode_star, model, width))
     single = _layer_outputs(model, partial(_decode_plainly, model))
-    layer = "a decoder layer"
     for name, outputs in wide.items():
         own = [single[name][1], *single[name][2::3]]
         if not _same(outputs[-1], torch.cat(own)[rows]):
-            layer = f"the layer {name!r}"
-            break
-    return (
-        f"exact='strict' cannot hold: in {str(model.dtype).removeprefix('torch.')}, {layer} of the target gives a "
-        f"token other bits in a forward pass over {width} tokens than alone; choose another dtype or backend, or "
-        "method='autoregressive'"
-    )
+            return name
+    return "attention"
 
 
 def _layer_outputs(model: PreTrainedModel, decode: Callable[[], Any]) -> dict[str, list[torch.Tensor]]:
