@@ -1,7 +1,7 @@
 """The forward pass of a transformers model over new tokens; the only forward call of decoding."""
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import cache
 from typing import Any
@@ -52,14 +52,19 @@ def forward_logits(
         inputs["attention_mask"] = position_mask(layout, ids.device)
     keeps = last_only and "logits_to_keep" in known
     inputs |= {"logits_to_keep": 1} if keeps else {}
-    head = output_head(model)
+    head, build = output_head(model), getattr(model.base_model, "build_mpt_alibi_tensor", None)
+    own_tokens = isinstance(head, TrimmedHead) and not is_hooked(head)
     with ExitStack() as stack:
-        for context in (attention_of(model, implementation), laid_out(layout, compressed), _own_tokens(head)):
-            stack.enter_context(context)
-        stack.enter_context(_selected(head, rows))
-        stack.enter_context(_biased(model.base_model, layout))
+        stack.enter_context(attention_of(model, implementation))
+        stack.enter_context(laid_out(layout, compressed))
+        if own_tokens:
+            stack.enter_context(_own_tokens(head))
+        if rows is not None:
+            stack.enter_context(_selected(head, rows))
+        if build is not None and layout is not None:
+            stack.enter_context(_biased(model.base_model, build, layout))
         logits = model(**inputs, return_dict=True).logits
-    if isinstance(head, TrimmedHead) and is_hooked(head):
+    if isinstance(head, TrimmedHead) and not own_tokens:
         logits = logits[..., head.token_map]
     if rows is not None:
         return logits.flatten(0, 1)
@@ -67,12 +72,8 @@ def forward_logits(
 
 
 @contextmanager
-def _biased(base: nn.Module, layout: PassLayout | None) -> Iterator[None]:
+def _biased(base: nn.Module, build: Callable[..., torch.Tensor], layout: PassLayout) -> Iterator[None]:
     """Let a model that looks up its biases by the index of an entry look them up by its position within the block."""
-    build: Any = getattr(base, "build_mpt_alibi_tensor", None)
-    if layout is None or build is None:
-        yield
-        return
 
     def by_position(*args: Any, **options: Any) -> torch.Tensor:
         bias = build(*args, **options)  # [heads, 1, positions]
@@ -97,11 +98,8 @@ def cache_argument(model: PreTrainedModel) -> str:
 
 
 @contextmanager
-def _own_tokens(head: nn.Module) -> Iterator[None]:
+def _own_tokens(head: TrimmedHead) -> Iterator[None]:
     """Let a trimmed head without hooks return the logits of its own tokens alone within the block."""
-    if not isinstance(head, TrimmedHead) or is_hooked(head):
-        yield
-        return
     head.compact = True
     try:
         yield
@@ -110,11 +108,8 @@ def _own_tokens(head: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
-def _selected(head: nn.Module, rows: torch.Tensor | None) -> Iterator[None]:
+def _selected(head: nn.Module, rows: torch.Tensor) -> Iterator[None]:
     """Give the head only some rows of its input within the block."""
-    if rows is None:
-        yield
-        return
 
     def select(_: nn.Module, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
         return (inputs[0].flatten(0, 1)[rows][None], *inputs[1:])

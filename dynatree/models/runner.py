@@ -85,6 +85,8 @@ class ModelRunner:
         self.static = static if cache is None else None
         self.cache: DecodingCache = self._own_cache(capacity) if cache is None else cache
         self.head = output_head(model)
+        self._vocabulary = model.config.get_text_config().vocab_size
+        self._device = input_device(model)
         self.proposals = proposals
         self.sampler = sampler
         self.keeps_states = False
@@ -157,7 +159,7 @@ class ModelRunner:
         if self.static and self.static.serves(cache, len(tokens), visible):
             logits = self.static.forward(cast("TreeCache", cache), known, positions, visible)
             return logits[-1:] if last_only else logits
-        ids, position_ids = upload(known, input_device(self.model)), torch.tensor(positions) - cache.shift
+        ids, position_ids = upload(known, self._device), torch.tensor(positions) - cache.shift
         if isinstance(cache, ChainCache):
             return cache.forward(ids, positions, visible, last_only)
         layout = cache.layout(positions, visible)
@@ -190,7 +192,7 @@ class ModelRunner:
         """Return the arguments of :meth:`forward` as a tree of the strict model."""
         return Tree(
             cast(PathCache, self.cache),
-            upload(self._known(tokens), input_device(self.model)),
+            upload(self._known(tokens), self._device),
             torch.tensor(positions),
             visible,
         )
@@ -203,9 +205,9 @@ class ModelRunner:
 
     def _known(self, tokens: Sequence[int] | torch.Tensor) -> Sequence[int] | torch.Tensor:
         """Ids within the model's embeddings; a tensor [n] on the device if they are on one."""
-        vocabulary = self.model.config.get_text_config().vocab_size
+        vocabulary = self._vocabulary
         if isinstance(tokens, torch.Tensor):
-            ids = tokens.to(input_device(self.model))
+            ids = tokens.to(self._device)
             return ids.masked_fill(ids >= vocabulary, 0)
         return [token if token < vocabulary else 0 for token in tokens]
 

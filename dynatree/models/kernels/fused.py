@@ -12,40 +12,12 @@ from transformers import PreTrainedModel
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from transformers.models.llama.modeling_llama import LlamaDecoderLayer, eager_attention_forward
 
+from dynatree.models.kernels.bypass import Bypass
 from dynatree.models.kernels.layers import SmallBatchLinear, small_batch
 from dynatree.models.kernels.library import kernels
 
 TRIED_TOKENS = 3
 TOLERANCE = 1e-4  # relative to the largest value
-
-
-class Plan:
-    """The modules that a fused layer bypasses, and where their weights lie.
-
-    Args:
-        layer: a decoder layer.
-
-    Attributes:
-        addresses: of the weights of both norms, then of the projections in their order in memory.
-    """
-
-    def __init__(self, layer: Any):
-        self._modules = _modules(layer)
-        self._parameters = [module._parameters for module in self._modules if "weight" in module._parameters]
-        self._hooks = [hooks for one in self._modules for hooks in (one._forward_hooks, one._forward_pre_hooks)]
-        self._attributes = [module.__dict__ for module in self._modules]
-        self.addresses = self._addresses()
-
-    def holds(self, layer: Any) -> bool:
-        """Return True if no bypassed module was replaced, moved or hooked since."""
-        every = nn.modules.module
-        hooked = any(self._hooks) or every._global_forward_hooks or every._global_forward_pre_hooks
-        if hooked or any("forward" in attributes for attributes in self._attributes):
-            return False
-        return self._modules == _modules(layer) and self.addresses == self._addresses()
-
-    def _addresses(self) -> list[int]:
-        return [parameters["weight"].data_ptr() for parameters in self._parameters]  # pyright: ignore
 
 
 class FusedLlamaDecoderLayer(LlamaDecoderLayer):
@@ -54,7 +26,7 @@ class FusedLlamaDecoderLayer(LlamaDecoderLayer):
     It calls the modules under autograd, for large batches, and where one of them was replaced or has a hook.
     """
 
-    plan: Plan
+    bypass: Bypass
 
     def forward(
         self,
@@ -68,7 +40,7 @@ class FusedLlamaDecoderLayer(LlamaDecoderLayer):
     ) -> torch.Tensor:
         # hidden_states: [batch, n, k]; position_embeddings: cos and sin [batch or 1, n, head_dim]
         attention, mlp = self.self_attn, self.mlp
-        if not (small_batch(hidden_states, attention.q_proj.weight) and self.plan.holds(self)):
+        if not (small_batch(hidden_states, attention.q_proj.weight) and self.bypass.holds()):
             return super().forward(
                 hidden_states,
                 attention_mask=attention_mask,
@@ -79,7 +51,7 @@ class FusedLlamaDecoderLayer(LlamaDecoderLayer):
                 **kwargs,
             )
         (batch, n, k), head_dim, threads = hidden_states.shape, attention.head_dim, torch.get_num_threads()
-        norm, norm_after, query, _, _, projection, gate, _, down = self.plan.addresses
+        norm, norm_after, query, _, _, projection, gate, _, down = self.bypass.addresses
         kv_width, attention_width = attention.v_proj.out_features, attention.q_proj.out_features
         width, outputs = mlp.gate_proj.out_features, attention_width + 2 * kv_width
         hidden = hidden_states.contiguous()
@@ -122,12 +94,12 @@ def fuse(model: PreTrainedModel) -> None:
     for layer in filter(_fusible, layers):
         expected = _trial(layer)
         layer.__class__ = FusedLlamaDecoderLayer
-        layer.plan = Plan(layer)
+        layer.bypass = Bypass(layer, modules_of(layer))
         if (_trial(layer) - expected).abs().max() > TOLERANCE * expected.abs().max():
             layer.__class__ = LlamaDecoderLayer
 
 
-def _modules(layer: Any) -> tuple[nn.Module, ...]:
+def modules_of(layer: Any) -> tuple[nn.Module, ...]:
     """Return the modules of a layer that a fused layer bypasses."""
     parts = (layer.input_layernorm, layer.post_attention_layernorm, layer.self_attn, layer.mlp)
     return (*parts, *layer.self_attn._modules.values(), *layer.mlp._modules.values())

@@ -14,15 +14,16 @@ from transformers.modeling_outputs import BaseModelOutputWithPast
 from transformers.models.llama.modeling_llama import LlamaModel
 
 from dynatree.models.attention import GROUPED
+from dynatree.models.kernels.bypass import Bypass
 from dynatree.models.kernels.decoder_ir import scratch_floats
-from dynatree.models.kernels.fused import FusedLlamaDecoderLayer
+from dynatree.models.kernels.fused import FusedLlamaDecoderLayer, modules_of
 from dynatree.models.kernels.layers import small_batch
 from dynatree.models.kernels.library import kernels
 from dynatree.models.kv_cache import TreeCache
 from dynatree.models.layout import compressed_cache, current_layout
 
 
-class DecoderPlan:
+class DecoderPlan(Bypass):
     """The layers that a fused model bypasses, and what the kernel needs to know of them.
 
     Args:
@@ -34,9 +35,8 @@ class DecoderPlan:
         epsilon: of the norms.
     """
 
-    def __init__(self, layers: list[FusedLlamaDecoderLayer]):
-        self._layers = layers
-        self._hooks = [hooks for layer in layers for hooks in (layer._forward_hooks, layer._forward_pre_hooks)]
+    def __init__(self, layers: nn.ModuleList):
+        super().__init__(layers, [module for layer in layers for module in (layer, *modules_of(layer))])
         self.heads, self.kv_heads, self.head_dim, self.width, self.scale, self.epsilon = _sizes(layers[0])
         self._table = torch.tensor([_weights(layer) for layer in layers])
 
@@ -44,12 +44,6 @@ class DecoderPlan:
     def address(self) -> int:
         """Address of the table of the weights' addresses."""
         return self._table.data_ptr()
-
-    def holds(self, layers: nn.ModuleList) -> bool:
-        """Return True if no layer and no module in one was replaced, moved or hooked since."""
-        if any(self._hooks) or list(layers._modules.values()) != self._layers:
-            return False
-        return all(layer.plan.holds(layer) for layer in self._layers)
 
 
 class FusedLlamaModel(LlamaModel):
@@ -101,7 +95,8 @@ class FusedLlamaModel(LlamaModel):
             and not (config.output_attentions or config.output_hidden_states)
             and len(self.layers) == config.num_hidden_layers
             and small_batch(hidden, self.embed_tokens.weight)
-            and self.plan.holds(self.layers)
+            and self.plan.owner is self.layers
+            and self.plan.holds()
         )
         return cache.extend(hidden.shape[1]) if serves else None
 
@@ -142,7 +137,7 @@ def fuse_model(model: PreTrainedModel) -> None:
             first = layers[0]
             if first.input_layernorm.variance_epsilon == first.post_attention_layernorm.variance_epsilon:
                 one.__class__ = FusedLlamaModel
-                cast(Any, one).plan = DecoderPlan(layers)
+                cast(Any, one).plan = DecoderPlan(one.layers)
 
 
 def _sizes(layer: Any) -> tuple[int, int, int, int, float, float]:
@@ -153,7 +148,7 @@ def _sizes(layer: Any) -> tuple[int, int, int, int, float, float]:
     return heads, kv_heads, attention.head_dim, width, attention.scaling, epsilon
 
 
-def _weights(layer: FusedLlamaDecoderLayer) -> list[int]:
+def _weights(layer: Any) -> list[int]:
     """Return the addresses of norm, queries, projection, second norm, gate and down projection."""
-    norm, second_norm, query, _, _, projection, gate, _, down = layer.plan.addresses
+    norm, second_norm, query, _, _, projection, gate, _, down = layer.bypass.addresses
     return [norm, query, projection, second_norm, gate, down]
