@@ -53,19 +53,20 @@ def forward_logits(
     keeps = last_only and "logits_to_keep" in known
     inputs |= {"logits_to_keep": 1} if keeps else {}
     head, build = output_head(model), getattr(model.base_model, "build_mpt_alibi_tensor", None)
-    own_tokens = isinstance(head, TrimmedHead) and not is_hooked(head)
+    trimmed = head if isinstance(head, TrimmedHead) else None
+    compact = trimmed is not None and not is_hooked(trimmed)
     with ExitStack() as stack:
         stack.enter_context(attention_of(model, implementation))
         stack.enter_context(laid_out(layout, compressed))
-        if own_tokens:
-            stack.enter_context(_own_tokens(head))
+        if trimmed is not None and compact:
+            stack.enter_context(_own_tokens(trimmed))
         if rows is not None:
             stack.enter_context(_selected(head, rows))
         if build is not None and layout is not None:
             stack.enter_context(_biased(model.base_model, build, layout))
         logits = model(**inputs, return_dict=True).logits
-    if isinstance(head, TrimmedHead) and not own_tokens:
-        logits = logits[..., head.token_map]
+    if trimmed is not None and not compact:
+        logits = logits[..., trimmed.token_map]
     if rows is not None:
         return logits.flatten(0, 1)
     return logits[:, -1:] if last_only and not keeps else logits

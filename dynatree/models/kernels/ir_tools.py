@@ -49,6 +49,11 @@ def at(builder: ir.IRBuilder, address: ir.Value, index: ir.Value, kind: ir.Type)
     return builder.gep(address, [index], source_etype=kind)
 
 
+def smaller(builder: ir.IRBuilder, one: ir.Value, other: ir.Value) -> ir.Value:
+    """Return the smaller of two signed integers."""
+    return builder.select(builder.icmp_signed("<", one, other), one, other)
+
+
 def intrinsic(module: ir.Module, name: str, kind: ir.Type, types: list, returns: ir.Type | None = None) -> ir.Function:
     """Declare an intrinsic of LLVM that is overloaded by ``kind``."""
     suffix = f"v{kind.count}f32" if isinstance(kind, ir.VectorType) else "f32"

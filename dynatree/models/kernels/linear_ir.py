@@ -3,9 +3,8 @@
 The weights keep torch's layout [outputs, k]. Each output is the sum over ``k`` of the same products in the same order,
 whatever else the forward pass holds. A row of the result is therefore bit for bit independent of the other rows.
 
-A tile multiplies a few weight rows with a few tokens, so that all sums stay in vector registers (Goto and van de Geijn,
-"Anatomy of High-Performance Matrix Multiplication", ACM TOMS 2008). While a tile computes, it prefetches its share of
-the next weight rows. Memory and arithmetic units then work at the same time.
+While a tile computes, it prefetches its share of the next weight rows. Memory and arithmetic units then work at the
+same time.
 """
 
 from typing import NamedTuple
@@ -19,20 +18,19 @@ from dynatree.models.kernels.ir_tools import (
     I64,
     POINTER,
     VOID,
-    Loop,
     at,
     call_in_threads,
     given_operands,
-    intrinsic,
     loop,
     share_of_thread,
+    smaller,
 )
+from dynatree.models.kernels.long_rows_ir import NEAR_FLOATS, share_of_long_rows
+from dynatree.models.kernels.tile_ir import CACHE_LINE, FLOAT, Tile, prefetch
 
 SINGLE_TILE = (8, 1)  # weight rows and tokens, for one token, where the hardware's own prefetching is better
 FEW_TOKENS = 8  # more tokens outgrow the first-level cache, so that a tile needs more weight rows
 AVX512_LANES = 16
-CACHE_LINE = 64  # bytes
-FLOAT = 4  # bytes
 
 
 class Operands(NamedTuple):
@@ -67,6 +65,11 @@ def linear(module: ir.Module, lanes: int) -> None:
     tokens = Operands(*operands).tokens
     few = builder.icmp_signed("<=", tokens, I64(FEW_TOKENS))
     share = builder.select(few, shares[few_tokens], shares[many_tokens])
+    if lanes == AVX512_LANES:  # with fewer registers, parts took longer
+        states = builder.mul(smaller(builder, tokens, I64(few_tokens[1])), Operands(*operands).k)
+        single_row = module.globals[f"block_1_{few_tokens[1]}"]
+        long_rows = share_of_long_rows(module, lanes, *few_tokens, TYPES, single_row)
+        share = builder.select(builder.icmp_signed(">", states, I64(NEAR_FLOATS)), long_rows, share)
     share = builder.select(builder.icmp_signed("==", tokens, I64(1)), shares[SINGLE_TILE], share)
     call_in_threads(module, builder, share, operands, threads)
     builder.ret_void()
@@ -147,41 +150,15 @@ def _tile(module: ir.Module, lanes: int, rows: int, tokens: int) -> ir.Function:
     function.linkage = "internal"
     builder = ir.IRBuilder(function.append_basic_block())
     weight, hidden, output, k, outputs, ahead, stride = function.args
-    weights = [at(builder, weight, builder.mul(I64(index), k), F32) for index in range(rows)]
-    states = [at(builder, hidden, builder.mul(I64(index), k), F32) for index in range(tokens)]
+    tile = Tile(builder, lanes, weight, hidden, k, rows, tokens)
     lines = 0 if (rows, tokens) == SINGLE_TILE else -(-rows * lanes * FLOAT // CACHE_LINE)
 
-    def accumulate(turn: Loop, kind: ir.Type) -> None:
-        fused = intrinsic(module, "llvm.fma", kind, [kind] * 3)
-        factors = [builder.load(at(builder, address, turn.index, F32), typ=kind, align=FLOAT) for address in weights]
-        for token, address in enumerate(states):
-            state = builder.load(at(builder, address, turn.index, F32), typ=kind, align=FLOAT)
-            for index, factor in enumerate(factors):
-                place = token * rows + index
-                turn.next[place] = builder.call(fused, [factor, state, turn.values[place]])
-
-    vector = ir.VectorType(F32, lanes)
-    whole = builder.and_(k, I64(-lanes))
-    with loop(builder, I64(0), whole, I64(lanes), [vector([0.0] * lanes)] * (rows * tokens)) as turn:
-        share = at(builder, ahead, builder.mul(turn.index, stride), BYTE)
+    def fetch(column: ir.Value) -> None:
+        share = at(builder, ahead, builder.mul(column, stride), BYTE)
         for line in range(lines):
-            _prefetch(builder, module, at(builder, share, I64(line * CACHE_LINE), BYTE))
-        accumulate(turn, vector)
-    total = intrinsic(module, "llvm.vector.reduce.fadd", vector, [F32, vector], returns=F32)
-    sums = [builder.call(total, [F32(0.0), value], fastmath=("reassoc",)) for value in turn.results]
-    with loop(builder, whole, k, I64(1), sums) as turn:
-        accumulate(turn, F32)
-    for place, value in enumerate(turn.results):
-        token, index = divmod(place, rows)
-        address = at(builder, output, builder.add(builder.mul(I64(token), outputs), I64(index)), F32)
-        builder.store(value, address, align=FLOAT)
+            prefetch(builder, at(builder, share, I64(line * CACHE_LINE), BYTE))
+
+    whole = builder.and_(k, I64(-lanes))
+    tile.finish(tile.add_products(whole, tile.zeros, fetch), whole, output, outputs)
     builder.ret_void()
     return function
-
-
-def _prefetch(builder: ir.IRBuilder, module: ir.Module, address: ir.Value) -> None:
-    """Load a cache line into all levels ahead of its use."""
-    name, signature = "llvm.prefetch.p0", ir.FunctionType(VOID, [POINTER, I32, I32, I32])
-    function = module.globals.get(name) or ir.Function(module, signature, name)
-    read, keep, data = I32(0), I32(3), I32(1)
-    builder.call(function, [address, read, keep, data])

@@ -9,7 +9,7 @@ from dynatree import DynatreeError
 from dynatree.models.kernels import library
 from dynatree.models.kernels.library import Kernels, multiply
 
-SHAPES = [(1, 1), (7, 5), (48, 30), (23, 48), (64, 576), (577, 100)]
+SHAPES = [(1, 1), (7, 5), (48, 30), (23, 48), (64, 576), (577, 100), (2, 1300), (149, 2065)]
 
 
 @functools.cache
@@ -31,7 +31,7 @@ def test_a_product_is_that_of_torch_and_its_rows_are_independent(kernels, thread
     try:
         for outputs, k in SHAPES:
             weight = torch.randn(outputs, k)
-            for tokens in (1, 2, 3, 4, 5, 9, 33):
+            for tokens in (1, 2, 3, 4, 5, 8, 9, 33):
                 hidden = torch.randn(tokens, k)
                 found = multiply(hidden, weight)
                 torch.testing.assert_close(found, hidden @ weight.T, atol=1e-4, rtol=1e-4)
