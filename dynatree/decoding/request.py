@@ -12,7 +12,6 @@ from dynatree.decoding.ruled_text import NO_TOKEN, RuledText
 from dynatree.drafting.base import Drafting, Ranked, RoundContext, RoundOutcome, Verification, run_alone
 from dynatree.drafting.factory import make_drafter
 from dynatree.drafting.pool import Pool
-from dynatree.models.largest_logits import top_successors
 from dynatree.models.pair import ModelPair
 from dynatree.models.positions import reading_again_length, uniform_depth
 from dynatree.models.runner import ModelRunner
@@ -220,7 +219,7 @@ class Request:
             predictions, _ = target.predict_and_materialize(scores, ())
             return Verification(predictions, ([], []), 0.0), target.stopwatch.pop_elapsed()
         started = clock()
-        ranked = top_successors(logits, drafter.recycled) if drafter.recycled else ()
+        ranked = target.top_successors(logits, drafter.recycled) if drafter.recycled else ()
         rank_seconds = clock() - started
         predictions, values = target.predict_and_materialize(scores, (*ranked, *drafter.device_tokens))
         verify_seconds = target.stopwatch.pop_elapsed()
@@ -234,7 +233,7 @@ class Request:
         ranked, rank_seconds, device_tokens = (), 0.0, ()
         if drafter:
             started, device_tokens = clock(), drafter.device_tokens
-            ranked = top_successors(logits, drafter.recycled) if drafter.recycled else ()
+            ranked = target.top_successors(logits, drafter.recycled) if drafter.recycled else ()
             rank_seconds = clock() - started
         values = target.materialize((*ranked, *device_tokens))
         if drafter and device_tokens:

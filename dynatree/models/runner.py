@@ -14,7 +14,8 @@ from dynatree.errors import DynatreeError
 from dynatree.models.chain_cache import ChainCache
 from dynatree.models.decoding_cache import DecodingCache
 from dynatree.models.forward import forward_logits
-from dynatree.models.largest_logits import largest
+from dynatree.models.kernels.ranking import largest_score, scores_by_kernel, top_tokens
+from dynatree.models.largest_logits import largest, top_successors
 from dynatree.models.modes import implementation_of, new_cache
 from dynatree.models.path_cache import PathCache, Tree
 from dynatree.models.sampling import Sampler
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from dynatree.models.graphs import GraphedModel
     from dynatree.models.kv_cache import TreeCache
     from dynatree.models.strict import StrictModel
+
+ESTIMATED_BELOW = 6.0  # distance from the best logit; changes a log-probability by at most 0.1
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
@@ -87,6 +90,7 @@ class ModelRunner:
         self.head = output_head(model)
         self._vocabulary = model.config.get_text_config().vocab_size
         self._device = input_device(model)
+        self._ranks_by_kernel = scores_by_kernel(self.head)
         self.proposals = proposals
         self.sampler = sampler
         self.keeps_states = False
@@ -248,10 +252,17 @@ class ModelRunner:
         Raises:
             DynatreeError: a logit is not a number.
         """
-        values, ids, *rest = download(*largest(logits), *(one.to(logits.device) for one in device_tensors))
+        search = largest_score if self._ranks_by_kernel and logits.dtype is torch.float32 else largest
+        values, ids, *rest = download(*search(logits), *(one.to(logits.device) for one in device_tensors))
         if not all(map(math.isfinite, values)):
             raise DynatreeError(_not_finite(self.role, self.model))
         return [int(token) for token in ids], rest
+
+    def top_successors(self, logits: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return what :func:`dynatree.models.largest_logits.top_successors` returns."""
+        if self._ranks_by_kernel and logits.dtype is torch.float32:
+            return top_tokens(logits, count, margin=ESTIMATED_BELOW)
+        return top_successors(logits, count)
 
     @_timed
     def materialize(self, device_tensors: Sequence[torch.Tensor]) -> list[Any]:
@@ -293,6 +304,9 @@ class ModelRunner:
         return self._rank_on_device(logits, count)
 
     def _rank_on_device(self, logits: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+        if self._ranks_by_kernel and isinstance(self.head, TrimmedHead) and self._foreign_columns(self.head) is None:
+            ids, log_probs = top_tokens(logits, count)
+            return self.head.token_map[ids], log_probs
         logits = logits.float()
         normalizer = logits.logsumexp(-1, keepdim=True)  # [n, 1]
         if isinstance(self.head, TrimmedHead):

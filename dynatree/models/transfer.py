@@ -60,6 +60,8 @@ def download(*tensors: torch.Tensor) -> list[list[Any]]:
     Args:
         tensors: of any shapes. Float64, the format of the transfer, holds token ids and float32 exactly.
     """
+    if all(tensor.is_cpu for tensor in tensors):
+        return [tensor.tolist() for tensor in tensors]
     elements = torch.cat([tensor.double().flatten() for tensor in tensors]).cpu()
     parts = elements.split([tensor.numel() for tensor in tensors])
     return [part.view(tensor.shape).tolist() for part, tensor in zip(parts, tensors, strict=True)]

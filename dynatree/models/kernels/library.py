@@ -19,6 +19,7 @@ from dynatree.models.kernels.decoder_ir import decoder
 from dynatree.models.kernels.elementwise_ir import add, gated_silu, rms_norm, rotate
 from dynatree.models.kernels.layer_ir import AFTER, BEFORE, after_attention, before_attention
 from dynatree.models.kernels.linear_ir import linear
+from dynatree.models.kernels.ranking_ir import rank
 
 OPENMP = ("GOMP_parallel", "omp_get_thread_num", "omp_get_num_threads")
 ADDRESS, COUNT, FLOAT, INT = ctypes.c_int64, ctypes.c_int64, ctypes.c_float, ctypes.c_int32
@@ -30,6 +31,7 @@ SIGNATURES = {
     "rotate": [ADDRESS] * 3 + [COUNT] * 4,
     "before_attention": [ctypes.c_int64] * len(BEFORE) + [INT, FLOAT],
     "after_attention": [ctypes.c_int64] * len(AFTER) + [INT, FLOAT],
+    "rank": [ADDRESS] * 5 + [COUNT] * 3 + [FLOAT, INT],
     "decoder": [ADDRESS] * 8 + [COUNT] * 11 + [FLOAT, FLOAT, INT],
 }
 
@@ -67,6 +69,7 @@ class Kernels:
         self.rotate = functions["rotate"]
         self.before_attention = functions["before_attention"]
         self.after_attention = functions["after_attention"]
+        self.rank = functions["rank"]
         self.decoder = functions["decoder"]
 
 
@@ -108,7 +111,7 @@ def _compile(lanes: int | None) -> Any:
     source = ir.Module("dynatree")
     linear(source, lanes or _lanes(features))
     attention(source, lanes or _lanes(features))
-    for define in (rms_norm, gated_silu, rotate, add, before_attention, after_attention, decoder):
+    for define in (rms_norm, gated_silu, rotate, add, before_attention, after_attention, rank, decoder):
         define(source)
     module = llvm.parse_assembly(str(source))
     options = llvm.create_pipeline_tuning_options(speed_level=3)

@@ -1,7 +1,5 @@
 """The kernels compute what torch computes, and rows do not depend on each other."""
 
-import functools
-
 import pytest
 import torch
 
@@ -10,18 +8,6 @@ from dynatree.models.kernels import library
 from dynatree.models.kernels.library import Kernels, multiply
 
 SHAPES = [(1, 1), (7, 5), (48, 30), (23, 48), (64, 576), (577, 100), (2, 1300), (149, 2065)]
-
-
-@functools.cache
-def compiled(lanes: int) -> Kernels:
-    return Kernels(lanes)
-
-
-@pytest.fixture(params=[4, 8, 16])
-def kernels(request, monkeypatch) -> Kernels:
-    """Return the kernels for vectors of any width, as the processors of today have them."""
-    monkeypatch.setattr(library, "kernels", lambda: compiled(request.param))
-    return compiled(request.param)
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
