@@ -14,12 +14,13 @@ if TYPE_CHECKING:
     from dynatree.tree import TokenTree
 
 RATE_DECAY = 0.97
-GAIN_DECAY = 0.8
 MAX_GAIN_DEPTH = 4  # deeper levels share their statistics
 LOSS_BUDGET = 3.0  # initial loss budget, in forward passes over one token
 MAX_LOSS_BUDGET = 10.0
 LOOKUP_RESERVE = 1.5  # part of the loss budget that the draft model must leave to the lookups
-INITIAL_GAIN = 1.0  # expected tokens gained by drafting below a node that is accepted for certain
+INITIAL_GAIN = 0.6  # expected tokens gained by drafting below a node that is accepted for certain
+INITIAL_GAIN_WEIGHT = 2  # weight of this expectation, in observations
+GAIN_MEMORY = 5  # observations over which a gain is averaged
 
 
 @dataclass
@@ -71,6 +72,7 @@ class CostAware(Policy):
             )
         self._tokens = self._seconds = 0.0  # decayed sums
         self._gains = [INITIAL_GAIN] * (MAX_GAIN_DEPTH + 1)
+        self._gain_weights = [INITIAL_GAIN_WEIGHT] * (MAX_GAIN_DEPTH + 1)
         self._probe_seconds = 0.0
         self._loss_budget = LOSS_BUDGET
         self._accounts = {name: SourceAccount() for name in (*self.sources, MEMORY)}
@@ -182,7 +184,8 @@ class CostAware(Policy):
             gain: tokens gained, later levels and the cost of their forward passes included.
         """
         index = min(depth, MAX_GAIN_DEPTH)
-        self._gains[index] += (1 - GAIN_DECAY) * (max(gain, 0.0) / mass - self._gains[index])
+        self._gain_weights[index] = min(self._gain_weights[index] + 1, GAIN_MEMORY)
+        self._gains[index] += (max(gain, 0.0) / mass - self._gains[index]) / self._gain_weights[index]
 
     def observe_round(self, emitted: int, seconds: float, plain_passes: float) -> None:
         """Update the throughput and the loss budget after a round.
