@@ -106,8 +106,8 @@ class Tile:
 
 
 def prefetch(builder: ir.IRBuilder, address: ir.Value) -> None:
-    """Load a cache line into all levels ahead of its use."""
+    """Load a cache line ahead of its only use; the outer caches then keep what the host works on between passes."""
     name, signature = "llvm.prefetch.p0", ir.FunctionType(VOID, [POINTER, I32, I32, I32])
     function = builder.module.globals.get(name) or ir.Function(builder.module, signature, name)
-    read, keep, data = I32(0), I32(3), I32(1)
-    builder.call(function, [address, read, keep, data])
+    read, not_again, data = I32(0), I32(0), I32(1)
+    builder.call(function, [address, read, not_again, data])
