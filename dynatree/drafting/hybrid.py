@@ -19,6 +19,7 @@ from dynatree.policies.cost_aware import LOOKUP_RESERVE, CostAware
 from dynatree.tree import TokenTree
 
 BEST_SUCCESSOR = 0.5  # usual probability of the best successor of a node
+TOKENS_PER_DRAFT = 4.0  # usual number of emitted tokens from one round with the draft model to the next
 FREE_CANDIDATES = 2  # candidates of the lookups alone over those of a pool that the draft model expands
 
 
@@ -247,12 +248,12 @@ class HybridDrafter(Drafter):
         return pool.add_level(parents, estimates, costs.min_node_tokens / 2)
 
     def _model_pays(self, draft: TimedDraft, tokens_left: int, costs: RoundCosts) -> bool:
-        """Return True if the draft model should run. Later rounds share the cost of reading earlier output."""
+        """Return True if the draft model should run. Later rounds share the cost of reading earlier text."""
         seconds = draft.seconds()[0] + self.policy.host.level.value
         catch_up_seconds = draft.catch_up_seconds()
         if not self._affords(draft, seconds + catch_up_seconds * draft.has_read_prompt, costs):
             return False
-        cost = costs.draft_tokens(seconds + catch_up_seconds / tokens_left)
+        cost = costs.draft_tokens(seconds + catch_up_seconds * TOKENS_PER_DRAFT / tokens_left)
         return self.policy.level_size(0, [1.0], [cost]) > 0 or self.policy.may_probe(seconds + catch_up_seconds)
 
     def _nodes_to_expand(

@@ -185,7 +185,7 @@ class CostAware(Policy):
         """
         index = min(depth, MAX_GAIN_DEPTH)
         self._gain_weights[index] = min(self._gain_weights[index] + 1, GAIN_MEMORY)
-        self._gains[index] += (max(gain, 0.0) / mass - self._gains[index]) / self._gain_weights[index]
+        self._gains[index] += (gain / mass - self._gains[index]) / self._gain_weights[index]
 
     def observe_round(self, emitted: int, seconds: float, plain_passes: float) -> None:
         """Update the throughput and the loss budget after a round.
