@@ -41,9 +41,8 @@ class DecoderPlan(Bypass):
         super().__init__(layers, [module for layer in layers for module in (layer, *modules_of(layer))])
         self.heads, self.kv_heads, self.head_dim, self.width, self.scale, self.epsilon = _sizes(layers[0])
         self._table = torch.tensor([_weights(layer) for layer in layers])
-        self._checked: Callable[[], TreeCache | None] = lambda: (
-            None
-        )  # weak reference to the newest cache that was served
+        # A weak reference to the newest cache that was served.
+        self._checked: Callable[[], TreeCache | None] = lambda: None
 
     def holds_for(self, cache: TreeCache) -> bool:
         """Return True if :meth:`holds` does when it is first asked for a cache, thus once in a request.
